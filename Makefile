@@ -1,0 +1,102 @@
+# ocf-anycast: build, check and install. `make test` and `make demo` are all that a bare Debian 12 needs to be told.
+
+# Debian's own interpreter, whatever PATH says: it is the one that has the distribution's modules, and the one agents run with.
+PYTHON  := /usr/bin/python3
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+NAME    := ocf-anycast
+
+prefix     := /usr
+OCFLIB      = $(DESTDIR)$(prefix)/lib/ocf/lib/anycast
+OCFRES      = $(DESTDIR)$(prefix)/lib/ocf/resource.d/anycast
+SYSTEMD     = $(DESTDIR)$(prefix)/lib/systemd/system
+MAN         = $(DESTDIR)$(prefix)/share/man
+DOC         = $(DESTDIR)$(prefix)/share/doc/$(NAME)
+
+AGENTS   := ipvs-pool anycast-vip bgp-announce
+EXAMPLES := $(wildcard cib-examples/*.crm)
+DEB      := build/packages/$(NAME)_$(VERSION)-1_all.deb
+RPM      := build/packages/$(NAME)-$(VERSION)-1.noarch.rpm
+
+# Everything that the packages are made from.
+SHIPPED  := Makefile pyproject.toml $(wildcard LICENSE README.md) agents bin lib cib-examples docs/man packaging
+SHIPPED_FILES := $(shell find $(wildcard $(SHIPPED)) -type f ! -name '*.pyc' 2>/dev/null)
+
+SUITES := unit conformance frr simulate lab
+
+# What each target needs on a bare Debian 12. Lists, not metapackages: this is also the documentation of the needs.
+DEBS_LIB  := python3 python3-pyroute2 python3-dnspython python3-h11 python3-rich
+DEBS_DEB  := python3 dpkg-dev debhelper dh-python fakeroot lintian
+DEBS_RPM  := python3 rpm
+DEBS_UNIT := $(DEBS_LIB) python3-pytest python3-hypothesis python3-lxml
+DEBS_AGENTS := resource-agents pacemaker-cli-utils libxml2-utils iproute2 procps
+DEBS_CONFORMANCE := $(DEBS_UNIT) $(DEBS_AGENTS) crmsh pcs
+DEBS_FRR  := $(DEBS_UNIT) $(DEBS_AGENTS) frr
+DEBS_SIMULATE := $(DEBS_UNIT) $(DEBS_AGENTS) pacemaker crmsh
+DEBS_LAB  := $(DEBS_UNIT) python3-matplotlib frr nginx-light bind9 mmdebstrap e2fsprogs iproute2 nftables procps \
+             iputils-ping dnsutils
+DEBS_LINT := $(DEBS_UNIT) python3-venv python3-matplotlib ca-certificates
+DEBS_TEST := $(sort $(DEBS_DEB) $(DEBS_RPM) $(DEBS_CONFORMANCE) $(DEBS_FRR) $(DEBS_SIMULATE) $(DEBS_LAB))
+
+RUFF := ruff==0.14.14
+MYPY := mypy==1.18.2
+
+APT_INSTALL := packaging/apt-install
+PYTEST := $(PYTHON) -m pytest
+
+.PHONY: all install stage deb rpm test lint demo bench clean deps
+
+all: stage
+
+install:
+	install -d $(OCFRES) $(OCFLIB) $(DOC)/cib-examples
+	install -pm 755 $(AGENTS:%=agents/%) $(OCFRES)
+	cd lib && find ocfpy -name '*.py' -exec install -Dpm 644 '{}' '$(abspath $(OCFLIB))/{}' ';'
+	install -pm 755 bin/healthd $(OCFLIB)
+	install -Dpm 755 bin/anycastctl $(DESTDIR)$(prefix)/sbin/anycastctl
+	install -Dpm 644 packaging/files/allowed-prefixes $(DESTDIR)/etc/anycast/allowed-prefixes
+	install -Dpm 644 packaging/files/tmpfiles.conf $(DESTDIR)$(prefix)/lib/tmpfiles.d/$(NAME).conf
+	install -Dpm 644 packaging/files/modules-load.conf $(DESTDIR)$(prefix)/lib/modules-load.d/$(NAME).conf
+	install -Dpm 644 packaging/files/resource-agents-deps.conf \
+	    $(SYSTEMD)/resource-agents-deps.target.d/$(NAME).conf
+	$(if $(EXAMPLES),install -pm 644 $(EXAMPLES) $(DOC)/cib-examples)
+
+# The tree as it will be installed, for the tests. It is put in place with one rename, so that a test that runs meanwhile
+# never sees half of it, and byte-compiled, as a package's installation does it.
+stage: build/stage.stamp
+build/stage.stamp: $(SHIPPED_FILES)
+	@mkdir -p build
+	flock build/.stage.lock sh -ec '\
+	    rm -rf build/stage.new build/stage.old; \
+	    $(MAKE) --no-print-directory -s install DESTDIR=$(CURDIR)/build/stage.new; \
+	    $(PYTHON) -m compileall -q build/stage.new$(prefix)/lib/ocf/lib/anycast; \
+	    [ ! -e build/stage ] || mv build/stage build/stage.old; \
+	    mv build/stage.new build/stage; rm -rf build/stage.old; touch $@'
+
+test: deps-test stage
+	$(PYTEST) $(wildcard $(SUITES:%=tests/%))
+
+$(SUITES:%=test-%): test-%: deps-% stage
+	$(PYTEST) tests/$*
+
+lint: deps-lint build/venv/stamp
+	build/venv/bin/ruff check
+	build/venv/bin/mypy
+
+build/venv/stamp: Makefile
+	$(PYTHON) -m venv --clear --system-site-packages build/venv
+	build/venv/bin/python -m pip install --quiet --disable-pip-version-check $(RUFF) $(MYPY)
+	touch $@
+
+demo: deps-lab deb
+	$(PYTHON) -m tests.lab.demo
+
+bench: deps-test stage
+	$(PYTHON) -m bench
+
+# `make deps` installs what any target can need; deps-X what `make X` (or test-X) needs.
+deps: deps-test deps-lint
+deps-deb deps-rpm deps-unit deps-conformance deps-frr deps-simulate deps-lab deps-lint deps-test: deps-%:
+	@$(APT_INSTALL) $(DEBS_$(shell echo $* | tr a-z A-Z))
+
+clean:
+	rm -rf build

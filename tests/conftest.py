@@ -1,0 +1,10 @@
+"""Makes the library, and the tests' own packages, importable whatever directory pytest is started from."""
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+for directory in (ROOT, ROOT / "lib"):
+    if str(directory) not in sys.path:
+        sys.path.insert(0, str(directory))
