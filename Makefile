@@ -19,7 +19,7 @@ RPM      := build/packages/$(NAME)-$(VERSION)-1.noarch.rpm
 
 # Everything that the packages are made from.
 SHIPPED  := Makefile pyproject.toml $(wildcard LICENSE README.md) agents bin lib cib-examples docs/man packaging
-SHIPPED_FILES := $(shell find $(wildcard $(SHIPPED)) -type f ! -name '*.pyc' 2>/dev/null)
+SHIPPED_FILES := $(shell find $(wildcard $(SHIPPED)) -name __pycache__ -prune -o -print)
 
 SUITES := unit conformance frr simulate lab
 
@@ -72,7 +72,22 @@ build/stage.stamp: $(SHIPPED_FILES)
 	    [ ! -e build/stage ] || mv build/stage build/stage.old; \
 	    mv build/stage.new build/stage; rm -rf build/stage.old; touch $@'
 
-test: deps-test stage
+# A package is built from a copy of what is shipped, under build/; packaging/ says how.
+define copy_shipped
+rm -rf $(1)
+mkdir -p $(1) build/packages
+tar -c --exclude=__pycache__ --exclude='*.pyc' --owner=0 --group=0 $(wildcard $(SHIPPED)) | tar -x -C $(1)
+endef
+
+deb: deps-deb $(DEB)
+$(DEB): $(SHIPPED_FILES)
+	$(call copy_shipped,build/deb/source)
+	cp -a packaging/deb build/deb/source/debian
+	cd build/deb/source && dpkg-buildpackage -b -us -uc >../log 2>&1 || { cat ../log; exit 1; }
+	mv build/deb/$(@F) $@
+	@echo $@
+
+test: deps-test stage deb
 	$(PYTEST) $(wildcard $(SUITES:%=tests/%))
 
 $(SUITES:%=test-%): test-%: deps-% stage
