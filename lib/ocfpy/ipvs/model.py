@@ -1,0 +1,301 @@
+"""What an IPVS table holds, as plain values without any I/O, and the texts that users write for them.
+
+Monitors import this module: it uses nothing of the standard library.
+"""
+
+from __future__ import annotations
+
+from ocfpy.ocf.addresses import Address, parse_address
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Optional, Tuple, TypeVar
+
+    R = TypeVar("R", bound="Record")
+    RealKey = Tuple[Address, int]
+    Table = Dict["VirtualService", Tuple["ServiceSettings", Dict[RealKey, "RealServer"]]]
+
+PROTOCOLS = ("tcp", "udp", "sctp")
+FORWARDS = ("dr", "nat", "tunnel")
+TUNNEL_TYPES = ("ipip", "gue", "gre")
+TUNNEL_CHECKSUMS = ("nocsum", "csum", "remcsum")
+
+MAX_PORT = 65535
+MAX_WEIGHT = 65535
+"""ipvsadm's limit; the kernel takes any positive int, but wrr and mh only stay exact below 2^16."""
+MAX_U32 = 0xFFFFFFFF
+
+# The three flags of a scheduler have one meaning a scheduler: ip_vs.h's IP_VS_SVC_F_SCHED_{SH,MH}_{FALLBACK,PORT}.
+SCHEDULER_FLAGS = ("flag-1", "flag-2", "flag-3")
+SCHEDULER_FLAG_NAMES = {
+    "flag-1": "flag-1",
+    "flag-2": "flag-2",
+    "flag-3": "flag-3",
+    "sh-fallback": "flag-1",
+    "sh-port": "flag-2",
+    "mh-fallback": "flag-1",
+    "mh-port": "flag-2",
+}
+
+
+class Record:
+    """An immutable-by-convention value: equal, hashed and shown by its fields (a dataclass costs 10 ms to import)."""
+
+    __slots__ = ()
+
+    def _fields(self) -> Tuple[Any, ...]:
+        return tuple([getattr(self, name) for name in self.__slots__])
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
+        return f"{type(self).__name__}({shown})"
+
+    def replace(self: R, **changes: Any) -> R:
+        """A copy with some fields changed."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return type(self)(**{**fields, **changes})
+
+
+class VirtualService(Record):
+    """What clients talk to, and the key of a service in the kernel: protocol, address and port, or a firewall mark.
+
+    `family` is 4 or 6. A firewall mark has no address of its own, so there is one service per mark and family.
+    """
+
+    __slots__ = ("proto", "address", "port", "fwmark", "family")
+
+    def __init__(
+        self,
+        proto: Optional[str] = None,
+        address: Optional[Address] = None,
+        port: int = 0,
+        fwmark: int = 0,
+        family: int = 0,
+    ) -> None:
+        self.proto = proto
+        self.address = address
+        self.port = port
+        self.fwmark = fwmark
+        self.family = address.family if address is not None else family or 4
+
+    def __str__(self) -> str:
+        if self.address is None:
+            return f"fwmark6/{self.fwmark}" if self.family == 6 else f"fwmark/{self.fwmark}"
+        return f"{self.proto}/{endpoint(self.address, self.port)}"
+
+
+class RealServer(Record):
+    """A server behind a virtual service.
+
+    `upper` is the number of connections at which the kernel stops sending it new ones, until they are below `lower`
+    again; 0 is no limit. `tunnel_*` only matter with forward "tunnel"; the port is that of the GUE receiver.
+    """
+
+    __slots__ = (
+        "address", "port", "weight", "forward", "lower", "upper", "tunnel_type", "tunnel_port", "tunnel_checksum",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        address: Address,
+        port: int,
+        weight: int = 1,
+        forward: str = "dr",
+        lower: int = 0,
+        upper: int = 0,
+        tunnel_type: str = "ipip",
+        tunnel_port: int = 0,
+        tunnel_checksum: str = "nocsum",
+    ) -> None:
+        self.address = address
+        self.port = port
+        self.weight = weight
+        self.forward = forward
+        self.lower = lower
+        self.upper = upper
+        self.tunnel_type = tunnel_type
+        self.tunnel_port = tunnel_port
+        self.tunnel_checksum = tunnel_checksum
+
+    @property
+    def key(self) -> RealKey:
+        """What names a real server inside its virtual service."""
+        return self.address, self.port
+
+    def __str__(self) -> str:
+        return endpoint(self.address, self.port)
+
+    def behind(self, virtual: VirtualService) -> RealServer:
+        """This server as it stands in the kernel behind `virtual`: a port left out is the one clients ask for."""
+        return self if self.port else self.replace(port=virtual.port)
+
+
+class ServiceSettings(Record):
+    """How a virtual service spreads its clients.
+
+    `flags` are sorted names out of SCHEDULER_FLAGS. `persistence_timeout` is in seconds, 0 for none; `netmask` is the
+    prefix length by which persistence groups clients, None for each host on its own; `engine` is a persistence engine
+    of the kernel ("sip") or "".
+    """
+
+    __slots__ = ("scheduler", "flags", "persistence_timeout", "netmask", "engine", "one_packet")
+
+    def __init__(
+        self,
+        scheduler: str = "wlc",
+        flags: Tuple[str, ...] = (),
+        persistence_timeout: int = 0,
+        netmask: Optional[int] = None,
+        engine: str = "",
+        one_packet: bool = False,
+    ) -> None:
+        self.scheduler = scheduler
+        self.flags = flags
+        self.persistence_timeout = persistence_timeout
+        self.netmask = netmask
+        self.engine = engine
+        self.one_packet = one_packet
+
+
+def endpoint(address: Address, port: int) -> str:
+    """An address and a port as users write them; a port of 0 ("the one clients ask for") is left out."""
+    host = f"[{address}]" if address.family == 6 else str(address)
+    return f"{host}:{port}" if port else host
+
+
+def parse_virtual(text: str) -> VirtualService:
+    """`tcp/192.0.2.53:53`, `udp/[2001:db8::53]:53`, `fwmark/7` or `fwmark6/7`; ValueError says what is wrong."""
+    kind, slash, rest = text.partition("/")
+    if not slash or not rest:
+        raise ValueError(f"{text!r} is not a virtual service: write tcp/192.0.2.53:53, udp/[2001:db8::53]:53 or fwmark/7")
+    if kind in ("fwmark", "fwmark6"):
+        mark = _number(rest, f"{text!r}: the firewall mark", 1, MAX_U32)
+        return VirtualService(fwmark=mark, family=6 if kind == "fwmark6" else 4)
+    if kind not in PROTOCOLS:
+        raise ValueError(f"{text!r}: {kind!r} is not a protocol; there are {', '.join(PROTOCOLS)}, fwmark and fwmark6")
+    address, port = parse_endpoint(rest)
+    if port is None:
+        raise ValueError(f"{text!r} has no port: write {kind}/{endpoint(address, 53)}, or port 0 for every port")
+    return VirtualService(kind, address, port)
+
+
+def parse_real_server(text: str, default_forward: str = "dr") -> RealServer:
+    """`10.0.0.11:53,weight=2,forward=nat,lower=10,upper=100`; ValueError says what is wrong.
+
+    Without a port the real server gets the one clients ask for (see RealServer.behind). Host names are refused: a
+    name server that does not answer must not keep a pool from starting.
+    """
+    where, *options = text.split(",")
+    address, port = parse_endpoint(where)
+    real = RealServer(address, port or 0, forward=default_forward)
+    seen = set()
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not equals or name not in _REAL_OPTIONS:
+            raise ValueError(f"{text!r}: {option!r} is not an option; there are {', '.join(_REAL_OPTIONS)}")
+        if name in seen:
+            raise ValueError(f"{text!r}: {name} is given twice")
+        seen.add(name)
+        allowed = _REAL_OPTIONS[name]
+        if isinstance(allowed, int):
+            setattr(real, name, _number(value, f"{text!r}: {name}", 0, allowed))
+        elif value in allowed:
+            setattr(real, name, value)
+        else:
+            raise ValueError(f"{text!r}: {name} is one of {', '.join(allowed)}, not {value!r}")
+    return real
+
+
+_REAL_OPTIONS = {
+    "weight": MAX_WEIGHT,
+    "forward": FORWARDS,
+    "lower": MAX_U32,
+    "upper": MAX_U32,
+    "tunnel_type": TUNNEL_TYPES,
+    "tunnel_port": MAX_PORT,
+    "tunnel_checksum": TUNNEL_CHECKSUMS,
+}
+
+
+def parse_endpoint(text: str) -> Tuple[Address, Optional[int]]:
+    """`192.0.2.53:53`, `[2001:db8::53]:53`, or either without its port; ValueError says what is wrong.
+
+    IPv6 wants its brackets even without a port: 2001:db8::5:53 could mean two things.
+    """
+    if text.startswith("["):
+        host, bracket, tail = text[1:].partition("]")
+        if not bracket or (tail and not tail.startswith(":")):
+            raise ValueError(f"{text!r} is not [address]:port")
+        colon, port = tail[:1], tail[1:]
+    elif text.count(":") > 1:
+        raise ValueError(f"{text!r}: write an IPv6 address in brackets, such as [2001:db8::53]:53")
+    else:
+        host, colon, port = text.partition(":")
+    try:
+        address = parse_address(host)
+    except ValueError:
+        raise ValueError(f"{text!r}: {host!r} is not an address; host names are not looked up") from None
+    if (address.family == 6) != text.startswith("["):
+        raise ValueError(f"{text!r}: brackets are for IPv6 addresses")
+    return address, _number(port, f"{text!r}: the port", 0, MAX_PORT) if colon else None
+
+
+def parse_scheduler_flag(text: str) -> str:
+    """The kernel's name (flag-1 ...) of a scheduler flag such as mh-port; ValueError lists what there is."""
+    if text not in SCHEDULER_FLAG_NAMES:
+        raise ValueError(f"{text!r} is not a scheduler flag; there are {', '.join(SCHEDULER_FLAG_NAMES)}")
+    return SCHEDULER_FLAG_NAMES[text]
+
+
+def parse_netmask(text: str, family: int) -> Optional[int]:
+    """A persistence netmask as a prefix length: `24`, or for IPv4 `255.255.255.0`; None when it names each host."""
+    bits = 128 if family == 6 else 32
+    if family == 4 and "." in text:
+        packed = parse_address(text).packed
+        ones = f"{int.from_bytes(packed, 'big'):032b}".rstrip("0")
+        if "0" in ones or not ones:
+            raise ValueError(f"{text!r} is not a netmask")
+        length = len(ones)
+    else:
+        length = _number(text, f"{text!r}: the length of the netmask", 1, bits)
+    return None if length == bits else length
+
+
+def problems(virtual: VirtualService, settings: ServiceSettings, reals: Dict[RealKey, RealServer]) -> list[str]:
+    """Everything that the kernel would refuse, or take and not do, one sentence each."""
+    found = []
+    if virtual.address is not None and not virtual.port and not settings.persistence_timeout:
+        found.append(f"{virtual}: port 0 (every port) needs a persistence_timeout")
+    if settings.engine and not settings.persistence_timeout:
+        found.append(f"{virtual}: the persistence engine {settings.engine} needs a persistence_timeout")
+    if settings.one_packet and virtual.proto not in ("udp", None):
+        found.append(f"{virtual}: one_packet is for udp")
+    for real in reals.values():
+        found += [f"{virtual}: real server {real}: {problem}" for problem in _real_problems(virtual, real)]
+    return found
+
+
+def _real_problems(virtual: VirtualService, real: RealServer) -> list[str]:
+    found = []
+    if real.address.family != virtual.family and real.forward != "tunnel":
+        found.append(f"IPv{real.address.family} behind IPv{virtual.family} needs forward=tunnel")
+    if virtual.address is not None and real.forward != "nat" and real.port not in (0, virtual.port):
+        found.append(f"forward={real.forward} leaves the port as it is, so it must be {virtual.port}; or forward=nat")
+    if real.upper and real.lower > real.upper:
+        found.append(f"lower={real.lower} is above upper={real.upper}")
+    if real.forward == "tunnel" and real.tunnel_type == "gue" and not real.tunnel_port:
+        found.append("tunnel_type=gue needs a tunnel_port")
+    return found
+
+
+def _number(text: str, what: str, minimum: int, maximum: int) -> int:
+    # isdigit() alone also takes digits of other scripts, int() takes "1_0" and " 1".
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and minimum <= int(text) <= maximum):
+        raise ValueError(f"{what} is a number from {minimum} to {maximum}, not {text!r}")
+    return int(text)

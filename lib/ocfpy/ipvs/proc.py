@@ -1,0 +1,115 @@
+"""The IPVS table as /proc shows it: no netlink, no privilege, no import, and so cheap enough for every monitor.
+
+It shows less than netlink does: neither thresholds nor persistence engine nor tunnels, and not the family of a
+firewall mark (net/netfilter/ipvs/ip_vs_ctl.c, ip_vs_info_seq_show).
+"""
+
+from __future__ import annotations
+
+from ocfpy.ipvs.model import Record, VirtualService
+from ocfpy.ocf.addresses import Address
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, Optional, Tuple
+
+    from ocfpy.ipvs.model import RealKey
+
+PROC_IP_VS = "/proc/net/ip_vs"
+
+_FORWARDS = {"Masq": "nat", "Local": "local", "Tunnel": "tunnel", "Route": "dr"}
+
+
+class ProcReal(Record):
+    """A real server with its weight and its active and inactive connections."""
+
+    __slots__ = ("address", "port", "forward", "weight", "active", "inactive")
+
+    def __init__(self, address: Address, port: int, forward: str, weight: int, active: int, inactive: int) -> None:
+        self.address = address
+        self.port = port
+        self.forward = forward
+        self.weight = weight
+        self.active = active
+        self.inactive = inactive
+
+
+class ProcService(Record):
+    """A virtual service, its scheduler and its real servers by (address, port)."""
+
+    __slots__ = ("scheduler", "reals")
+
+    def __init__(self, scheduler: str, reals: Dict[RealKey, ProcReal]) -> None:
+        self.scheduler = scheduler
+        self.reals = reals
+
+
+def read_proc(
+    path: str = PROC_IP_VS, only: Optional[Callable[[VirtualService], bool]] = None
+) -> Dict[VirtualService, ProcService]:
+    """The services in the kernel, or those for which `only` is true.
+
+    A firewall mark has the family of its real servers; one without any has the family that is left, IPv4 first.
+    Raises FileNotFoundError when the kernel has no IPVS (yet): modprobe ip_vs.
+    """
+    with open(path, encoding="ascii") as file:
+        return parse_proc(file.read(), only)
+
+
+def parse_proc(
+    text: str, only: Optional[Callable[[VirtualService], bool]] = None
+) -> Dict[VirtualService, ProcService]:
+    """read_proc for a text that has been read already."""
+    table: Dict[VirtualService, ProcService] = {}
+    marks: list[Tuple[int, ProcService]] = []
+    reals: Optional[Dict[RealKey, ProcReal]] = None
+    for line in text.splitlines():
+        words = line.split()
+        if line.startswith("  ->"):
+            if reals is not None:
+                real = _real(words)
+                reals[real.address, real.port] = real
+        elif words and words[0] in ("TCP", "UDP", "SCTP"):
+            address, port = _endpoint(words[1])
+            virtual = VirtualService(words[0].lower(), address, port)
+            service = ProcService(words[2], {})
+            wanted = only is None or only(virtual)
+            if wanted:
+                table[virtual] = service
+            reals = service.reals if wanted else None
+        elif words and words[0] == "FWM":
+            service = ProcService(words[2], {})
+            marks.append((int(words[1], 16), service))
+            reals = service.reals
+        else:  # the heading, whose lines are "IP Virtual Server ...", "Prot ..." and "  -> RemoteAddress:Port ..."
+            reals = None
+    _add_marks(table, marks, only)
+    return table
+
+
+def _add_marks(
+    table: Dict[VirtualService, ProcService],
+    marks: list[Tuple[int, ProcService]],
+    only: Optional[Callable[[VirtualService], bool]],
+) -> None:
+    # Those with real servers first: they leave the other family to the ones without.
+    for mark, service in sorted(marks, key=lambda entry: not entry[1].reals):
+        families = [real.address.family for real in service.reals.values()] or [4]
+        virtual = VirtualService(fwmark=mark, family=families[0])
+        if virtual in table:
+            virtual = VirtualService(fwmark=mark, family=10 - families[0])
+        if only is None or only(virtual):
+            table[virtual] = service
+
+
+def _real(words: list[str]) -> ProcReal:
+    address, port = _endpoint(words[1])
+    return ProcReal(address, port, _FORWARDS[words[2]], int(words[3]), int(words[4]), int(words[5]))
+
+
+def _endpoint(text: str) -> RealKey:
+    # "C0000235:0035", or "[2001:0db8:0000:0000:0000:0000:0000:0053]:0035" with every digit there.
+    host, _, port = text.rpartition(":")
+    packed = bytes.fromhex(host.strip("[]").replace(":", ""))
+    family, bits = (4, 32) if len(packed) == 4 else (6, 128)
+    return Address(family, packed, bits), int(port, 16)

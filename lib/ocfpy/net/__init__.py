@@ -1,0 +1,1 @@
+"""The machine's side of a service: addresses on its interfaces."""
