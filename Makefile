@@ -43,6 +43,15 @@ MYPY := mypy==1.18.2
 APT_INSTALL := packaging/apt-install
 PYTEST := $(PYTHON) -m pytest
 
+# The agents' man pages come from their own declarations.
+CLASS_ipvs-pool    := ocfpy.agents.ipvs_pool:IpvsPool
+CLASS_anycast-vip  := ocfpy.agents.anycast_vip:AnycastVip
+CLASS_bgp-announce := ocfpy.agents.bgp_announce:BgpAnnounce
+define install_manpage
+PYTHONPATH=lib PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m ocfpy.ocf.manpage $(CLASS_$(1)) | gzip -9n >$(MAN)/man7/ocf_anycast_$(1).7.gz
+
+endef
+
 .PHONY: all install stage deb rpm test lint demo bench clean deps
 
 all: stage
@@ -59,6 +68,9 @@ install:
 	install -Dpm 644 packaging/files/resource-agents-deps.conf \
 	    $(SYSTEMD)/resource-agents-deps.target.d/$(NAME).conf
 	$(if $(EXAMPLES),install -pm 644 $(EXAMPLES) $(DOC)/cib-examples)
+	install -d $(MAN)/man7 $(MAN)/man8
+	gzip -9nc docs/man/anycastctl.8 >$(MAN)/man8/anycastctl.8.gz
+	$(foreach agent,$(AGENTS),$(call install_manpage,$(agent)))
 
 # The tree as it will be installed, for the tests. It is put in place with one rename, so that a test that runs meanwhile
 # never sees half of it, and byte-compiled, as a package's installation does it.
@@ -72,22 +84,33 @@ build/stage.stamp: $(SHIPPED_FILES)
 	    [ ! -e build/stage ] || mv build/stage build/stage.old; \
 	    mv build/stage.new build/stage; rm -rf build/stage.old; touch $@'
 
-# A package is built from a copy of what is shipped, under build/; packaging/ says how.
-define copy_shipped
-rm -rf $(1)
-mkdir -p $(1) build/packages
-tar -c --exclude=__pycache__ --exclude='*.pyc' --owner=0 --group=0 $(wildcard $(SHIPPED)) | tar -x -C $(1)
-endef
+# A package is built from a copy of what is shipped, under build/, one build at a time.
+COPY_SHIPPED := tar -c --exclude=__pycache__ --exclude='*.pyc' --owner=0 --group=0 $(wildcard $(SHIPPED)) | tar -x -C
 
 deb: deps-deb $(DEB)
 $(DEB): $(SHIPPED_FILES)
-	$(call copy_shipped,build/deb/source)
-	cp -a packaging/deb build/deb/source/debian
-	cd build/deb/source && dpkg-buildpackage -b -us -uc >../log 2>&1 || { cat ../log; exit 1; }
-	mv build/deb/$(@F) $@
-	@echo $@
+	@mkdir -p build/packages
+	@flock build/.deb.lock sh -ec '\
+	    rm -rf build/deb; mkdir -p build/deb/source; \
+	    $(COPY_SHIPPED) build/deb/source; \
+	    cp -a packaging/deb build/deb/source/debian; \
+	    (cd build/deb/source && dpkg-buildpackage -b -us -uc) >build/deb/log 2>&1 || { cat build/deb/log; exit 1; }; \
+	    mv build/deb/$(@F) $@; echo $@'
 
-test: deps-test stage deb
+# rpmbuild --nodeps: on Debian the rpm database knows nothing of what is installed.
+rpm: deps-rpm $(RPM)
+RPM_SOURCE := build/rpm/SOURCES/$(NAME)-$(VERSION)
+$(RPM): $(SHIPPED_FILES)
+	@mkdir -p build/packages
+	@flock build/.rpm.lock sh -ec '\
+	    rm -rf build/rpm; mkdir -p $(RPM_SOURCE); \
+	    $(COPY_SHIPPED) $(RPM_SOURCE); \
+	    tar -C build/rpm/SOURCES -czf $(RPM_SOURCE).tar.gz $(NAME)-$(VERSION); \
+	    rpmbuild -ba --nodeps --define "_topdir $(CURDIR)/build/rpm" --define "suite_version $(VERSION)" \
+	        packaging/rpm/$(NAME).spec >build/rpm/log 2>&1 || { cat build/rpm/log; exit 1; }; \
+	    mv build/rpm/RPMS/noarch/$(@F) build/rpm/SRPMS/*.src.rpm build/packages/; echo $@'
+
+test: deps-test stage deb rpm
 	$(PYTEST) $(wildcard $(SUITES:%=tests/%))
 
 $(SUITES:%=test-%): test-%: deps-% stage
