@@ -9,11 +9,11 @@ from ocfpy.ocf.addresses import Address, parse_address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Optional, Tuple, TypeVar
+    from typing import Any, TypeVar
 
     R = TypeVar("R", bound="Record")
-    RealKey = Tuple[Address, int]
-    Table = Dict["VirtualService", Tuple["ServiceSettings", Dict[RealKey, "RealServer"]]]
+    RealKey = tuple[Address, int]
+    Table = dict["VirtualService", tuple["ServiceSettings", dict[RealKey, "RealServer"]]]
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 FORWARDS = ("dr", "nat", "tunnel")
@@ -22,10 +22,10 @@ TUNNEL_CHECKSUMS = ("nocsum", "csum", "remcsum")
 
 MAX_PORT = 65535
 MAX_WEIGHT = 65535
-"""ipvsadm's limit; the kernel takes any positive int, but wrr and mh only stay exact below 2^16."""
+"""ipvsadm's limit; the kernel itself takes any positive int."""
 MAX_U32 = 0xFFFFFFFF
 
-# The three flags of a scheduler have one meaning a scheduler: ip_vs.h's IP_VS_SVC_F_SCHED_{SH,MH}_{FALLBACK,PORT}.
+# What a flag means depends on the scheduler: IP_VS_SVC_F_SCHED_{SH,MH}_{FALLBACK,PORT} in linux/ip_vs.h.
 SCHEDULER_FLAGS = ("flag-1", "flag-2", "flag-3")
 SCHEDULER_FLAG_NAMES = {
     "flag-1": "flag-1",
@@ -39,11 +39,11 @@ SCHEDULER_FLAG_NAMES = {
 
 
 class Record:
-    """An immutable-by-convention value: equal, hashed and shown by its fields (a dataclass costs 10 ms to import)."""
+    """A value that is compared, hashed and shown by its fields; dataclasses take 10 ms to import."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
-    def _fields(self) -> Tuple[Any, ...]:
+    def _fields(self) -> tuple[Any, ...]:
         return tuple([getattr(self, name) for name in self.__slots__])
 
     def __eq__(self, other: object) -> bool:
@@ -63,17 +63,17 @@ class Record:
 
 
 class VirtualService(Record):
-    """What clients talk to, and the key of a service in the kernel: protocol, address and port, or a firewall mark.
+    """What clients talk to and the kernel knows a service by: protocol, address and port, or a firewall mark.
 
-    `family` is 4 or 6. A firewall mark has no address of its own, so there is one service per mark and family.
+    `family` is 4 or 6. A firewall mark has no address, so each mark can have one service for either family.
     """
 
-    __slots__ = ("proto", "address", "port", "fwmark", "family")
+    __slots__ = ("address", "family", "fwmark", "port", "proto")
 
     def __init__(
         self,
-        proto: Optional[str] = None,
-        address: Optional[Address] = None,
+        proto: str | None = None,
+        address: Address | None = None,
         port: int = 0,
         fwmark: int = 0,
         family: int = 0,
@@ -93,13 +93,21 @@ class VirtualService(Record):
 class RealServer(Record):
     """A server behind a virtual service.
 
-    `upper` is the number of connections at which the kernel stops sending it new ones, until they are below `lower`
-    again; 0 is no limit. `tunnel_*` only matter with forward "tunnel"; the port is that of the GUE receiver.
+    `upper` is the number of connections at which the kernel stops sending it new ones, until they are below
+    `lower` again; 0 is no limit. `tunnel_*` matter only with forward "tunnel"; `tunnel_port` is for GUE.
     """
 
     __slots__ = (
-        "address", "port", "weight", "forward", "lower", "upper", "tunnel_type", "tunnel_port", "tunnel_checksum",
-    )  # fmt: skip
+        "address",
+        "forward",
+        "lower",
+        "port",
+        "tunnel_checksum",
+        "tunnel_port",
+        "tunnel_type",
+        "upper",
+        "weight",
+    )
 
     def __init__(
         self,
@@ -132,26 +140,26 @@ class RealServer(Record):
         return endpoint(self.address, self.port)
 
     def behind(self, virtual: VirtualService) -> RealServer:
-        """This server as it stands in the kernel behind `virtual`: a port left out is the one clients ask for."""
+        """This server as the kernel has it behind `virtual`: a port left out is the one clients ask for."""
         return self if self.port else self.replace(port=virtual.port)
 
 
 class ServiceSettings(Record):
     """How a virtual service spreads its clients.
 
-    `flags` are sorted names out of SCHEDULER_FLAGS. `persistence_timeout` is in seconds, 0 for none; `netmask` is the
-    prefix length by which persistence groups clients, None for each host on its own; `engine` is a persistence engine
-    of the kernel ("sip") or "".
+    `flags` are sorted names out of SCHEDULER_FLAGS. `persistence_timeout` is in seconds, 0 for none;
+    `netmask` is the prefix length by which persistence groups clients, None for each host on its own;
+    `engine` is a persistence engine of the kernel ("sip") or "".
     """
 
-    __slots__ = ("scheduler", "flags", "persistence_timeout", "netmask", "engine", "one_packet")
+    __slots__ = ("engine", "flags", "netmask", "one_packet", "persistence_timeout", "scheduler")
 
     def __init__(
         self,
         scheduler: str = "wlc",
-        flags: Tuple[str, ...] = (),
+        flags: tuple[str, ...] = (),
         persistence_timeout: int = 0,
-        netmask: Optional[int] = None,
+        netmask: int | None = None,
         engine: str = "",
         one_packet: bool = False,
     ) -> None:
@@ -170,26 +178,26 @@ def endpoint(address: Address, port: int) -> str:
 
 
 def parse_virtual(text: str) -> VirtualService:
-    """`tcp/192.0.2.53:53`, `udp/[2001:db8::53]:53`, `fwmark/7` or `fwmark6/7`; ValueError says what is wrong."""
+    """Reads `tcp/192.0.2.53:53`, `udp/[2001:db8::53]:53`, `fwmark/7` or `fwmark6/7`; or a ValueError."""
     kind, slash, rest = text.partition("/")
     if not slash or not rest:
-        raise ValueError(f"{text!r} is not a virtual service: write tcp/192.0.2.53:53, udp/[2001:db8::53]:53 or fwmark/7")
+        raise ValueError(f"{text!r} is not like tcp/192.0.2.53:53, udp/[2001:db8::53]:53 or fwmark/7")
     if kind in ("fwmark", "fwmark6"):
         mark = _number(rest, f"{text!r}: the firewall mark", 1, MAX_U32)
         return VirtualService(fwmark=mark, family=6 if kind == "fwmark6" else 4)
     if kind not in PROTOCOLS:
-        raise ValueError(f"{text!r}: {kind!r} is not a protocol; there are {', '.join(PROTOCOLS)}, fwmark and fwmark6")
+        raise ValueError(f"{text!r} begins with none of {', '.join(PROTOCOLS)}, fwmark and fwmark6")
     address, port = parse_endpoint(rest)
     if port is None:
-        raise ValueError(f"{text!r} has no port: write {kind}/{endpoint(address, 53)}, or port 0 for every port")
+        raise ValueError(f"{text!r} has no port: write {kind}/{endpoint(address, 53)}, or 0 for every port")
     return VirtualService(kind, address, port)
 
 
 def parse_real_server(text: str, default_forward: str = "dr") -> RealServer:
-    """`10.0.0.11:53,weight=2,forward=nat,lower=10,upper=100`; ValueError says what is wrong.
+    """Reads `10.0.0.11:53,weight=2,forward=nat,lower=10,upper=100`; a ValueError says what is wrong.
 
-    Without a port the real server gets the one clients ask for (see RealServer.behind). Host names are refused: a
-    name server that does not answer must not keep a pool from starting.
+    Without a port the real server gets the one clients ask for (see RealServer.behind). Host names are
+    refused: a name server that does not answer must not keep a pool from starting.
     """
     where, *options = text.split(",")
     address, port = parse_endpoint(where)
@@ -212,7 +220,7 @@ def parse_real_server(text: str, default_forward: str = "dr") -> RealServer:
     return real
 
 
-_REAL_OPTIONS = {
+_REAL_OPTIONS: dict[str, int | tuple[str, ...]] = {
     "weight": MAX_WEIGHT,
     "forward": FORWARDS,
     "lower": MAX_U32,
@@ -223,8 +231,8 @@ _REAL_OPTIONS = {
 }
 
 
-def parse_endpoint(text: str) -> Tuple[Address, Optional[int]]:
-    """`192.0.2.53:53`, `[2001:db8::53]:53`, or either without its port; ValueError says what is wrong.
+def parse_endpoint(text: str) -> tuple[Address, int | None]:
+    """Reads `192.0.2.53:53`, `[2001:db8::53]:53`, or either without its port; or a ValueError.
 
     IPv6 wants its brackets even without a port: 2001:db8::5:53 could mean two things.
     """
@@ -241,6 +249,8 @@ def parse_endpoint(text: str) -> Tuple[Address, Optional[int]]:
         address = parse_address(host)
     except ValueError:
         raise ValueError(f"{text!r}: {host!r} is not an address; host names are not looked up") from None
+    if "/" in host:
+        raise ValueError(f"{text!r}: a server has no prefix length")
     if (address.family == 6) != text.startswith("["):
         raise ValueError(f"{text!r}: brackets are for IPv6 addresses")
     return address, _number(port, f"{text!r}: the port", 0, MAX_PORT) if colon else None
@@ -253,8 +263,8 @@ def parse_scheduler_flag(text: str) -> str:
     return SCHEDULER_FLAG_NAMES[text]
 
 
-def parse_netmask(text: str, family: int) -> Optional[int]:
-    """A persistence netmask as a prefix length: `24`, or for IPv4 `255.255.255.0`; None when it names each host."""
+def parse_netmask(text: str, family: int) -> int | None:
+    """Reads a persistence netmask (`24`, `255.255.255.0`) as a prefix length; None is each host alone."""
     bits = 128 if family == 6 else 32
     if family == 4 and "." in text:
         packed = parse_address(text).packed
@@ -267,7 +277,9 @@ def parse_netmask(text: str, family: int) -> Optional[int]:
     return None if length == bits else length
 
 
-def problems(virtual: VirtualService, settings: ServiceSettings, reals: Dict[RealKey, RealServer]) -> list[str]:
+def problems(
+    virtual: VirtualService, settings: ServiceSettings, reals: dict[RealKey, RealServer]
+) -> list[str]:
     """Everything that the kernel would refuse, or take and not do, one sentence each."""
     found = []
     if virtual.address is not None and not virtual.port and not settings.persistence_timeout:
@@ -286,7 +298,9 @@ def _real_problems(virtual: VirtualService, real: RealServer) -> list[str]:
     if real.address.family != virtual.family and real.forward != "tunnel":
         found.append(f"IPv{real.address.family} behind IPv{virtual.family} needs forward=tunnel")
     if virtual.address is not None and real.forward != "nat" and real.port not in (0, virtual.port):
-        found.append(f"forward={real.forward} leaves the port as it is, so it must be {virtual.port}; or forward=nat")
+        found.append(
+            f"forward={real.forward} keeps the port, which is {virtual.port}: forward=nat changes it"
+        )
     if real.upper and real.lower > real.upper:
         found.append(f"lower={real.lower} is above upper={real.upper}")
     if real.forward == "tunnel" and real.tunnel_type == "gue" and not real.tunnel_port:

@@ -6,7 +6,7 @@ from ocfpy.ipvs.model import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import AbstractSet, Optional
+    from collections.abc import Set as AbstractSet
 
     from ocfpy.ipvs.model import RealServer, ServiceSettings, Table, VirtualService
 
@@ -21,14 +21,14 @@ class Change(Record):
     `settings` are those of the service, None when it is deleted or when the step is about a real server.
     """
 
-    __slots__ = ("verb", "virtual", "settings", "real")
+    __slots__ = ("real", "settings", "verb", "virtual")
 
     def __init__(
         self,
         verb: str,
         virtual: VirtualService,
-        settings: Optional[ServiceSettings] = None,
-        real: Optional[RealServer] = None,
+        settings: ServiceSettings | None = None,
+        real: RealServer | None = None,
     ) -> None:
         self.verb = verb
         self.virtual = virtual
@@ -46,9 +46,9 @@ class Change(Record):
 def plan(kernel: Table, wanted: Table, owned: AbstractSet[VirtualService] = frozenset()) -> list[Change]:
     """The changes that turn what `kernel` holds of our services into `wanted`, in the order to make them.
 
-    Ours are the services of `wanted` and of `owned` (what we put in before); any other is left alone. A service that
-    somebody else put in is adopted. Nothing that stays is taken out on the way, so that no packet meets a service
-    with fewer servers than it has before or after: additions come first, removals last.
+    Ours are the services of `wanted` and of `owned` (what we put in before); any other is left alone. A
+    wanted one that somebody else put in is adopted. Additions come first and removals last, so that no
+    packet meets a service with fewer servers than it has before or after.
     """
     services: list[Change] = []
     additions: list[Change] = []
@@ -63,10 +63,11 @@ def plan(kernel: Table, wanted: Table, owned: AbstractSet[VirtualService] = froz
                 additions.append(Change(ADD, virtual, real=real))
             elif known_reals[key] != real:
                 edits.append(Change(EDIT, virtual, real=real))
-        removals += [Change(DELETE, virtual, real=real) for key, real in known_reals.items() if key not in reals]
+        gone = [real for key, real in known_reals.items() if key not in reals]
+        removals += [Change(DELETE, virtual, real=real) for real in gone]
     edits.sort(key=_takes_out)
-    gone = [Change(DELETE, virtual) for virtual in kernel if virtual in owned and virtual not in wanted]
-    return services + additions + edits + removals + gone
+    removals += [Change(DELETE, virtual) for virtual in kernel if virtual in owned and virtual not in wanted]
+    return services + additions + edits + removals
 
 
 def _takes_out(change: Change) -> bool:

@@ -1,7 +1,7 @@
-"""The IPVS table as /proc shows it: no netlink, no privilege, no import, and so cheap enough for every monitor.
+"""The IPVS table as /proc shows it: no netlink, no privilege, no import; cheap enough for every monitor.
 
-It shows less than netlink does: neither thresholds nor persistence engine nor tunnels, and not the family of a
-firewall mark (net/netfilter/ipvs/ip_vs_ctl.c, ip_vs_info_seq_show).
+It shows less than netlink does: neither thresholds nor persistence engine nor tunnels, and not the family of
+a firewall mark (net/netfilter/ipvs/ip_vs_ctl.c, ip_vs_info_seq_show).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from ocfpy.ocf.addresses import Address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Dict, Optional, Tuple
+    from typing import Callable
 
     from ocfpy.ipvs.model import RealKey
 
@@ -23,9 +23,11 @@ _FORWARDS = {"Masq": "nat", "Local": "local", "Tunnel": "tunnel", "Route": "dr"}
 class ProcReal(Record):
     """A real server with its weight and its active and inactive connections."""
 
-    __slots__ = ("address", "port", "forward", "weight", "active", "inactive")
+    __slots__ = ("active", "address", "forward", "inactive", "port", "weight")
 
-    def __init__(self, address: Address, port: int, forward: str, weight: int, active: int, inactive: int) -> None:
+    def __init__(
+        self, address: Address, port: int, forward: str, weight: int, active: int, inactive: int
+    ) -> None:
         self.address = address
         self.port = port
         self.forward = forward
@@ -37,19 +39,19 @@ class ProcReal(Record):
 class ProcService(Record):
     """A virtual service, its scheduler and its real servers by (address, port)."""
 
-    __slots__ = ("scheduler", "reals")
+    __slots__ = ("reals", "scheduler")
 
-    def __init__(self, scheduler: str, reals: Dict[RealKey, ProcReal]) -> None:
+    def __init__(self, scheduler: str, reals: dict[RealKey, ProcReal]) -> None:
         self.scheduler = scheduler
         self.reals = reals
 
 
 def read_proc(
-    path: str = PROC_IP_VS, only: Optional[Callable[[VirtualService], bool]] = None
-) -> Dict[VirtualService, ProcService]:
+    path: str = PROC_IP_VS, only: Callable[[VirtualService], bool] | None = None
+) -> dict[VirtualService, ProcService]:
     """The services in the kernel, or those for which `only` is true.
 
-    A firewall mark has the family of its real servers; one without any has the family that is left, IPv4 first.
+    A firewall mark has the family of its real servers; one without any has the one that is left, IPv4 first.
     Raises FileNotFoundError when the kernel has no IPVS (yet): modprobe ip_vs.
     """
     with open(path, encoding="ascii") as file:
@@ -57,12 +59,12 @@ def read_proc(
 
 
 def parse_proc(
-    text: str, only: Optional[Callable[[VirtualService], bool]] = None
-) -> Dict[VirtualService, ProcService]:
+    text: str, only: Callable[[VirtualService], bool] | None = None
+) -> dict[VirtualService, ProcService]:
     """read_proc for a text that has been read already."""
-    table: Dict[VirtualService, ProcService] = {}
-    marks: list[Tuple[int, ProcService]] = []
-    reals: Optional[Dict[RealKey, ProcReal]] = None
+    table: dict[VirtualService, ProcService] = {}
+    marks: list[tuple[int, ProcService]] = []
+    reals: dict[RealKey, ProcReal] | None = None
     for line in text.splitlines():
         words = line.split()
         if line.startswith("  ->"):
@@ -81,16 +83,16 @@ def parse_proc(
             service = ProcService(words[2], {})
             marks.append((int(words[1], 16), service))
             reals = service.reals
-        else:  # the heading, whose lines are "IP Virtual Server ...", "Prot ..." and "  -> RemoteAddress:Port ..."
+        else:  # the first two lines of the heading; the third is "  -> RemoteAddress:Port ..."
             reals = None
     _add_marks(table, marks, only)
     return table
 
 
 def _add_marks(
-    table: Dict[VirtualService, ProcService],
-    marks: list[Tuple[int, ProcService]],
-    only: Optional[Callable[[VirtualService], bool]],
+    table: dict[VirtualService, ProcService],
+    marks: list[tuple[int, ProcService]],
+    only: Callable[[VirtualService], bool] | None,
 ) -> None:
     # Those with real servers first: they leave the other family to the ones without.
     for mark, service in sorted(marks, key=lambda entry: not entry[1].reals):
