@@ -1,0 +1,1 @@
+"""The library behind the resource agents of the provider "anycast"."""

@@ -1,0 +1,181 @@
+"""What an agent is: its declaration, and the few methods in which one differs from another."""
+
+from __future__ import annotations
+
+from ocfpy.ocf import codes
+from ocfpy.ocf.errors import ConfigError
+from ocfpy.ocf.parameters import Parameter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ocfpy.ocf.context import Context
+
+
+class Status:
+    """What a look at the service found: kind is running, degraded, stopped or failed; reason a sentence, or empty."""
+
+    __slots__ = ("code", "kind", "reason")
+
+    def __init__(self, kind: str, reason: str, code: int) -> None:
+        self.kind = kind
+        self.reason = reason
+        self.code = code
+
+    @classmethod
+    def running(cls) -> Status:
+        """It does all that it should."""
+        return cls("running", "", codes.OCF_SUCCESS)
+
+    @classmethod
+    def degraded(cls, reason: str) -> Status:
+        """It runs, with less than it should have; Pacemaker shows the reason and does nothing."""
+        return cls("degraded", reason, codes.OCF_DEGRADED)
+
+    @classmethod
+    def stopped(cls, reason: str = "") -> Status:
+        """Nothing of it is there. In doubt, it is failed instead."""
+        return cls("stopped", reason, codes.OCF_NOT_RUNNING)
+
+    @classmethod
+    def failed(cls, reason: str) -> Status:
+        """It is there, or part of it, and does not do what it should; Pacemaker stops it."""
+        return cls("failed", reason, codes.OCF_ERR_GENERIC)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it serves: running or degraded."""
+        return self.kind in ("running", "degraded")
+
+    def __repr__(self) -> str:
+        return f"Status({self.kind!r}, {self.reason!r})"
+
+
+class Action:
+    """An action as the metadata advertises it; times are spelled with their unit, "20s"."""
+
+    __slots__ = ("depth", "interval", "name", "role", "start_delay", "timeout")
+
+    def __init__(
+        self,
+        name: str,
+        timeout: str = "20s",
+        interval: str | None = None,
+        depth: int | None = None,
+        role: str | None = None,
+        start_delay: str | None = None,
+    ) -> None:
+        self.name = name
+        self.timeout = timeout
+        self.interval = interval
+        self.depth = depth
+        self.role = role
+        self.start_delay = start_delay
+
+
+class Agent:
+    """Base of all agents.
+
+    Subclasses declare parameters as class attributes and override observe, start, stop and claim. A claim is flat text:
+    what start puts in place, written to the state file before start runs, so that stop can undo it whatever has
+    happened to the configuration since. config_errors holds every fault of the configuration; with lenient=False they
+    are raised as one ConfigError. check_config runs within __init__, so it may use nothing but the parameters.
+    """
+
+    name: str
+    version: str
+    shortdesc: str
+    longdesc: str
+    actions: tuple[Action, ...]
+
+    def __init__(self, context: Context, lenient: bool = False) -> None:
+        self.context = context
+        self.values: dict[str, Any] = {}
+        self.config_errors = [
+            fault for parameter in self.parameters() for fault in self._read_parameter(parameter)
+        ]
+        self.config_errors += self._cross_errors()
+        if self.config_errors and not lenient:
+            raise ConfigError("; ".join(self.config_errors))
+
+    @classmethod
+    def parameters(cls) -> list[Parameter[Any]]:
+        """Return the declared parameters, in the order of their declaration, base classes first."""
+        found: dict[str, Parameter[Any]] = {}
+        for owner in reversed(cls.__mro__):
+            found.update((name, item) for name, item in vars(owner).items() if isinstance(item, Parameter))
+        return list(found.values())
+
+    @classmethod
+    def advertised_actions(cls) -> tuple[Action, ...]:
+        """Return the actions of the metadata: the declared ones, and those that the library answers by itself."""
+        declared = tuple(a for a in cls.actions if a.name != "reload-agent" or cls.can_reload())
+        names = [action.name for action in declared]
+        own = (Action("validate-all", "5s"), Action("meta-data", "5s"))
+        return declared + tuple(action for action in own if action.name not in names)
+
+    @classmethod
+    def can_reload(cls) -> bool:
+        """Whether the agent can take new parameters without a stop."""
+        return cls.reload_agent is not Agent.reload_agent
+
+    def is_set(self, name: str) -> bool:
+        """Whether the parameter was given, well-formed or not: what a check for "one of two" must ask."""
+        return name in self.context.params
+
+    def _read_parameter(self, parameter: Parameter[Any]) -> list[str]:
+        text = self.context.params.get(parameter.name)
+        if text is not None:
+            try:
+                self.values[parameter.name] = parameter.read(text)
+                return []
+            except ValueError as error:
+                fault = f"parameter {parameter.name}: {error}"
+        else:
+            fault = f"parameter {parameter.name}: required, but not set" if parameter.required else ""
+        self.values[parameter.name] = parameter.default
+        return [fault] if fault else []
+
+    def _cross_errors(self) -> list[str]:
+        try:
+            return self.check_config()
+        except (AttributeError, TypeError):
+            # A check across parameters stumbled over one that is known to be bad, and has been reported.
+            if self.config_errors:
+                return []
+            raise
+
+    def check_config(self) -> list[str]:
+        """Return the faults that only show when parameters are seen together. Looks at nothing but the parameters."""
+        return []
+
+    def check_host(self) -> None:
+        """Raise an OcfError when this host cannot run the resource; before a start, and validate-all at level 10."""
+
+    def claim(self) -> dict[str, str]:
+        """Return what start puts in place."""
+        return {}
+
+    def observe(self, claim: dict[str, str]) -> Status:
+        """Return the truth about what is claimed, without changing anything."""
+        raise NotImplementedError
+
+    def start(self, claim: dict[str, str]) -> None:
+        """Put the claim in place, also from a half or failed state; the library then waits for observe to agree."""
+        raise NotImplementedError
+
+    def stop(self, claim: dict[str, str]) -> None:
+        """Undo the claim; the library then waits for observe to say stopped."""
+        raise NotImplementedError
+
+    def migrate_to(self, claim: dict[str, str]) -> None:
+        """Prepare to hand over to the node named in the environment; the stop comes later."""
+
+    def migrate_from(self, claim: dict[str, str]) -> None:
+        """Take over while the other node still serves."""
+        self.start(claim)
+
+    def reload_agent(self, claim: dict[str, str]) -> None:
+        """Bring the running service to the new parameters, of which only reloadable ones have changed."""
+        raise NotImplementedError

@@ -1,0 +1,189 @@
+"""What Pacemaker told the agent about this call, taken from an argument list and an environment, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ocfpy.ocf.deadline import POLL_S, Deadline
+from ocfpy.ocf.errors import one_line
+from ocfpy.ocf.state import StateFile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+PROVIDER = "anycast"
+DEFAULT_TIMEOUT_S = 20.0
+_PARAMETER = "OCF_RESKEY_"
+_META = "OCF_RESKEY_CRM_meta_"
+_STATE_SUFFIX = ".state"
+
+
+class Context:
+    """One call of an agent.
+
+    argv is the command line: argv[1] is the action, more words are ignored as OCF 1.1 asks. environ is read once.
+    agent_name defaults to the name the program was called by. Numbers that are not numbers read as absent.
+    """
+
+    def __init__(self, argv: Sequence[str], environ: Mapping[str, str], agent_name: str = "") -> None:
+        self.action = argv[1] if len(argv) > 1 else ""
+        self.agent_name = agent_name or os.path.basename(argv[0])
+        # ocf-shellfuncs falls back to "default" as well, for an agent that is run by hand.
+        self.instance = environ.get("OCF_RESOURCE_INSTANCE") or "default"
+        self.resource = _without_clone_number(self.instance)
+        # Pacemaker passes a parameter that was set to nothing; to an operator that is an unset one.
+        self.params = {
+            name[len(_PARAMETER) :]: value
+            for name, value in environ.items()
+            if value and name.startswith(_PARAMETER) and not name.startswith(_META)
+        }
+        self.timeout = _milliseconds(environ.get(_META + "timeout")) or DEFAULT_TIMEOUT_S
+        self.interval = _milliseconds(environ.get(_META + "interval"))
+        # A probe carries no interval at all (seen with Pacemaker 2.1.5); ocf-tester sends 0.
+        self.is_probe = self.action == "monitor" and not self.interval
+        self.check_level = int(_milliseconds(environ.get("OCF_CHECK_LEVEL")) * 1000)
+        self.node = environ.get(_META + "on_node") or os.uname().nodename
+        # Pacemaker sends SIGKILL at the timeout; the margin is for saying what went wrong before that.
+        margin = max(0.5, self.timeout * 0.05)
+        self.deadline = Deadline(max(self.timeout - margin, self.timeout / 2))
+        self.rundir = f"{environ.get('HA_RSCTMP') or '/run/resource-agents'}/{PROVIDER}"
+        # The number of an anonymous clone's instance may change from one action to the next.
+        unique = environ.get(_META + "globally_unique") == "true"
+        self.key = (self.instance if unique else self.resource).replace("/", "%2F")
+        self.state = StateFile(self._state_path(self.key))
+        self.log = Log(self.agent_name, self.instance, environ)
+
+    def _state_path(self, key: str) -> str:
+        return f"{self.rundir}/{self.agent_name}-{key}{_STATE_SUFFIX}"
+
+    def other_claims(self, type_name: str) -> list[tuple[str, dict[str, str]]]:
+        """Return what the other resources of this agent type recorded as theirs, as (resource, record)."""
+        prefix = f"{type_name}-"
+        claims = []
+        for file in sorted(_listdir(self.rundir)):
+            if file.startswith(prefix) and file.endswith(_STATE_SUFFIX):
+                state = StateFile(f"{self.rundir}/{file}")
+                record = None if state.path == self.state.path else state.read()
+                if record is not None:
+                    claims.append((file[len(prefix) : -len(_STATE_SUFFIX)], record))
+        return claims
+
+    def lock(self, name: str) -> Lock:
+        """Return a context manager that holds the named lock; other resources' actions run at the same time."""
+        return Lock(f"{self.rundir}/{name}.lock", self.deadline)
+
+
+class Lock:
+    """An exclusive lock on a file, which the kernel releases when its holder dies; waits until the deadline."""
+
+    __slots__ = ("_deadline", "_fd", "_path")
+
+    def __init__(self, path: str, deadline: Deadline) -> None:
+        self._path = path
+        self._deadline = deadline
+        self._fd = -1
+
+    def __enter__(self) -> None:
+        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self._deadline.poll(self._take, f"the lock {self._path}", POLL_S)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def _take(self) -> bool:
+        import fcntl
+
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._fd)
+
+
+class Log:
+    """Lines to syslog and to HA_LOGFILE, as ocf-shellfuncs writes them; logging never makes an action fail."""
+
+    __slots__ = ("_debug", "_facility", "_file", "_name", "_trace")
+
+    def __init__(self, agent_name: str, instance: str, environ: Mapping[str, str]) -> None:
+        self._name = f"{agent_name}({instance})[{os.getpid()}]"
+        self._file = environ.get("HA_LOGFILE") or ""
+        self._facility = environ.get("HA_LOGFACILITY") or "daemon"
+        self._trace = environ.get("OCF_TRACE_RA") == "1"
+        self._debug = self._trace or environ.get("HA_debug", "0") not in ("", "0")
+
+    def debug(self, text: str) -> None:
+        """Log for a developer; only with HA_debug, or when the resource is traced."""
+        if self._debug:
+            self._write("DEBUG", text)
+
+    def info(self, text: str) -> None:
+        """Log what was done."""
+        self._write("INFO", text)
+
+    def warning(self, text: str) -> None:
+        """Log what an operator should know."""
+        self._write("WARNING", text)
+
+    def error(self, text: str) -> None:
+        """Log what went wrong."""
+        self._write("ERROR", text)
+
+    def _write(self, level: str, text: str) -> None:
+        line = f"{self._name}: {level}: {one_line(text)}"
+        if self._file:
+            try:
+                with open(self._file, "a", encoding="utf-8", errors="backslashreplace") as file:
+                    file.write(f"{time.strftime('%b %d %H:%M:%S')} {line}\n")
+            except OSError:
+                pass
+        if self._facility != "none":
+            _to_syslog(self._facility, level, line)
+        if self._trace:
+            _to_stderr(line)
+
+
+def _to_syslog(facility: str, level: str, line: str) -> None:
+    try:
+        import syslog
+
+        name = f"LOG_{facility.upper()}"
+        syslog.openlog(line.partition(":")[0], 0, getattr(syslog, name, syslog.LOG_DAEMON))
+        priority = {"DEBUG": "LOG_DEBUG", "INFO": "LOG_INFO", "WARNING": "LOG_WARNING"}.get(level, "LOG_ERR")
+        syslog.syslog(getattr(syslog, priority), line.partition(": ")[2])
+    except (ImportError, OSError, ValueError):
+        pass
+
+
+def _to_stderr(line: str) -> None:
+    try:
+        os.write(2, f"{line}\n".encode("utf-8", "backslashreplace"))
+    except OSError:
+        pass
+
+
+def _without_clone_number(instance: str) -> str:
+    name, colon, number = instance.rpartition(":")
+    return name if colon and name and number.isdigit() else instance
+
+
+def _milliseconds(text: str | None) -> float:
+    """Return seconds for a whole number of milliseconds, 0.0 for anything else."""
+    return int(text) / 1000 if text and text.isascii() and text.isdigit() and len(text) < 16 else 0.0
+
+
+def _listdir(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,67 @@
+"""The time an action has left, and waiting that never outlasts it."""
+
+from __future__ import annotations
+
+import time
+
+from ocfpy.ocf.errors import DeadlineError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+POLL_S = 0.02
+
+
+class Deadline:
+    """A point in time, seconds away when it is made; step is what the action is busy with, for its exit reason."""
+
+    __slots__ = ("_clock", "_end", "_sleep", "seconds", "step")
+
+    def __init__(
+        self,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.seconds = seconds
+        self.step = ""
+        self._clock = clock
+        self._sleep = sleep
+        self._end = clock() + seconds
+
+    def remaining(self) -> float:
+        """Return the seconds left, 0.0 when there are none."""
+        return max(0.0, self._end - self._clock())
+
+    def check(self, what: str) -> None:
+        """Raise DeadlineError, naming what was waited for, when no time is left."""
+        self.step = what
+        if self.remaining() <= 0:
+            raise self.error(what)
+
+    def error(self, what: str) -> DeadlineError:
+        """Return the error that names what was waited for."""
+        return DeadlineError(f"no success within {self.seconds:.1f} s waiting for {what}")
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, but not past the deadline."""
+        self._sleep(min(seconds, self.remaining()))
+
+    def poll(self, fn: Callable[[], T], what: str, every: float = POLL_S) -> T:
+        """Call fn every `every` seconds until it returns something true, and return that.
+
+        Raises DeadlineError when time is up; fn is called at least once, and once more at the very end.
+        """
+        self.step = what
+        while True:
+            expired = self.remaining() <= 0
+            value = fn()
+            if value:
+                return value
+            if expired:
+                raise self.error(what)
+            self.sleep(every)

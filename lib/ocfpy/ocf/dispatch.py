@@ -1,0 +1,291 @@
+"""Runs one action of an agent, with the rules that hold for every agent.
+
+stop and probe never fail because of bad configuration or a missing tool: a stop that fails fences the node, a probe that
+fails starts a recovery. A configuration is judged whole. Every failure ends in exactly one exit reason.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ocfpy.ocf import codes
+from ocfpy.ocf.context import Context
+from ocfpy.ocf.errors import (
+    ConfigError,
+    DeadlineError,
+    HostError,
+    NotInstalledError,
+    OcfError,
+    PermissionDeniedError,
+    ServiceError,
+    one_line,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ocfpy.ocf.agent import Agent, Status
+
+    Handler = Callable[[type[Agent], Context], int]
+
+# What makes an action impossible rather than fail: nothing can be running where it cannot run.
+_CANNOT_RUN_HERE = (ConfigError, HostError, NotInstalledError)
+
+
+def main(agent_class: type[Agent], argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run the action that argv[1] names and return its OCF exit code; nothing is ever raised."""
+    prefix = environ.get("OCF_EXIT_REASON_PREFIX") or "ocf-exit-reason:"
+    try:
+        context = Context(argv, environ, agent_class.name)
+        try:
+            with _Alarm(context):
+                return _handler(agent_class, context.action)(agent_class, context)
+        except OcfError as error:
+            failure = error
+        except PermissionError as error:
+            failure = PermissionDeniedError(f"{error}: does the agent run as root?")
+        except Exception as error:
+            failure = ServiceError(f"{context.action} failed unexpectedly: {type(error).__name__}: {error}")
+            _log_traceback(context, error)
+        context.log.error(f"{context.action}: {failure.reason}")
+    except BaseException as error:
+        failure = ServiceError(f"interrupted: {type(error).__name__}: {error}")
+    _exit_reason(prefix, failure.reason)
+    return failure.code
+
+
+def _handler(agent_class: type[Agent], action: str) -> Handler:
+    always = {
+        "start": _start,
+        "stop": _stop,
+        "monitor": _monitor,
+        "meta-data": _meta_data,
+        "validate-all": _validate_all,
+        "usage": _usage,
+    }
+    if action in always:
+        return always[action]
+    offered = [declared.name for declared in agent_class.advertised_actions()]
+    optional = {"migrate_to": _migrate_to, "migrate_from": _migrate_from, "reload-agent": _reload_agent}
+    return optional[action] if action in optional and action in offered else _unimplemented
+
+
+def _meta_data(agent_class: type[Agent], context: Context) -> int:
+    from ocfpy.ocf.metadata import render
+
+    return _print(render(agent_class))
+
+
+def _usage(agent_class: type[Agent], context: Context) -> int:
+    return _print(f"{_usage_line(agent_class)}\n")
+
+
+def _unimplemented(agent_class: type[Agent], context: Context) -> int:
+    if not context.action:
+        sys.stderr.write(f"{_usage_line(agent_class)}\n")
+        return codes.OCF_ERR_ARGS
+    return codes.OCF_ERR_UNIMPLEMENTED
+
+
+def _usage_line(agent_class: type[Agent]) -> str:
+    names = dict.fromkeys([*(action.name for action in agent_class.advertised_actions()), "usage"])
+    return f"usage: {agent_class.name} {{{'|'.join(names)}}}"
+
+
+def _validate_all(agent_class: type[Agent], context: Context) -> int:
+    agent = agent_class(context)
+    if context.check_level >= 10:
+        agent.check_host()
+    return codes.OCF_SUCCESS
+
+
+def _monitor(agent_class: type[Agent], context: Context) -> int:
+    if context.is_probe:
+        return _probe(agent_class, context)
+    agent = agent_class(context)
+    status = agent.observe(_known_claim(agent))
+    if status.reason:
+        _report(context, status)
+    return status.code
+
+
+def _probe(agent_class: type[Agent], context: Context) -> int:
+    agent = agent_class(context, lenient=True)
+    try:
+        record = context.state.read()
+        if record is None and agent.config_errors:
+            return codes.OCF_NOT_RUNNING
+        status = agent.observe(agent.claim() if record is None else record)
+    except _CANNOT_RUN_HERE as error:
+        context.log.debug(f"probe: {error.reason}")
+        return codes.OCF_NOT_RUNNING
+    if status.reason and status.code != codes.OCF_NOT_RUNNING:
+        _report(context, status)
+    return status.code
+
+
+def _start(agent_class: type[Agent], context: Context) -> int:
+    return _bring_up(agent_class(context), "start")
+
+
+def _migrate_from(agent_class: type[Agent], context: Context) -> int:
+    return _bring_up(agent_class(context), "migrate_from")
+
+
+def _bring_up(agent: Agent, action: str) -> int:
+    """Start or take over: the claim is on disk before anything is done, and nothing counts until observe agrees."""
+    context = agent.context
+    agent.check_host()
+    claim = agent.claim()
+    record = context.state.read()
+    if record is not None and any(record.get(key) != value for key, value in claim.items()):
+        # A stop did not get to its end before the configuration changed; nothing else would ever undo that.
+        context.log.warning(f"{action}: undoing what an earlier start with other parameters left behind")
+        _take_down(agent, record)
+        record = None
+    context.state.write({**(record or {}), **claim})
+    if agent.observe(claim).kind != "running":
+        (agent.start if action == "start" else agent.migrate_from)(claim)
+        _wait_until(agent, claim, lambda status: status.is_active, f"{agent.name} to run")
+    context.log.info(f"{action}: done")
+    return codes.OCF_SUCCESS
+
+
+def _stop(agent_class: type[Agent], context: Context) -> int:
+    agent = agent_class(context, lenient=True)
+    claim = context.state.read()
+    if claim is None:
+        claim = _claim_of_a_stray(agent)
+    if claim is not None:
+        _take_down(agent, claim)
+        context.state.delete()
+        context.log.info("stop: done")
+    return codes.OCF_SUCCESS
+
+
+def _claim_of_a_stray(agent: Agent) -> dict[str, str] | None:
+    """Return the claim of something that is there without a record of it, or None when nothing is."""
+    if agent.config_errors:
+        return None
+    try:
+        claim = agent.claim()
+        return None if agent.observe(claim).kind == "stopped" else claim
+    except _CANNOT_RUN_HERE as error:
+        agent.context.log.debug(f"stop: {error.reason}")
+        return None
+
+
+def _take_down(agent: Agent, claim: dict[str, str]) -> None:
+    try:
+        agent.stop(claim)
+    except _CANNOT_RUN_HERE as error:
+        # observe has the last word: it finds what may have been left for the lack of a tool.
+        agent.context.log.warning(f"stop: {error.reason}")
+    try:
+        _wait_until(agent, claim, lambda status: status.kind == "stopped", f"{agent.name} to be gone")
+    except _CANNOT_RUN_HERE as error:
+        agent.context.log.warning(f"stop: {error.reason}")
+
+
+def _migrate_to(agent_class: type[Agent], context: Context) -> int:
+    agent = agent_class(context)
+    claim = _known_claim(agent)
+    _require_active(agent, claim)
+    agent.migrate_to(claim)
+    return codes.OCF_SUCCESS
+
+
+def _reload_agent(agent_class: type[Agent], context: Context) -> int:
+    agent = agent_class(context)
+    _require_active(agent, _known_claim(agent))
+    claim = agent.claim()
+    context.state.write({**(context.state.read() or {}), **claim})
+    agent.reload_agent(claim)
+    context.log.info("reload-agent: done")
+    return codes.OCF_SUCCESS
+
+
+def _known_claim(agent: Agent) -> dict[str, str]:
+    """Return what start recorded, or what it would record: a service may be older than the record of it."""
+    record = agent.context.state.read()
+    return agent.claim() if record is None else record
+
+
+def _require_active(agent: Agent, claim: dict[str, str]) -> None:
+    status = agent.observe(claim)
+    if not status.is_active:
+        raise ServiceError(f"{agent.name} is not running here{_because(status)}")
+
+
+def _wait_until(agent: Agent, claim: dict[str, str], wanted: Callable[[Status], bool], what: str) -> None:
+    seen: list[Status] = []
+
+    def look() -> bool:
+        seen[:] = [agent.observe(claim)]
+        return wanted(seen[0])
+
+    try:
+        agent.context.deadline.poll(look, what)
+    except DeadlineError as error:
+        if not seen:
+            raise
+        raise DeadlineError(f"{error.reason}, it is {seen[0].kind}{_because(seen[0])}") from None
+
+
+def _because(status: Status) -> str:
+    return f": {status.reason}" if status.reason else ""
+
+
+class _Alarm:
+    """Interrupts an action that is stuck past its deadline, so that it still says where before Pacemaker kills it."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        # The C module behind signal, which itself pulls in enum.
+        import _signal
+
+        _signal.signal(_signal.SIGALRM, self._ring)
+        deadline = self._context.deadline
+        # Half of the margin: whatever watches the deadline by itself gives the better reason, and goes first.
+        _signal.setitimer(_signal.ITIMER_REAL, (self._context.timeout + deadline.seconds) / 2)
+
+    def _ring(self, number: int, frame: object) -> None:
+        step = self._context.deadline.step
+        raise DeadlineError(f"{self._context.action} is stuck{f', waiting for {step}' if step else ''}")
+
+    def __exit__(self, *failure: object) -> None:
+        import _signal
+
+        _signal.setitimer(_signal.ITIMER_REAL, 0)
+
+
+def _report(context: Context, status: Status) -> None:
+    context.log.warning(f"{context.action}: {status.kind}: {status.reason}")
+    _exit_reason(os.environ.get("OCF_EXIT_REASON_PREFIX") or "ocf-exit-reason:", status.reason)
+
+
+def _exit_reason(prefix: str, reason: str) -> None:
+    """Pacemaker takes the last such line of stderr, to its end, as the reason."""
+    try:
+        sys.stderr.write(f"{prefix}{one_line(reason)}\n")
+        sys.stderr.flush()
+    except (OSError, AttributeError):
+        pass
+
+
+def _print(text: str) -> int:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+    return codes.OCF_SUCCESS
+
+
+def _log_traceback(context: Context, error: BaseException) -> None:
+    import traceback
+
+    context.log.debug(" | ".join(traceback.format_exception(type(error), error, error.__traceback__)))

@@ -1,0 +1,128 @@
+"""Renders an agent's declaration as a manual page of section 7: python3 -m ocfpy.ocf.manpage MODULE:CLASS."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from ocfpy.ocf.agent import Action, Agent
+from ocfpy.ocf.context import PROVIDER
+from ocfpy.ocf.metadata import paragraphs
+from ocfpy.ocf.parameters import Parameter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def render(agent_class: type[Agent]) -> str:
+    """Return the page as roff, for man(1) and groff -man."""
+    page = f"ocf_{PROVIDER}_{agent_class.name}"
+    agent = f"ocf:{PROVIDER}:{agent_class.name}"
+    lines = [
+        f'.TH {_quoted(page.upper())} 7 "" {_quoted(f"{agent} {agent_class.version}")} "OCF resource agents"',
+        ".SH NAME",
+        f"{_text(page)} \\- {_text(agent_class.shortdesc)}",
+        ".SH SYNOPSIS",
+        f"\\fB{_text(agent_class.name)}\\fP " + " | ".join(_text(a.name) for a in _named_once(agent_class)),
+        ".SH DESCRIPTION",
+        *_body(agent_class.longdesc),
+        ".SH SUPPORTED PARAMETERS",
+        *(line for parameter in agent_class.parameters() for line in _parameter(parameter)),
+        ".SH SUPPORTED ACTIONS",
+        *(line for action in agent_class.advertised_actions() for line in _action(action)),
+        ".SH EXAMPLE CRM SHELL",
+        *_crm_example(agent_class, agent),
+        ".SH EXAMPLE PCS",
+        *_pcs_example(agent_class, agent),
+        ".SH SEE ALSO",
+        "\\fBcrm\\fP(8), \\fBpcs\\fP(8), \\fBcrm_resource\\fP(8)",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _named_once(agent_class: type[Agent]) -> list[Action]:
+    return list({action.name: action for action in agent_class.advertised_actions()}.values())
+
+
+def _parameter(parameter: Parameter[Any]) -> list[str]:
+    facts = [
+        "required" if parameter.required else "optional",
+        f"unique among resources ({parameter.unique_group})" if parameter.unique_group else "",
+        parameter.content_type if parameter.content_type != "select" else f"one of {', '.join(parameter.choices)}",
+        f"default {parameter.default_text}" if parameter.default_text is not None else "no default",
+        "can be changed without a restart" if parameter.reloadable else "",
+    ]
+    deprecated = [".sp", *_body(f"Deprecated: {parameter.deprecated}")] if parameter.deprecated else []
+    return [
+        ".TP",
+        f"\\fB{_text(parameter.name)}\\fP",
+        f"\\fI{_text(parameter.shortdesc)}\\fP ({_text(', '.join(filter(None, facts)))})",
+        *deprecated,
+        ".sp",
+        *_body(parameter.longdesc),
+    ]
+
+
+def _action(action: Action) -> list[str]:
+    facts = [
+        f"suggested timeout {action.timeout}",
+        f"suggested interval {action.interval}" if action.interval else "",
+        f"check level {action.depth}" if action.depth is not None else "",
+        f"role {action.role}" if action.role else "",
+    ]
+    return [".TP", f"\\fB{_text(action.name)}\\fP", _text(", ".join(filter(None, facts)))]
+
+
+def _crm_example(agent_class: type[Agent], agent: str) -> list[str]:
+    words = [f"    {parameter.name}=..." for parameter in agent_class.parameters() if parameter.required]
+    operations = [f"  op {a.name} timeout={a.timeout}{_interval(a)}" for a in _operations(agent_class)]
+    lines = [f"primitive p_{agent_class.name} {agent}", *(["  params", *words] if words else []), *operations]
+    return _verbatim(line if number == len(lines) else f"{line} \\" for number, line in enumerate(lines, 1))
+
+
+def _pcs_example(agent_class: type[Agent], agent: str) -> list[str]:
+    words = [f"{parameter.name}=..." for parameter in agent_class.parameters() if parameter.required]
+    operations = [f"  op {a.name} timeout={a.timeout}{_interval(a)}" for a in _operations(agent_class)]
+    lines = [" ".join([f"pcs resource create p_{agent_class.name} {agent}", *words]), *operations]
+    return _verbatim(line if number == len(lines) else f"{line} \\" for number, line in enumerate(lines, 1))
+
+
+def _operations(agent_class: type[Agent]) -> list[Action]:
+    return [action for action in _named_once(agent_class) if action.name in ("start", "stop", "monitor")]
+
+
+def _interval(action: Action) -> str:
+    return f" interval={action.interval}" if action.interval else ""
+
+
+def _verbatim(lines: Any) -> list[str]:
+    return [".nf", *(_text(line) for line in lines), ".fi"]
+
+
+def _body(text: str) -> list[str]:
+    lines: list[str] = []
+    for paragraph in paragraphs(text):
+        lines += [".sp", *(_text(line) for line in paragraph.split("\n"))]
+    return lines[1:]
+
+
+def _text(text: str) -> str:
+    """Return text that roff prints as it is: no escapes, no requests, and hyphens that can be copied."""
+    escaped = text.replace("\\", "\\e").replace("-", "\\-")
+    return f"\\&{escaped}" if escaped[:1] in (".", "'") else escaped
+
+
+def _quoted(text: str) -> str:
+    return '"' + _text(text).replace('"', "\\(dq") + '"'
+
+
+def main(argv: list[str]) -> int:
+    """Print the page of the agent that argv names as MODULE:CLASS."""
+    module, _, name = argv[1].partition(":")
+    sys.stdout.write(render(getattr(import_module(module), name)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

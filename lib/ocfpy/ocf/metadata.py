@@ -1,0 +1,137 @@
+"""Renders an agent's declaration as OCF 1.1 metadata.
+
+The document carries its own DTD: ocf-tester validates against the DTD a document names, and the one it ships with knows
+nothing of OCF 1.1 (unique-group, reloadable, select, deprecated, reload-agent). With a full internal subset the same
+document also satisfies the OCF 1.1 RNG, pcs and crmsh. Every optional attribute is #IMPLIED, for libxml2 adds the
+defaults of an internal subset to what it parses.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from ocfpy.ocf.agent import Action, Agent
+    from ocfpy.ocf.parameters import Parameter
+
+_HEAD = """<?xml version="1.0"?>
+<!DOCTYPE resource-agent [
+<!ELEMENT resource-agent (version,longdesc*,shortdesc*,parameters,actions)>
+<!ATTLIST resource-agent name CDATA #REQUIRED version CDATA #IMPLIED>
+<!ELEMENT version (#PCDATA)>
+<!ELEMENT longdesc ANY>
+<!ATTLIST longdesc lang NMTOKEN #REQUIRED>
+<!ELEMENT shortdesc ANY>
+<!ATTLIST shortdesc lang NMTOKEN #REQUIRED>
+<!ELEMENT parameters (parameter*)>
+<!ELEMENT parameter (deprecated?,longdesc+,shortdesc+,content)>
+<!ATTLIST parameter name CDATA #REQUIRED unique-group CDATA #IMPLIED unique (1|0) #IMPLIED
+  required (1|0) #IMPLIED reloadable (1|0) #IMPLIED>
+<!ELEMENT deprecated (replaced-with|desc)*>
+<!ELEMENT replaced-with EMPTY>
+<!ATTLIST replaced-with name CDATA #REQUIRED>
+<!ELEMENT desc ANY>
+<!ATTLIST desc lang NMTOKEN #REQUIRED>
+<!ELEMENT content (option*)>
+<!ATTLIST content type (string|integer|boolean|select) #REQUIRED default CDATA #IMPLIED>
+<!ELEMENT option EMPTY>
+<!ATTLIST option value CDATA #REQUIRED>
+<!ELEMENT actions (action*)>
+<!ELEMENT action EMPTY>
+<!ATTLIST action name CDATA #REQUIRED timeout CDATA #REQUIRED interval CDATA #IMPLIED
+  start-delay CDATA #IMPLIED role CDATA #IMPLIED depth CDATA #IMPLIED>
+]>
+"""
+
+
+def render(agent_class: type[Agent]) -> str:
+    """Return the metadata document, ASCII only."""
+    parameters = agent_class.parameters()
+    groups = [parameter.unique_group for parameter in parameters]
+    lines = [
+        f"<resource-agent{_attributes(name=agent_class.name, version=agent_class.version)}>",
+        "<version>1.1</version>",
+        _described("longdesc", agent_class.longdesc),
+        _described("shortdesc", agent_class.shortdesc),
+        "<parameters>",
+        *(_parameter(p, alone=groups.count(p.unique_group) == 1) for p in parameters),
+        "</parameters>",
+        "<actions>",
+        *(_action(action) for action in agent_class.advertised_actions()),
+        "</actions>",
+        "</resource-agent>",
+    ]
+    text = _HEAD + "\n".join(lines) + "\n"
+    return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
+
+
+def paragraphs(text: str) -> Iterable[str]:
+    """Yield the paragraphs of a description as it stands, indented, in a source file."""
+    for block in "\n".join(line.strip() for line in text.split("\n")).split("\n\n"):
+        if block.strip():
+            yield block.strip()
+
+
+def _parameter(parameter: Parameter[Any], alone: bool) -> str:
+    group = parameter.unique_group
+    attributes = _attributes(
+        name=parameter.name,
+        # pcs looks at unique-group only, crmsh at unique only, and it would take each of a group for unique by itself.
+        unique_group=group or None,
+        unique="1" if group and alone else None,
+        required="1" if parameter.required else "0",
+        reloadable="1" if parameter.reloadable else None,
+    )
+    return "\n".join(
+        [
+            f"<parameter{attributes}>",
+            *([f"<deprecated>{_described('desc', parameter.deprecated)}</deprecated>"] if parameter.deprecated else []),
+            _described("longdesc", parameter.longdesc),
+            _described("shortdesc", parameter.shortdesc),
+            _content(parameter),
+            "</parameter>",
+        ]
+    )
+
+
+def _content(parameter: Parameter[Any]) -> str:
+    attributes = _attributes(type=parameter.content_type, default=parameter.default_text)
+    if not parameter.choices:
+        return f"<content{attributes}/>"
+    options = "".join(f"<option{_attributes(value=choice)}/>" for choice in parameter.choices)
+    return f"<content{attributes}>{options}</content>"
+
+
+def _action(action: Action) -> str:
+    attributes = _attributes(
+        name=action.name,
+        timeout=action.timeout,
+        interval=action.interval,
+        depth=None if action.depth is None else str(action.depth),
+        role=action.role,
+        start_delay=action.start_delay,
+    )
+    return f"<action{attributes}/>"
+
+
+def _described(element: str, text: str) -> str:
+    return f'<{element} lang="en">{_escaped(chr(10).join(_separated(text)))}</{element}>'
+
+
+def _separated(text: str) -> Iterable[str]:
+    for number, paragraph in enumerate(paragraphs(text)):
+        if number:
+            yield ""
+        yield paragraph
+
+
+def _attributes(**attributes: str | None) -> str:
+    return "".join(
+        f' {name.replace("_", "-")}="{_escaped(value)}"' for name, value in attributes.items() if value is not None
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")

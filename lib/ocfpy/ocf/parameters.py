@@ -1,0 +1,324 @@
+"""Parameters of an agent, declared once: what metadata, man page, parsing and validation are made from."""
+
+from __future__ import annotations
+
+from ocfpy.ocf.addresses import Address, Prefix, parse_address, parse_prefix, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, Generic, TypeVar
+
+    from ocfpy.ocf.agent import Agent
+
+    T = TypeVar("T")
+
+    class _Base(Generic[T]):
+        pass
+
+else:
+    T = None
+
+    class _Base:
+        """Stands in for typing.Generic, whose import takes longer than a whole monitor."""
+
+        def __class_getitem__(cls, item):
+            return cls
+
+
+MAX_LENGTH = 4096
+MAX_LIST_LENGTH = 65536
+_UNITS_S = {
+    "": 1.0,
+    "us": 1e-6,
+    "usec": 1e-6,
+    "ms": 1e-3,
+    "msec": 1e-3,
+    "s": 1.0,
+    "sec": 1.0,
+    "m": 60.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "hr": 3600.0,
+}
+
+
+class Parameter(_Base[T]):
+    """A parameter, as a class attribute of an Agent; on an instance of it, the typed value.
+
+    An unset parameter reads as its default, and so does a bad one where the agent must go on regardless (stop, probe);
+    without a default that is None. default may be written as text or as the value. unique_group is True for a parameter
+    that alone tells two resources apart, or the name of the group of those that do together. deprecated is a sentence.
+    """
+
+    content_type = "string"
+    max_length = MAX_LENGTH
+    choices: Sequence[str] = ()
+    unset: Any = None
+
+    def __init__(
+        self,
+        shortdesc: str,
+        longdesc: str,
+        *,
+        required: bool = False,
+        unique_group: bool | str = False,
+        default: Any = None,
+        reloadable: bool = False,
+        deprecated: str | None = None,
+    ) -> None:
+        self.name = ""
+        self.shortdesc = shortdesc
+        self.longdesc = longdesc
+        self.required = required
+        self.reloadable = reloadable
+        self.deprecated = deprecated
+        self._unique_group = unique_group
+        self._default = default
+
+    def __set_name__(self, owner: type[Agent], name: str) -> None:
+        self.name = name
+
+    if TYPE_CHECKING:
+
+        def __get__(self, agent: Agent | None, owner: type[Agent]) -> T: ...
+
+    else:
+
+        def __get__(self, agent, owner):
+            return self if agent is None else agent.values[self.name]
+
+    def __set__(self, agent: Agent, value: object) -> None:
+        raise AttributeError(f"parameter {self.name} cannot be set")
+
+    @property
+    def unique_group(self) -> str:
+        """The name of the group of parameters that must not be the same in two resources, or nothing."""
+        return self.name if self._unique_group is True else self._unique_group or ""
+
+    @property
+    def default(self) -> T:
+        """The typed value of an unset parameter."""
+        if self._default is None:
+            return self.unset  # type: ignore[no-any-return]
+        return self.parse(self._default) if isinstance(self._default, str) else self._default  # type: ignore[no-any-return]
+
+    @property
+    def default_text(self) -> str | None:
+        """The default as a configuration would spell it, or None."""
+        return None if self._default is None else self.spell(self._default)
+
+    def spell(self, default: Any) -> str:
+        """Return a default as a configuration would spell it."""
+        return str(default)
+
+    def read(self, text: str) -> T:
+        """Return the value of a text that is not empty. Raises ValueError with a sentence."""
+        if len(text) > self.max_length:
+            raise ValueError(f"longer than {self.max_length} characters")
+        if not text.isprintable():
+            raise ValueError(f"{shown(text)} has a line break or another unprintable character")
+        return self.parse(text)
+
+    def parse(self, text: str) -> T:
+        """Return the value of printable text. Raises ValueError with a sentence."""
+        raise NotImplementedError
+
+
+class StringParam(Parameter[str]):
+    """Text; one of choices, or made of the characters in charset, where these are given."""
+
+    def __init__(
+        self, shortdesc: str, longdesc: str, *, choices: Sequence[str] = (), charset: str = "", **common: Any
+    ) -> None:
+        super().__init__(shortdesc, longdesc, **common)
+        self.choices = choices
+        self.charset = charset
+        if choices:
+            self.content_type = "select"
+
+    def parse(self, text: str) -> str:
+        if self.choices and text not in self.choices:
+            raise ValueError(f"{shown(text)} is not one of {', '.join(self.choices)}")
+        strange = [c for c in text if c not in self.charset] if self.charset else []
+        if strange:
+            raise ValueError(f"{shown(text)} has {shown(strange[0])} in it, which is not allowed here")
+        return text
+
+
+class IntParam(Parameter[int]):
+    """A whole number, from minimum to maximum where these are given."""
+
+    content_type = "integer"
+
+    def __init__(
+        self,
+        shortdesc: str,
+        longdesc: str,
+        *,
+        minimum: int | None = None,
+        maximum: int | None = None,
+        **common: Any,
+    ) -> None:
+        super().__init__(shortdesc, longdesc, **common)
+        self.minimum = minimum
+        self.maximum = maximum
+
+    def parse(self, text: str) -> int:
+        digits = text[1:] if text.startswith("-") else text
+        if not _is_number(digits):
+            raise ValueError(f"{shown(text)} is not a whole number")
+        value = int(text)
+        _check_range(text, value, self.minimum, self.maximum)
+        return value
+
+
+class BoolParam(Parameter[bool]):
+    """A switch, in any of the spellings that ocf-shellfuncs knows."""
+
+    content_type = "boolean"
+
+    def spell(self, default: Any) -> str:
+        return default if isinstance(default, str) else str(default).lower()
+
+    def parse(self, text: str) -> bool:
+        word = text.lower()
+        if word in ("yes", "true", "1", "y", "on"):
+            return True
+        if word in ("no", "false", "0", "n", "off"):
+            return False
+        raise ValueError(f"{shown(text)} is neither true nor false")
+
+
+class DurationParam(Parameter[float]):
+    """A time in seconds, spelled like Pacemaker's: 500ms, 2s, 2, 1min; minimum and maximum are spelled the same."""
+
+    def __init__(
+        self, shortdesc: str, longdesc: str, *, minimum: str = "0", maximum: str | None = None, **common: Any
+    ) -> None:
+        super().__init__(shortdesc, longdesc, **common)
+        self.minimum = minimum
+        self.maximum = maximum
+
+    def spell(self, default: Any) -> str:
+        return default if isinstance(default, str) else f"{default:g}s"
+
+    def parse(self, text: str) -> float:
+        value = parse_duration(text)
+        if value < parse_duration(self.minimum):
+            raise ValueError(f"{shown(text)} is shorter than {self.minimum}")
+        if self.maximum is not None and value > parse_duration(self.maximum):
+            raise ValueError(f"{shown(text)} is longer than {self.maximum}")
+        return value
+
+
+class AddressParam(Parameter[Address]):
+    """An IP address; prefix="host" takes /32 and /128 only, prefix="any" any length."""
+
+    def __init__(self, shortdesc: str, longdesc: str, *, prefix: str = "host", **common: Any) -> None:
+        super().__init__(shortdesc, longdesc, **common)
+        self.prefix = prefix
+
+    def parse(self, text: str) -> Address:
+        address = parse_address(text)
+        if self.prefix == "host" and not address.is_host:
+            raise ValueError(f"{shown(text)}: only a /32 or /128 can be used here, or leave the length out")
+        return address
+
+
+class ListParam(Parameter["tuple[T, ...]"]):
+    """Words separated by white space, each parsed by parse, whose ValueError is the message; unset is no words."""
+
+    max_length = MAX_LIST_LENGTH
+    unset: Any = ()
+
+    def __init__(self, shortdesc: str, longdesc: str, *, parse: Callable[[str], T], **common: Any) -> None:
+        super().__init__(shortdesc, longdesc, **common)
+        self._parse_word = parse
+
+    def spell(self, default: Any) -> str:
+        return default if isinstance(default, str) else " ".join(map(str, default))
+
+    def parse(self, text: str) -> tuple[T, ...]:
+        values: list[T] = []
+        complaints: list[str] = []
+        for word in text.split():
+            try:
+                values.append(self._parse_word(word))
+            except ValueError as error:
+                complaints.append(str(error))
+        if complaints:
+            raise ValueError(", ".join(complaints))
+        return tuple(values)
+
+
+class PrefixListParam(ListParam[Prefix]):
+    """Networks separated by white space."""
+
+    def __init__(self, shortdesc: str, longdesc: str, **common: Any) -> None:
+        super().__init__(shortdesc, longdesc, parse=parse_prefix, **common)
+
+
+class NumberOrPercent:
+    """A number of things, or a share of however many there are."""
+
+    __slots__ = ("is_percent", "value")
+
+    def __init__(self, value: int, is_percent: bool) -> None:
+        self.value = value
+        self.is_percent = is_percent
+
+    def of(self, total: int) -> int:
+        """Return how many of total are meant; a share is rounded up: 50% of 3 is 2."""
+        return -(-total * self.value // 100) if self.is_percent else self.value
+
+    def __str__(self) -> str:
+        return f"{self.value}%" if self.is_percent else str(self.value)
+
+
+class NumberOrPercentParam(Parameter[NumberOrPercent]):
+    """A whole number from minimum on, or a percentage up to 100%."""
+
+    def __init__(self, shortdesc: str, longdesc: str, *, minimum: int = 0, **common: Any) -> None:
+        super().__init__(shortdesc, longdesc, **common)
+        self.minimum = minimum
+
+    def parse(self, text: str) -> NumberOrPercent:
+        is_percent = text.endswith("%")
+        digits = text[:-1] if is_percent else text
+        if not _is_number(digits):
+            raise ValueError(f"{shown(text)} is neither a whole number nor a percentage")
+        _check_range(text, int(digits), self.minimum, 100 if is_percent else None)
+        return NumberOrPercent(int(digits), is_percent)
+
+
+class PathParam(Parameter[str]):
+    """An absolute path."""
+
+    def parse(self, text: str) -> str:
+        if not text.startswith("/"):
+            raise ValueError(f"{shown(text)} is not an absolute path")
+        return text
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of a time spelled like Pacemaker's, with decimals if need be. Raises ValueError."""
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
+    unit = text[len(number) :]
+    number = number.rstrip(" ")
+    whole, point, fraction = number.partition(".")
+    if unit not in _UNITS_S or not _is_number(whole) or (point and not _is_number(fraction)):
+        raise ValueError(f"{shown(text)} is not a time, such as 500ms, 2s or 1min")
+    return float(number) * _UNITS_S[unit]
+
+
+def _is_number(text: str) -> bool:
+    """Whether text is a few ASCII digits: int() also takes spaces, underscores and other scripts' digits."""
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+def _check_range(text: str, value: int, minimum: int | None, maximum: int | None) -> None:
+    if minimum is not None and value < minimum:
+        raise ValueError(f"{shown(text)} is less than {minimum}")
+    if maximum is not None and value > maximum:
+        raise ValueError(f"{shown(text)} is more than {maximum}")

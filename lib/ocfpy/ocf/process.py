@@ -1,0 +1,91 @@
+"""Runs other programs so that they can neither outlast the action nor see a surprising environment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+from ocfpy.ocf.deadline import Deadline
+from ocfpy.ocf.errors import NotInstalledError, PermissionDeniedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+_REAP_S = 1.0
+
+
+class Completed:
+    """How a program ended: rc as subprocess has it (negative for a signal), out and err as text."""
+
+    __slots__ = ("err", "out", "rc")
+
+    def __init__(self, rc: int, out: str, err: str) -> None:
+        self.rc = rc
+        self.out = out
+        self.err = err
+
+
+def have_binary(name: str) -> bool:
+    """Whether the program is on the fixed PATH; ocf-tester sets a variable to have every program missing."""
+    if os.environ.get("OCF_TESTER_FAIL_HAVE_BINARY"):
+        return False
+    places = [name] if "/" in name else [f"{directory}/{name}" for directory in PATH.split(":")]
+    return any(os.path.isfile(place) and os.access(place, os.X_OK) for place in places)
+
+
+def run(
+    argv: Sequence[str],
+    deadline: Deadline | float,
+    input: str | None = None,
+    env: Mapping[str, str] | None = None,
+    package: str | None = None,
+) -> Completed:
+    """Run argv, without a shell, until it ends.
+
+    deadline is a Deadline or seconds. Raises DeadlineError when time is up, having killed the whole process group;
+    NotInstalledError, naming the package, when there is no such program; PermissionDeniedError.
+    """
+    deadline = deadline if isinstance(deadline, Deadline) else Deadline(deadline)
+    what = f"`{' '.join(argv)}`"
+    deadline.check(what)
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PATH": PATH, "LC_ALL": "C", **(env or {})},
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        advice = f"install package {package}" if package else "install the package that has it"
+        raise NotInstalledError(f"{argv[0]} not found: {advice}") from None
+    except PermissionError as error:
+        raise PermissionDeniedError(f"{argv[0]} cannot be run: {error.strerror}") from None
+    try:
+        out, err = process.communicate(input, timeout=deadline.remaining())
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        raise deadline.error(f"{what} to end") from None
+    except BaseException:
+        _kill(process)
+        raise
+    return Completed(process.returncode, out, err)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Kill the group the program leads; a grandchild may hold the pipes open, so reading them is bounded as well."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    try:
+        process.communicate(timeout=_REAP_S)
+    except (subprocess.TimeoutExpired, ValueError):
+        pass

@@ -1,0 +1,56 @@
+"""What start put in place, kept on disk so that stop can undo it after the configuration has changed or gone.
+
+The files live under /run: they vanish with what they describe, at a reboot. They are plain `key=value` lines because
+importing json costs more than the rest of a monitor.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class StateFile:
+    """A flat record of strings that is replaced atomically."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def read(self) -> dict[str, str] | None:
+        """Return the record, or None when there is none. Raises OSError when it cannot be read."""
+        try:
+            with open(self.path, encoding="utf-8", errors="surrogateescape") as file:
+                lines = file.read().split("\n")
+        except FileNotFoundError:
+            return None
+        return {key: value for key, sign, value in (line.partition("=") for line in lines) if sign}
+
+    def write(self, record: Mapping[str, str]) -> None:
+        """Replace the record. Raises ValueError for what no line can hold, OSError when writing fails."""
+        for key, value in record.items():
+            if not key or "=" in key or "\n" in key or "\n" in value:
+                raise ValueError(f"{key!r}={value!r} does not fit a line")
+        os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+        temporary = f"{self.path}.{os.getpid()}.tmp"
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            with open(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.write("".join(f"{key}={value}\n" for key, value in record.items()))
+                file.flush()
+                os.fsync(fd)
+            os.rename(temporary, self.path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+    def delete(self) -> None:
+        """Remove the record; it is fine when there is none."""
+        try:
+            os.unlink(self.path)
+        except FileNotFoundError:
+            pass
