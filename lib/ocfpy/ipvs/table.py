@@ -1,0 +1,135 @@
+"""The kernel's IPVS table: read it whole, carry out changes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from errno import EEXIST, ENOENT, EPERM, ESRCH
+
+from ocfpy.ipvs import messages
+from ocfpy.ipvs.netlink import GenericNetlink
+from ocfpy.ipvs.plan import ADD, DELETE, EDIT, Change
+from ocfpy.ocf import codes
+from ocfpy.ocf.errors import NotInstalledError, OcfError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocfpy.ipvs.model import RealKey, RealServer, Table, VirtualService
+
+_SERVICE_COMMANDS = {
+    ADD: messages.CMD_NEW_SERVICE,
+    EDIT: messages.CMD_SET_SERVICE,
+    DELETE: messages.CMD_DEL_SERVICE,
+}
+_DEST_COMMANDS = {
+    ADD: messages.CMD_NEW_DEST,
+    EDIT: messages.CMD_SET_DEST,
+    DELETE: messages.CMD_DEL_DEST,
+}
+
+
+class IpvsError(OcfError):
+    """The kernel refused a change; `failures` has every one of them with its errno, `change` the first."""
+
+    def __init__(self, failures: Sequence[tuple[Change, int]]) -> None:
+        self.failures = tuple(failures)
+        self.change, self.errno = failures[0]
+        self.code, sentence = _explained(self.change, self.errno)
+        more = f" (and {len(failures) - 1} more changes failed)" if len(failures) > 1 else ""
+        super().__init__(sentence + more)
+
+
+class IpvsTable:
+    """The IPVS table of this network namespace. Close it, or use it in a `with`.
+
+    Raises NotInstalledError when the kernel has no IPVS, PermissionError for somebody else than root.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._netlink = GenericNetlink(messages.FAMILY_NAME, messages.ipvsmsg)
+        except FileNotFoundError:
+            raise NotInstalledError(
+                "this kernel has no IPVS: modprobe ip_vs, or install a kernel with CONFIG_IP_VS"
+            ) from None
+
+    def __enter__(self) -> IpvsTable:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._netlink.close()
+
+    def read(self) -> Table:
+        """All services with their real servers."""
+        request = messages.message(messages.CMD_GET_SERVICE)
+        services = [messages.service_of(answer) for answer in self._netlink.dump(request)]
+        return {virtual: (settings, self._reals(virtual)) for virtual, settings in services}
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Carry out all the changes that can be carried out; IpvsError for the others.
+
+        What somebody else did in the meantime is taken as done: adding what exists edits it, editing what is
+        gone adds it, deleting what is gone is nothing.
+        """
+        failures = self._attempt(changes)
+        again = [_other_way(change, errno) for change, errno in failures]
+        failures = [failure for failure, other in zip(failures, again) if other is None]
+        failures += self._attempt([other for other in again if other is not None])
+        failures = _root_causes([failure for failure in failures if not _is_done(*failure)])
+        if failures:
+            raise IpvsError(failures)
+
+    def _reals(self, virtual: VirtualService) -> dict[RealKey, RealServer]:
+        request = messages.message(messages.CMD_GET_DEST, virtual)
+        reals = [messages.real_of(answer, virtual.family) for answer in self._netlink.dump(request)]
+        return {real.key: real for real in reals}
+
+    def _attempt(self, changes: Sequence[Change]) -> list[tuple[Change, int]]:
+        failed = self._netlink.request([_message(change) for change in changes])
+        return [(changes[position], errno) for position, errno in failed.items()]
+
+
+def _message(change: Change) -> messages.ipvsmsg:
+    commands = _SERVICE_COMMANDS if change.real is None else _DEST_COMMANDS
+    return messages.message(commands[change.verb], change.virtual, change.settings, change.real)
+
+
+def _is_done(change: Change, errno: int) -> bool:
+    return change.verb == DELETE and errno in (ENOENT, ESRCH)
+
+
+def _other_way(change: Change, errno: int) -> Change | None:
+    """The change to make instead when the table is not what it was when this one was planned."""
+    # ip_vs_genl_set_cmd: ESRCH is a missing service, ENOENT a missing real server or scheduler.
+    gone = ENOENT if change.real is not None else ESRCH
+    if change.verb == ADD and errno == EEXIST:
+        return change.replace(verb=EDIT)
+    if change.verb == EDIT and errno == gone:
+        return change.replace(verb=ADD)
+    return None
+
+
+def _root_causes(failures: Sequence[tuple[Change, int]]) -> list[tuple[Change, int]]:
+    """Without the real servers of services that failed themselves."""
+    services = {change.virtual for change, _ in failures if change.real is None}
+    return [failure for failure in failures if failure[0].real is None or failure[0].virtual not in services]
+
+
+def _explained(change: Change, errno: int) -> tuple[int, str]:
+    """Exit code and sentence for a refused change."""
+    if errno == EPERM:
+        return codes.OCF_ERR_PERM, f"not allowed to {change}: changing IPVS takes root (CAP_NET_ADMIN)"
+    if errno == ENOENT and change.settings is not None:
+        scheduler, engine = change.settings.scheduler, change.settings.engine
+        or_engine = f", or no persistence engine {engine!r} (modprobe ip_vs_pe_{engine})" if engine else ""
+        return codes.OCF_ERR_ARGS, (
+            f"cannot {change}: the kernel has no IPVS scheduler {scheduler!r} (modprobe ip_vs_{scheduler})"
+            + or_engine
+        )
+    if errno == ESRCH:
+        return codes.OCF_ERR_GENERIC, f"cannot {change}: somebody removed {change.virtual} just now"
+    return codes.OCF_ERR_GENERIC, f"cannot {change}: {os.strerror(errno)}"
