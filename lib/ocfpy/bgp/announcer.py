@@ -1,0 +1,156 @@
+"""What bgpd says about one prefix, and the two commands that change it.
+
+The JSON keys used here are the same in FRR 8.4.4 and 10.3 (both tried); a key that is missing reads as false.
+Never `show bgp ipv4 neighbors graceful-restart json`: bgpd 8.4.4 crashes on it.
+"""
+
+from __future__ import annotations
+
+from ocfpy.bgp.errors import CommandRefused, FrrError
+from ocfpy.bgp.reply import parse
+from ocfpy.ocf.errors import HostError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, Protocol
+
+    from ocfpy.ocf.addresses import Address
+
+    class Backend(Protocol):
+        """A way to bgpd: ocfpy.bgp.vty.Vty or ocfpy.bgp.vtysh.Vtysh."""
+
+        def show(self, command: str) -> str:
+            """The text of a show command."""
+
+        def configure(self, lines: Iterable[str]) -> None:
+            """Lines of configuration, in order, until one is refused."""
+
+
+_ABSENT = "Can't find static route"  # bgp_static_set() in bgpd/bgp_route.c: `no network` of what is not there
+_WHICH_INSTANCE = "specify ASN"  # bgp_vty.c: `router bgp` alone, and there are several instances
+
+
+class Route:
+    """bgpd's own path to a prefix: does the statement exist, is it valid, is it the best, who was told."""
+
+    __slots__ = ("advertised_to", "best", "exists", "valid")
+
+    def __init__(self, exists: bool, valid: bool, best: bool, advertised_to: tuple[str, ...]) -> None:
+        self.exists = exists
+        self.valid = valid
+        self.best = best
+        self.advertised_to = advertised_to
+
+
+class Peer:
+    """A neighbour: state as bgpd names it (Established, Active, ...), policy_missing when RFC 8212 blocks it."""
+
+    __slots__ = ("name", "policy_missing", "state")
+
+    def __init__(self, name: str, state: str, policy_missing: bool) -> None:
+        self.name = name
+        self.state = state
+        self.policy_missing = policy_missing
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.state}{' without an export policy (RFC 8212)' if self.policy_missing else ''}"
+
+
+class Announcer:
+    """One BGP instance, the default one or that of a VRF. It is never created and never saved.
+
+    Every method may raise the errors of the backend: CommandRefused, BgpdHung, BgpdDead.
+    """
+
+    __slots__ = ("_backend", "_of_vrf", "_vrf")
+
+    def __init__(self, backend: Backend, vrf: str = "") -> None:
+        self._backend = backend
+        self._vrf = vrf
+        self._of_vrf = f" vrf {vrf}" if vrf else ""
+
+    def route(self, prefix: Address) -> Route:
+        """What bgpd has for the prefix; paths learned from others do not count."""
+        reply = self._show(f"show bgp{self._of_vrf} {_family(prefix)} unicast {prefix.cidr} json")
+        for path in reply.get("paths", ()):
+            # "removed" is one whose withdrawal is in bgpd's queue.
+            if path.get("local") and path.get("sourced") and not path.get("removed"):
+                best = bool(path.get("bestpath", {}).get("overall"))
+                # advertisedTo is that of the prefix: it is ours only when our path is the one in use.
+                peers = tuple(reply.get("advertisedTo", ())) if best else ()
+                return Route(True, bool(path.get("valid")), best, peers)
+        return Route(False, False, False, ())
+
+    def peers(self, prefix: Address) -> list[Peer]:
+        """The neighbours that are activated for the family of the prefix."""
+        summary = self._show(f"show bgp{self._of_vrf} summary json")
+        known = summary.get(f"{_family(prefix)}Unicast", {}).get("peers", {})
+        return [
+            Peer(name, str(peer.get("state", "?")), peer.get("peerState") == "Policy")
+            for name, peer in known.items()
+        ]
+
+    def asn(self) -> str:
+        """The AS number of the instance, as `router bgp` takes it. HostError when there is no such instance."""
+        try:
+            summary = self._show(f"show bgp{self._of_vrf} summary json")
+        except CommandRefused:
+            summary = {}
+        for family in summary.values():
+            if isinstance(family, dict) and family.get("as"):
+                return str(family["as"])
+        where = f"VRF {self._vrf}" if self._vrf else "the default VRF"
+        raise HostError(f"bgpd has no BGP instance with a neighbor in {where}: configure `router bgp` in frr.conf")
+
+    def restarters(self) -> list[str]:
+        """The neighbours that are asked to keep our routes after we have gone (graceful restart, RFC 4724)."""
+        neighbors = self._show(f"show bgp{self._of_vrf} neighbors json")
+        return [
+            name
+            for name, neighbor in neighbors.items()
+            if isinstance(neighbor, dict)
+            and str(neighbor.get("gracefulRestartInfo", {}).get("localGrMode", "")).startswith("Restart")
+        ]
+
+    def has_route_map(self, name: str) -> bool:
+        """Whether bgpd knows the route-map; a statement that names another one is a withdrawal."""
+        reply = self._show(f"show route-map {name} json")
+        return name in reply.get("BGP", reply)  # 8.4 has one level more
+
+    def announce(self, prefix: Address, route_map: str = "") -> None:
+        """`network`; said again with another route-map, or none, it changes that without a withdrawal."""
+        self._statement(prefix, f"network {prefix.cidr}" + (f" route-map {route_map}" if route_map else ""))
+
+    def withdraw(self, prefix: Address) -> None:
+        """`no network`, whatever route-map the statement has; fine when there is none."""
+        try:
+            self._statement(prefix, f"no network {prefix.cidr}")
+        except CommandRefused as refusal:
+            if _ABSENT not in refusal.text:
+                raise
+
+    def _statement(self, prefix: Address, line: str) -> None:
+        family = f"address-family {_family(prefix)} unicast"
+        if self._vrf:
+            self._backend.configure((f"router bgp {self.asn()}{self._of_vrf}", family, line))
+            return
+        try:
+            # Without the AS number it never creates an instance.
+            self._backend.configure(("router bgp", family, line))
+        except CommandRefused as refusal:
+            if _WHICH_INSTANCE not in refusal.text:
+                raise
+            self._backend.configure((f"router bgp {self.asn()}", family, line))
+
+    def _show(self, command: str) -> dict[str, Any]:
+        reply = self._backend.show(command)
+        try:
+            value = parse(reply)
+        except ValueError as error:
+            raise FrrError(f"bgpd's answer to `{command}` cannot be read: {error}") from None
+        return value if isinstance(value, dict) else {}
+
+
+def _family(prefix: Address) -> str:
+    return f"ipv{prefix.family}"

@@ -1,0 +1,160 @@
+"""FRR's own protocol on /run/frr/bgpd.vty: a command and a NUL go out, text and three NULs and a status come back.
+
+Source: vtysh_read() in FRR's lib/vty.c, vtysh_client_run() in vtysh/vtysh.c. A call costs 0.2 ms where vtysh takes 30,
+and needs no lock that is shared with the other FRR daemons.
+"""
+
+from __future__ import annotations
+
+# The C module behind socket, which itself imports enum, selectors and more; a monitor runs every few seconds.
+import _socket
+import sys
+import time
+
+from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused
+from ocfpy.ocf.errors import HostError, PermissionDeniedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ocfpy.ocf.deadline import Deadline
+
+RESPONSE_LIMIT_S = 2.0  # bgpd answers in less than a millisecond; longer than this and it hangs
+CONNECT_RETRY_S = 0.01
+LINE_MAX_BYTES = 4096  # VTY_BUFSIZ; bgpd would cut the rest off
+STATUS_SUCCESS = 0
+_TRAILER = b"\0\0\0"
+_UCRED_BYTES = 12  # pid, uid, gid: three 32-bit integers
+
+
+class Vty:
+    """bgpd behind its socket. Every call has a connection of its own, so nothing survives a restart of bgpd.
+
+    Closing the connection also leaves bgpd's configuration mode, so an agent that is killed leaves nothing locked.
+    """
+
+    __slots__ = ("_deadline", "path")
+
+    def __init__(self, path: str, deadline: Deadline) -> None:
+        self.path = path
+        self._deadline = deadline
+
+    def show(self, command: str) -> str:
+        """Run one command in enable mode, as vtysh has it, and return its text.
+
+        Raises CommandRefused, BgpdHung, BgpdDead; DeadlineError when the action's time is up before bgpd's is.
+        """
+        with self._session() as session:
+            session.command("enable")
+            return session.command(command)
+
+    def configure(self, lines: Iterable[str]) -> None:
+        """Run lines in configuration mode; the first one that bgpd refuses raises CommandRefused and ends it."""
+        with self._session() as session:
+            for line in ("enable", "configure terminal", *lines):
+                session.command(line)
+
+    def pid(self) -> int:
+        """The process that listens, also when it hangs: the kernel accepts connections on its behalf."""
+        with self._session() as session:
+            return session.peer_pid()
+
+    def _session(self) -> Session:
+        limit = min(RESPONSE_LIMIT_S, self._deadline.remaining())
+
+        def late() -> Exception:
+            if limit < RESPONSE_LIMIT_S:  # our own time is up: that says nothing about bgpd
+                return self._deadline.error(f"bgpd to answer on {self.path}")
+            return BgpdHung(f"bgpd hangs: no answer on {self.path} within {RESPONSE_LIMIT_S:g} s")
+
+        return Session(_connect(self.path, limit, late), limit, late)
+
+
+class Session:
+    """One connection; commands go one at a time, since bgpd may lose those that are sent ahead."""
+
+    __slots__ = ("_late", "_limit", "_socket")
+
+    def __init__(self, connected: _socket.socket, limit: float, late: Callable[[], Exception]) -> None:
+        self._socket = connected
+        self._limit = limit
+        self._late = late
+
+    def command(self, text: str) -> str:
+        """Send one line and return the reply. ValueError for what is not one line; the errors of Vty.show."""
+        line = text.encode("ascii")
+        if not text.isprintable() or len(line) >= LINE_MAX_BYTES:
+            raise ValueError(f"not a line for a vty: {text[:64]!r}")
+        end = time.monotonic() + self._limit
+        try:
+            self._socket.settimeout(self._limit)
+            self._socket.sendall(line + b"\0")
+            reply, status = self._read(end)
+        except TimeoutError:
+            raise self._late() from None
+        except OSError as error:
+            raise BgpdDead(f"bgpd went away during `{text}`: {error.strerror}") from None
+        if status != STATUS_SUCCESS:
+            raise CommandRefused(text, status, reply)
+        return reply
+
+    def _read(self, end: float) -> tuple[str, int]:
+        """Read up to the status. The text has no NUL in it, so the first one begins the trailer: 00 00 00 status.
+
+        The trailer may come in pieces, and a status of 0 looks like one more of its NULs: count, do not search.
+        """
+        received = bytearray()
+        while True:
+            nul = received.find(0)
+            if 0 <= nul <= len(received) - 4:
+                break
+            left = end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self._socket.settimeout(left)
+            piece = self._socket.recv(65536)
+            if not piece:
+                raise BgpdDead("bgpd closed the connection in the middle of a reply")
+            received += piece
+        if received[nul : nul + 3] != _TRAILER or len(received) != nul + 4:
+            raise BgpdDead("the reply on bgpd's socket is not FRR's protocol")
+        return received[:nul].decode("utf-8", "replace"), received[-1]
+
+    def peer_pid(self) -> int:
+        """The pid of the process that listens on the other side."""
+        ucred = self._socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _UCRED_BYTES)
+        return int.from_bytes(ucred[:4], sys.byteorder)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+
+def _connect(path: str, limit: float, late: Callable[[], Exception]) -> _socket.socket:
+    end = time.monotonic() + limit
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        connection.settimeout(limit)
+        while True:
+            try:
+                connection.connect(path)
+                return connection
+            except BlockingIOError:  # its queue is full: many agents at once, or it hangs and nobody empties it
+                if time.monotonic() > end:
+                    raise late() from None
+                time.sleep(CONNECT_RETRY_S)
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        connection.close()
+        raise BgpdDead(f"bgpd does not run: {path}: {error.strerror}") from None
+    except PermissionError:
+        connection.close()
+        raise PermissionDeniedError(f"{path} may not be opened: run as root or in the group frrvty") from None
+    except OSError as error:
+        connection.close()
+        raise HostError(f"{path} is no socket that can be used: {error.strerror or error}") from None
+    except BaseException:
+        connection.close()
+        raise

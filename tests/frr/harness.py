@@ -1,0 +1,274 @@
+"""Real FRR in network namespaces: a bridge, nodes on it, zebra, bfdd and bgpd in each, and everything gone afterwards.
+
+Nothing runs in the namespace of the caller, and only processes started here are ended, by their pid.
+Environment: FRR_ROOT, another root directory to take FRR from (a Debian 13 tree, say); default /.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Callable, TypeVar
+
+from ocfpy.bgp.errors import FrrError
+from ocfpy.bgp.vty import Vty
+from ocfpy.ocf.deadline import Deadline
+
+T = TypeVar("T")
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EXAMPLES = REPOSITORY / "docs" / "examples"
+FRR_ROOT = Path(os.environ.get("FRR_ROOT", "/"))
+DAEMON_DIR = FRR_ROOT / "usr/lib/frr"
+CONVERGENCE_LIMIT = 30.0  # seconds for a session to come up on a busy machine; normally two or three
+
+
+def wait_for(what: str, look: Callable[[], T], limit: float = CONVERGENCE_LIMIT, every: float = 0.02) -> T:
+    """The first true value that look() gives; AssertionError with the last one after limit seconds."""
+    end = time.monotonic() + limit
+    while True:
+        value = look()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {limit:g} s for {what}; last seen: {value!r}")
+        time.sleep(every)
+
+
+def run(*argv: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A command with its output captured; a failure shows that output."""
+    done = subprocess.run(argv, capture_output=True, text=True, **options)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+class Namespace:
+    """One network namespace with its loopback up; link() gives it eth0 on a bridge in another namespace."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        run("ip", "netns", "add", name)
+        self.ip("link", "set", "lo", "up")
+
+    def ip(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """ip(8) inside."""
+        return run("ip", "-n", self.name, *words, check=check)
+
+    def command(self, *argv: str) -> list[str]:
+        """argv as it has to be started from outside."""
+        return ["ip", "netns", "exec", self.name, *argv]
+
+    def bridge(self) -> None:
+        """Make this namespace a switch."""
+        self.ip("link", "add", "br0", "type", "bridge")
+        self.ip("link", "set", "br0", "up")
+
+    def link(self, switch: Namespace, port: str, *addresses: str) -> None:
+        """eth0 with these addresses, its other end on the switch's bridge as `port`."""
+        switch.ip("link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        switch.ip("link", "set", port, "master", "br0", "up")
+        for address in addresses:
+            self.ip("addr", "add", address, "dev", "eth0", *(["nodad"] if ":" in address else []))
+        self.ip("link", "set", "eth0", "up")
+
+    def delete(self) -> None:
+        """Remove it; what still runs inside keeps it alive only until it ends."""
+        run("ip", "netns", "del", self.name, check=False)
+
+
+class Frr:
+    """The FRR daemons of one node, configured by one frr.conf the way Debian's service does it (vtysh -b)."""
+
+    def __init__(self, namespace: Namespace, config: str) -> None:
+        self.namespace = namespace
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        place = FRR_ROOT / "tmp"
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{namespace.name}-", dir=place))
+        self.inside = "/" + str(self.directory.relative_to(FRR_ROOT))  # as the daemons see it
+        (self.directory / "frr.conf").write_text(config)
+        (self.directory / "vtysh.conf").write_text("service integrated-vtysh-config\n")
+        if FRR_ROOT == Path("/"):
+            shutil.chown(self.directory, "frr", "frr")
+        else:
+            self._run("chown", "frr:frr", self.inside)
+        self.directory.chmod(0o755)
+
+    @property
+    def vty_path(self) -> str:
+        """Where bgpd listens."""
+        return str(self.directory / "bgpd.vty")
+
+    def _argv(self, *argv: str) -> list[str]:
+        chroot = [] if FRR_ROOT == Path("/") else ["chroot", str(FRR_ROOT)]
+        return self.namespace.command(*chroot, *argv)
+
+    def _run(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        return run(*self._argv(*argv))
+
+    def start(self) -> None:
+        """Start everything and load frr.conf; AssertionError when a line of it is refused."""
+        if (DAEMON_DIR / "mgmtd").exists():
+            self.start_daemon("mgmtd")
+        self.start_daemon("zebra")
+        self.start_daemon("bfdd")
+        self.start_daemon("bgpd")
+        self.load()
+
+    def start_daemon(self, name: str) -> None:
+        """Start one daemon in the foreground and wait until it answers on its vty."""
+        log = open(self.directory / f"{name}.log", "ab")
+        argv = [f"/usr/lib/frr/{name}", "--vty_socket", self.inside, "-i", f"{self.inside}/{name}.pid"]
+        if name != "mgmtd":
+            argv += ["-z", f"{self.inside}/zserv.api"]
+        if name == "bfdd" and not (DAEMON_DIR / "mgmtd").exists():
+            argv += ["--bfdctl", f"{self.inside}/bfdd.sock"]
+        if name == "bgpd":
+            argv += ["-f", "/dev/null"]
+        argv += ["--log", "stdout", "-P", "0"] if name != "mgmtd" else ["--log", "stdout"]
+        with log:
+            self._processes[name] = subprocess.Popen(
+                self._argv(*argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        wait_for(f"{name} to answer", lambda: self._answers(name))
+
+    def _answers(self, name: str) -> bool:
+        process = self._processes[name]
+        if process.poll() is not None:
+            raise AssertionError(f"{name} ended: " + (self.directory / f"{name}.log").read_text(errors="replace"))
+        try:
+            return "FRR" in self.show("show version", name)
+        except FrrError:
+            return False
+
+    def load(self) -> None:
+        """Load frr.conf into the running daemons, as a boot does."""
+        done = self._run("vtysh", "--vty_socket", self.inside, "--config_dir", self.inside, "-b")
+        said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("%") or "line " in line]
+        assert not said, said
+
+    def show(self, command: str, daemon: str = "bgpd") -> str:
+        """The text of a show command."""
+        return Vty(str(self.directory / f"{daemon}.vty"), Deadline(5)).show(command)
+
+    def show_json(self, command: str, daemon: str = "bgpd") -> Any:
+        """A show command's JSON."""
+        return json.loads(self.show(command + " json", daemon))
+
+    def configure(self, *lines: str) -> None:
+        """Lines typed by hand in bgpd's configuration mode."""
+        Vty(self.vty_path, Deadline(5)).configure(lines)
+
+    def pid(self, daemon: str = "bgpd") -> int:
+        """The daemon itself (ip and chroot replace themselves with it)."""
+        return self._processes[daemon].pid
+
+    def signal(self, number: signal.Signals, daemon: str = "bgpd") -> None:
+        """Send a signal to one daemon."""
+        self._processes[daemon].send_signal(number)
+
+    def ended(self, daemon: str = "bgpd", limit: float = 5.0) -> bool:
+        """Whether the daemon ends within limit seconds."""
+        try:
+            self._processes[daemon].wait(limit)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def kill(self, daemon: str = "bgpd") -> None:
+        """SIGKILL one daemon, stopped or not, and reap it."""
+        process = self._processes.pop(daemon)
+        process.kill()
+        process.wait()
+
+    def paths(self, prefix: str) -> list[dict[str, Any]]:
+        """The paths that this bgpd has for a prefix, [] when it has none."""
+        family = "ipv6" if ":" in prefix else "ipv4"
+        return list(self.show_json(f"show bgp {family} unicast {prefix}").get("paths", []))
+
+    def has(self, prefix: str) -> bool:
+        """Whether this bgpd has a valid path for a prefix."""
+        return any(path.get("valid") for path in self.paths(prefix))
+
+    def established(self) -> int:
+        """How many sessions are up, both families."""
+        summary = self.show_json("show bgp summary")
+        peers = [peer for family in summary.values() for peer in family.get("peers", {}).values()]
+        return sum(peer["state"] == "Established" for peer in peers)
+
+    def stop(self) -> None:
+        """Kill what was started here and remove its files."""
+        for name in list(self._processes):
+            self.kill(name)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Site:
+    """One load balancer (lb) and the two routers of docs/examples (r1, r2) on one bridge."""
+
+    ANNOUNCER = "10.1.0.11"
+
+    def __init__(self) -> None:
+        self._namespaces: list[Namespace] = []
+        self._nodes: list[Frr] = []
+        self._tag = f"frr{os.getpid()}"
+        self._failed = True
+        try:
+            self._build()
+            self._failed = False
+        finally:
+            if self._failed:
+                self.close()
+
+    def _build(self) -> None:
+        self.switch = self._namespace("sw")
+        self.switch.bridge()
+        router = (EXAMPLES / "frr-router.conf").read_text()
+        self.lb = self._node("lb", (EXAMPLES / "frr-lb.conf").read_text(), "10.1.0.11/24", "2001:db8:1::11/64")
+        self.r1 = self._node("r1", router, "10.1.0.1/24", "2001:db8:1::1/64")
+        second = router.replace("bgp router-id 10.1.0.1\n", "bgp router-id 10.1.0.2\n")
+        self.r2 = self._node("r2", second, "10.1.0.2/24", "2001:db8:1::2/64")
+        for node in self._nodes:
+            node.start()
+        wait_for("four sessions", lambda: self.lb.established() == 4)
+
+    def _namespace(self, name: str) -> Namespace:
+        namespace = Namespace(f"{self._tag}{name}")
+        self._namespaces.append(namespace)
+        return namespace
+
+    def _node(self, name: str, config: str, *addresses: str) -> Frr:
+        namespace = self._namespace(name)
+        namespace.link(self.switch, name, *addresses)
+        node = Frr(namespace, config)
+        self._nodes.append(node)
+        return node
+
+    def close(self) -> None:
+        """Everything away, whatever state it is in."""
+        for node in self._nodes:
+            node.stop()
+        for namespace in self._namespaces:
+            namespace.delete()
+
+    def __enter__(self) -> Site:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+if __name__ == "__main__":  # a site to look at: PYTHONPATH=lib python3 tests/frr/harness.py
+    with Site() as site:
+        print(site.lb.directory, site.lb.namespace.name, file=sys.stderr)
+        input("up; Enter ends it ")
