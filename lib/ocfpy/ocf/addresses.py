@@ -1,4 +1,4 @@
-"""IP addresses and prefixes as parameters spell them; ipaddress, the usual choice, takes longer to import than a monitor to run."""
+"""IP addresses and prefixes; ipaddress, the usual choice, takes longer to import than a monitor to run."""
 
 from __future__ import annotations
 
@@ -90,12 +90,12 @@ def _parse(text: str, what: str) -> tuple[int, bytes, int]:
 
 
 def parse_address(text: str) -> Address:
-    """Parse `192.0.2.53`, `192.0.2.53/32` or the like of IPv6; without a length it is a host. Raises ValueError."""
+    """Parse `192.0.2.53` or `192.0.2.53/32`, or IPv6; without a length it is a host. Raises ValueError."""
     return Address(*_parse(text, "address"))
 
 
 def parse_prefix(text: str) -> Prefix:
-    """Parse `192.0.2.0/24`; bits beyond the length are refused, for they are nearly always a slip. Raises ValueError."""
+    """Parse `192.0.2.0/24`; bits beyond the length, nearly always a slip, are refused. Raises ValueError."""
     family, packed, length = _parse(text, "prefix")
     host_bits = int.from_bytes(packed, "big") & ((1 << (_BITS[family] - length)) - 1)
     if host_bits:

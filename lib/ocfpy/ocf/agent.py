@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Status:
-    """What a look at the service found: kind is running, degraded, stopped or failed; reason a sentence, or empty."""
+    """What a look at the service found: kind is running, degraded, stopped or failed; reason may be empty."""
 
     __slots__ = ("code", "kind", "reason")
 
@@ -77,10 +77,11 @@ class Action:
 class Agent:
     """Base of all agents.
 
-    Subclasses declare parameters as class attributes and override observe, start, stop and claim. A claim is flat text:
-    what start puts in place, written to the state file before start runs, so that stop can undo it whatever has
-    happened to the configuration since. config_errors holds every fault of the configuration; with lenient=False they
-    are raised as one ConfigError. check_config runs within __init__, so it may use nothing but the parameters.
+    Subclasses declare parameters as class attributes and override observe, start, stop and claim. A claim is
+    flat text: what start puts in place, written to the state file before start runs, so that stop can undo it
+    whatever has happened to the configuration since. config_errors holds every fault of the configuration;
+    with lenient=False they are raised as one ConfigError. check_config runs within __init__, so it may use
+    nothing but the parameters.
     """
 
     name: str
@@ -109,7 +110,7 @@ class Agent:
 
     @classmethod
     def advertised_actions(cls) -> tuple[Action, ...]:
-        """Return the actions of the metadata: the declared ones, and those that the library answers by itself."""
+        """Return the actions of the metadata: the declared ones, and what the library answers by itself."""
         declared = tuple(a for a in cls.actions if a.name != "reload-agent" or cls.can_reload())
         names = [action.name for action in declared]
         own = (Action("validate-all", "5s"), Action("meta-data", "5s"))
@@ -147,11 +148,11 @@ class Agent:
             raise
 
     def check_config(self) -> list[str]:
-        """Return the faults that only show when parameters are seen together. Looks at nothing but the parameters."""
+        """Return the faults that show when parameters are seen together; looks at nothing but these."""
         return []
 
     def check_host(self) -> None:
-        """Raise an OcfError when this host cannot run the resource; before a start, and validate-all at level 10."""
+        """Raise an OcfError when this host cannot run the resource; before start, and validate-all level 10."""
 
     def claim(self) -> dict[str, str]:
         """Return what start puts in place."""
@@ -162,7 +163,7 @@ class Agent:
         raise NotImplementedError
 
     def start(self, claim: dict[str, str]) -> None:
-        """Put the claim in place, also from a half or failed state; the library then waits for observe to agree."""
+        """Put the claim in place, from any state; the library then waits for observe to agree."""
         raise NotImplementedError
 
     def stop(self, claim: dict[str, str]) -> None:

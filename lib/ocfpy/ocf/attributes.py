@@ -1,4 +1,4 @@
-"""Transient node attributes, through attrd_updater(8): how an agent tells the cluster's rules what it knows."""
+"""Transient node attributes, through attrd_updater(8): how an agent tells the cluster what it found."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TOOL = "attrd_updater"
 
 
 def update_command(name: str, value: str, dampen: str = "0") -> list[str]:
-    """Return the command that sets an attribute of this node; dampen is how long the cluster waits to act on it."""
+    """Return the command that sets an attribute of this node; the cluster acts on it after dampen."""
     return [_TOOL, "-n", name, "-U", value, "-d", dampen]
 
 
@@ -26,7 +26,7 @@ def delete_command(name: str) -> list[str]:
 def set_attribute(
     name: str, value: str, dampen: str = "0", deadline: Deadline | float = 5.0, log: Log | None = None
 ) -> bool:
-    """Set an attribute of this node; return whether the cluster took it. Outside a cluster it is only logged."""
+    """Set an attribute of this node; return whether the cluster took it. Outside of one it is only logged."""
     return _run(update_command(name, value, dampen), deadline, log) is not None
 
 
@@ -38,7 +38,7 @@ def delete_attribute(name: str, deadline: Deadline | float = 5.0, log: Log | Non
 def get_attribute(
     name: str, node: str | None = None, deadline: Deadline | float = 5.0, log: Log | None = None
 ) -> str | None:
-    """Return the value of an attribute, of this node unless another is named; None when unset or outside a cluster."""
+    """Return the value of an attribute, of this node by default; None when unset or outside a cluster."""
     out = _run([_TOOL, "-n", name, "-Q", *(["-N", node] if node else [])], deadline, log)
     # One line for each node: name="healthy-web" host="lb1" value="2"
     for word in (out or "").split():

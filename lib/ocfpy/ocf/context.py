@@ -1,4 +1,4 @@
-"""What Pacemaker told the agent about this call, taken from an argument list and an environment, and nothing else."""
+"""What Pacemaker told the agent about this call, from its arguments and environment and nothing else."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _STATE_SUFFIX = ".state"
 class Context:
     """One call of an agent.
 
-    argv is the command line: argv[1] is the action, more words are ignored as OCF 1.1 asks. environ is read once.
-    agent_name defaults to the name the program was called by. Numbers that are not numbers read as absent.
+    argv is the command line: argv[1] is the action, more words are ignored as OCF 1.1 asks. environ is read
+    once. agent_name defaults to the name the program was called by. A number that is none reads as absent.
     """
 
     def __init__(self, argv: Sequence[str], environ: Mapping[str, str], agent_name: str = "") -> None:
         self.action = argv[1] if len(argv) > 1 else ""
-        self.agent_name = agent_name or os.path.basename(argv[0])
+        self.agent_name = agent_name or (os.path.basename(argv[0]) if argv else "")
         # ocf-shellfuncs falls back to "default" as well, for an agent that is run by hand.
         self.instance = environ.get("OCF_RESOURCE_INSTANCE") or "default"
         self.resource = _without_clone_number(self.instance)
@@ -40,11 +40,12 @@ class Context:
             for name, value in environ.items()
             if value and name.startswith(_PARAMETER) and not name.startswith(_META)
         }
-        self.timeout = _milliseconds(environ.get(_META + "timeout")) or DEFAULT_TIMEOUT_S
-        self.interval = _milliseconds(environ.get(_META + "interval"))
+        self.timeout = _number(environ.get(_META + "timeout")) / 1000 or DEFAULT_TIMEOUT_S
+        self.interval = _number(environ.get(_META + "interval")) / 1000
         # A probe carries no interval at all (seen with Pacemaker 2.1.5); ocf-tester sends 0.
         self.is_probe = self.action == "monitor" and not self.interval
-        self.check_level = int(_milliseconds(environ.get("OCF_CHECK_LEVEL")) * 1000)
+        self.check_level = _number(environ.get("OCF_CHECK_LEVEL"))
+        self.exit_reason_prefix = environ.get("OCF_EXIT_REASON_PREFIX") or "ocf-exit-reason:"
         self.node = environ.get(_META + "on_node") or os.uname().nodename
         # Pacemaker sends SIGKILL at the timeout; the margin is for saying what went wrong before that.
         margin = max(0.5, self.timeout * 0.05)
@@ -72,12 +73,12 @@ class Context:
         return claims
 
     def lock(self, name: str) -> Lock:
-        """Return a context manager that holds the named lock; other resources' actions run at the same time."""
+        """Return a context manager that holds the named lock: other resources act at the same time."""
         return Lock(f"{self.rundir}/{name}.lock", self.deadline)
 
 
 class Lock:
-    """An exclusive lock on a file, which the kernel releases when its holder dies; waits until the deadline."""
+    """An exclusive lock on a file, released by the kernel when its holder dies; waits until the deadline."""
 
     __slots__ = ("_deadline", "_fd", "_path")
 
@@ -111,7 +112,7 @@ class Lock:
 
 
 class Log:
-    """Lines to syslog and to HA_LOGFILE, as ocf-shellfuncs writes them; logging never makes an action fail."""
+    """Lines to syslog and to HA_LOGFILE, as ocf-shellfuncs writes them; no action fails because of them."""
 
     __slots__ = ("_debug", "_facility", "_file", "_name", "_trace")
 
@@ -177,9 +178,8 @@ def _without_clone_number(instance: str) -> str:
     return name if colon and name and number.isdigit() else instance
 
 
-def _milliseconds(text: str | None) -> float:
-    """Return seconds for a whole number of milliseconds, 0.0 for anything else."""
-    return int(text) / 1000 if text and text.isascii() and text.isdigit() and len(text) < 16 else 0.0
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 16 else 0
 
 
 def _listdir(path: str) -> list[str]:

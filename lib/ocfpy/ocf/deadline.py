@@ -17,7 +17,7 @@ POLL_S = 0.02
 
 
 class Deadline:
-    """A point in time, seconds away when it is made; step is what the action is busy with, for its exit reason."""
+    """A point in time, seconds away when it is made; step is what is being waited for."""
 
     __slots__ = ("_clock", "_end", "_sleep", "seconds", "step")
 

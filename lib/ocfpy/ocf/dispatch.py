@@ -1,12 +1,12 @@
 """Runs one action of an agent, with the rules that hold for every agent.
 
-stop and probe never fail because of bad configuration or a missing tool: a stop that fails fences the node, a probe that
-fails starts a recovery. A configuration is judged whole. Every failure ends in exactly one exit reason.
+stop and probe never fail because of bad configuration or a missing tool: a stop that fails fences the node, a
+probe that fails starts a recovery. A configuration is judged whole. Every failure ends in exactly one exit
+reason.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 
 from ocfpy.ocf import codes
@@ -24,11 +24,15 @@ from ocfpy.ocf.errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable, Mapping, Sequence
 
     from ocfpy.ocf.agent import Agent, Status
 
     Handler = Callable[[type[Agent], Context], int]
+else:
+    # The C module behind signal, which itself pulls in enum: 3 ms that no monitor needs to pay.
+    import _signal
 
 # What makes an action impossible rather than fail: nothing can be running where it cannot run.
 _CANNOT_RUN_HERE = (ConfigError, HostError, NotInstalledError)
@@ -36,9 +40,8 @@ _CANNOT_RUN_HERE = (ConfigError, HostError, NotInstalledError)
 
 def main(agent_class: type[Agent], argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run the action that argv[1] names and return its OCF exit code; nothing is ever raised."""
-    prefix = environ.get("OCF_EXIT_REASON_PREFIX") or "ocf-exit-reason:"
+    context = Context(argv, environ, agent_class.name)
     try:
-        context = Context(argv, environ, agent_class.name)
         try:
             with _Alarm(context):
                 return _handler(agent_class, context.action)(agent_class, context)
@@ -52,7 +55,7 @@ def main(agent_class: type[Agent], argv: Sequence[str], environ: Mapping[str, st
         context.log.error(f"{context.action}: {failure.reason}")
     except BaseException as error:
         failure = ServiceError(f"interrupted: {type(error).__name__}: {error}")
-    _exit_reason(prefix, failure.reason)
+    _exit_reason(context, failure.reason)
     return failure.code
 
 
@@ -135,7 +138,7 @@ def _migrate_from(agent_class: type[Agent], context: Context) -> int:
 
 
 def _bring_up(agent: Agent, action: str) -> int:
-    """Start or take over: the claim is on disk before anything is done, and nothing counts until observe agrees."""
+    """Start or take over: the claim is on disk before anything is done, and only what observe says counts."""
     context = agent.context
     agent.check_host()
     claim = agent.claim()
@@ -146,7 +149,7 @@ def _bring_up(agent: Agent, action: str) -> int:
         _take_down(agent, record)
         record = None
     context.state.write({**(record or {}), **claim})
-    if agent.observe(claim).kind != "running":
+    if not agent.observe(claim).is_active:
         (agent.start if action == "start" else agent.migrate_from)(claim)
         _wait_until(agent, claim, lambda status: status.is_active, f"{agent.name} to run")
     context.log.info(f"{action}: done")
@@ -239,7 +242,7 @@ def _because(status: Status) -> str:
 
 
 class _Alarm:
-    """Interrupts an action that is stuck past its deadline, so that it still says where before Pacemaker kills it."""
+    """Interrupts an action stuck past its deadline, so that it says where before Pacemaker kills it."""
 
     __slots__ = ("_context",)
 
@@ -247,33 +250,30 @@ class _Alarm:
         self._context = context
 
     def __enter__(self) -> None:
-        # The C module behind signal, which itself pulls in enum.
-        import _signal
-
         _signal.signal(_signal.SIGALRM, self._ring)
-        deadline = self._context.deadline
-        # Half of the margin: whatever watches the deadline by itself gives the better reason, and goes first.
-        _signal.setitimer(_signal.ITIMER_REAL, (self._context.timeout + deadline.seconds) / 2)
+        # Whatever watches the deadline by itself gives the better reason, and has half of the margin to go
+        # first. The alarm is repeated in case the first one was caught by somebody who takes any failure for
+        # an answer.
+        margin_s = self._context.timeout - self._context.deadline.seconds
+        _signal.setitimer(_signal.ITIMER_REAL, self._context.deadline.seconds + margin_s / 2, margin_s / 4)
 
     def _ring(self, number: int, frame: object) -> None:
         step = self._context.deadline.step
         raise DeadlineError(f"{self._context.action} is stuck{f', waiting for {step}' if step else ''}")
 
     def __exit__(self, *failure: object) -> None:
-        import _signal
-
         _signal.setitimer(_signal.ITIMER_REAL, 0)
 
 
 def _report(context: Context, status: Status) -> None:
     context.log.warning(f"{context.action}: {status.kind}: {status.reason}")
-    _exit_reason(os.environ.get("OCF_EXIT_REASON_PREFIX") or "ocf-exit-reason:", status.reason)
+    _exit_reason(context, status.reason)
 
 
-def _exit_reason(prefix: str, reason: str) -> None:
+def _exit_reason(context: Context, reason: str) -> None:
     """Pacemaker takes the last such line of stderr, to its end, as the reason."""
     try:
-        sys.stderr.write(f"{prefix}{one_line(reason)}\n")
+        sys.stderr.write(f"{context.exit_reason_prefix}{one_line(reason)}\n")
         sys.stderr.flush()
     except (OSError, AttributeError):
         pass

@@ -1,7 +1,7 @@
 """Exceptions that say how far a failure reaches, in the words of Pacemaker's scheduler.
 
-Pacemaker reads the exit code of a failed action (lib/pengine/unpack.c): 6 stops the resource on every node, 2, 4 and 5
-ban this node, 1 is a failure that another attempt may get over.
+Pacemaker reads the exit code of a failed action (lib/pengine/unpack.c): 6 stops the resource on every node,
+2, 4 and 5 ban this node, 1 is a failure that another attempt may get over.
 """
 
 from __future__ import annotations

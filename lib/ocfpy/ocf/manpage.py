@@ -49,7 +49,7 @@ def _parameter(parameter: Parameter[Any]) -> list[str]:
     facts = [
         "required" if parameter.required else "optional",
         f"unique among resources ({parameter.unique_group})" if parameter.unique_group else "",
-        parameter.content_type if parameter.content_type != "select" else f"one of {', '.join(parameter.choices)}",
+        f"one of {', '.join(parameter.choices)}" if parameter.choices else parameter.content_type,
         f"default {parameter.default_text}" if parameter.default_text is not None else "no default",
         "can be changed without a restart" if parameter.reloadable else "",
     ]
@@ -75,29 +75,28 @@ def _action(action: Action) -> list[str]:
 
 
 def _crm_example(agent_class: type[Agent], agent: str) -> list[str]:
-    words = [f"    {parameter.name}=..." for parameter in agent_class.parameters() if parameter.required]
-    operations = [f"  op {a.name} timeout={a.timeout}{_interval(a)}" for a in _operations(agent_class)]
-    lines = [f"primitive p_{agent_class.name} {agent}", *(["  params", *words] if words else []), *operations]
-    return _verbatim(line if number == len(lines) else f"{line} \\" for number, line in enumerate(lines, 1))
+    words = [f"{parameter.name}=..." for parameter in agent_class.parameters() if parameter.required]
+    params = [f"  params {' '.join(words)}"] if words else []
+    return _command([f"primitive p_{agent_class.name} {agent}", *params, *_operations(agent_class)])
 
 
 def _pcs_example(agent_class: type[Agent], agent: str) -> list[str]:
     words = [f"{parameter.name}=..." for parameter in agent_class.parameters() if parameter.required]
-    operations = [f"  op {a.name} timeout={a.timeout}{_interval(a)}" for a in _operations(agent_class)]
-    lines = [" ".join([f"pcs resource create p_{agent_class.name} {agent}", *words]), *operations]
-    return _verbatim(line if number == len(lines) else f"{line} \\" for number, line in enumerate(lines, 1))
+    create = " ".join([f"pcs resource create p_{agent_class.name} {agent}", *words])
+    return _command([create, *_operations(agent_class)])
 
 
-def _operations(agent_class: type[Agent]) -> list[Action]:
-    return [action for action in _named_once(agent_class) if action.name in ("start", "stop", "monitor")]
+def _operations(agent_class: type[Agent]) -> list[str]:
+    return [
+        f"  op {action.name} timeout={action.timeout}{f' interval={action.interval}' if action.interval else ''}"
+        for action in _named_once(agent_class)
+        if action.name in ("start", "stop", "monitor")
+    ]
 
 
-def _interval(action: Action) -> str:
-    return f" interval={action.interval}" if action.interval else ""
-
-
-def _verbatim(lines: Any) -> list[str]:
-    return [".nf", *(_text(line) for line in lines), ".fi"]
+def _command(lines: list[str]) -> list[str]:
+    """Show one command on several lines, as a shell would take it."""
+    return [".nf", *(_text(f"{line} \\") for line in lines[:-1]), _text(lines[-1]), ".fi"]
 
 
 def _body(text: str) -> list[str]:

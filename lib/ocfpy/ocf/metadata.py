@@ -1,9 +1,9 @@
 """Renders an agent's declaration as OCF 1.1 metadata.
 
-The document carries its own DTD: ocf-tester validates against the DTD a document names, and the one it ships with knows
-nothing of OCF 1.1 (unique-group, reloadable, select, deprecated, reload-agent). With a full internal subset the same
-document also satisfies the OCF 1.1 RNG, pcs and crmsh. Every optional attribute is #IMPLIED, for libxml2 adds the
-defaults of an internal subset to what it parses.
+The document carries its own DTD: ocf-tester validates against the DTD that a document names, and the one it
+ships with knows nothing of OCF 1.1 (unique-group, reloadable, select, deprecated, reload-agent). With a full
+internal subset the same document also satisfies the OCF 1.1 RNG, pcs and crmsh. Every optional attribute is
+#IMPLIED, for libxml2 adds the defaults of an internal subset to what it parses.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _parameter(parameter: Parameter[Any], alone: bool) -> str:
     group = parameter.unique_group
     attributes = _attributes(
         name=parameter.name,
-        # pcs looks at unique-group only, crmsh at unique only, and it would take each of a group for unique by itself.
+        # pcs looks at unique-group only; crmsh at unique only, and takes each of a group for unique by itself.
         unique_group=group or None,
         unique="1" if group and alone else None,
         required="1" if parameter.required else "0",
@@ -87,13 +87,18 @@ def _parameter(parameter: Parameter[Any], alone: bool) -> str:
     return "\n".join(
         [
             f"<parameter{attributes}>",
-            *([f"<deprecated>{_described('desc', parameter.deprecated)}</deprecated>"] if parameter.deprecated else []),
+            *_deprecated(parameter),
             _described("longdesc", parameter.longdesc),
             _described("shortdesc", parameter.shortdesc),
             _content(parameter),
             "</parameter>",
         ]
     )
+
+
+def _deprecated(parameter: Parameter[Any]) -> list[str]:
+    text = parameter.deprecated
+    return [f"<deprecated>{_described('desc', text)}</deprecated>"] if text else []
 
 
 def _content(parameter: Parameter[Any]) -> str:
@@ -129,7 +134,9 @@ def _separated(text: str) -> Iterable[str]:
 
 def _attributes(**attributes: str | None) -> str:
     return "".join(
-        f' {name.replace("_", "-")}="{_escaped(value)}"' for name, value in attributes.items() if value is not None
+        f' {name.replace("_", "-")}="{_escaped(value)}"'
+        for name, value in attributes.items()
+        if value is not None
     )
 
 

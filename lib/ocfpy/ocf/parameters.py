@@ -28,6 +28,7 @@ else:
 
 MAX_LENGTH = 4096
 MAX_LIST_LENGTH = 65536
+MAX_COMPLAINTS = 8
 _UNITS_S = {
     "": 1.0,
     "us": 1e-6,
@@ -46,9 +47,10 @@ _UNITS_S = {
 class Parameter(_Base[T]):
     """A parameter, as a class attribute of an Agent; on an instance of it, the typed value.
 
-    An unset parameter reads as its default, and so does a bad one where the agent must go on regardless (stop, probe);
-    without a default that is None. default may be written as text or as the value. unique_group is True for a parameter
-    that alone tells two resources apart, or the name of the group of those that do together. deprecated is a sentence.
+    An unset parameter reads as its default, and so does a bad one where the agent must go on regardless
+    (stop, probe); without a default that is None. default may be written as text or as the value.
+    unique_group is True for a parameter that alone tells two resources apart, or the name of the group of
+    those that do together. deprecated is a sentence.
     """
 
     content_type = "string"
@@ -101,7 +103,7 @@ class Parameter(_Base[T]):
         """The typed value of an unset parameter."""
         if self._default is None:
             return self.unset  # type: ignore[no-any-return]
-        return self.parse(self._default) if isinstance(self._default, str) else self._default  # type: ignore[no-any-return]
+        return self.parse(self._default) if isinstance(self._default, str) else self._default
 
     @property
     def default_text(self) -> str | None:
@@ -191,7 +193,7 @@ class BoolParam(Parameter[bool]):
 
 
 class DurationParam(Parameter[float]):
-    """A time in seconds, spelled like Pacemaker's: 500ms, 2s, 2, 1min; minimum and maximum are spelled the same."""
+    """A time in seconds, spelled like Pacemaker's: 500ms, 2s, 2, 1min; minimum and maximum likewise."""
 
     def __init__(
         self, shortdesc: str, longdesc: str, *, minimum: str = "0", maximum: str | None = None, **common: Any
@@ -227,7 +229,7 @@ class AddressParam(Parameter[Address]):
 
 
 class ListParam(Parameter["tuple[T, ...]"]):
-    """Words separated by white space, each parsed by parse, whose ValueError is the message; unset is no words."""
+    """Words separated by spaces, each parsed by parse, whose ValueError is the message; unset is no words."""
 
     max_length = MAX_LIST_LENGTH
     unset: Any = ()
@@ -248,7 +250,9 @@ class ListParam(Parameter["tuple[T, ...]"]):
             except ValueError as error:
                 complaints.append(str(error))
         if complaints:
-            raise ValueError(", ".join(complaints))
+            more = len(complaints) - MAX_COMPLAINTS
+            tail = f", and {more} more" if more > 0 else ""
+            raise ValueError(", ".join(complaints[:MAX_COMPLAINTS]) + tail)
         return tuple(values)
 
 

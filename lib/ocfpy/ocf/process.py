@@ -45,8 +45,8 @@ def run(
 ) -> Completed:
     """Run argv, without a shell, until it ends.
 
-    deadline is a Deadline or seconds. Raises DeadlineError when time is up, having killed the whole process group;
-    NotInstalledError, naming the package, when there is no such program; PermissionDeniedError.
+    deadline is a Deadline or seconds. Raises DeadlineError when time is up, having killed the whole process
+    group; NotInstalledError, naming the package, when there is no such program; PermissionDeniedError.
     """
     deadline = deadline if isinstance(deadline, Deadline) else Deadline(deadline)
     what = f"`{' '.join(argv)}`"
@@ -80,7 +80,7 @@ def run(
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    """Kill the group the program leads; a grandchild may hold the pipes open, so reading them is bounded as well."""
+    """Kill the group that the program leads; what has left it may hold the pipes open, so reads are bounded."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -1,7 +1,7 @@
 """What start put in place, kept on disk so that stop can undo it after the configuration has changed or gone.
 
-The files live under /run: they vanish with what they describe, at a reboot. They are plain `key=value` lines because
-importing json costs more than the rest of a monitor.
+The files live under /run: they vanish with what they describe, at a reboot. They are plain `key=value` lines
+because importing json costs more than the rest of a monitor.
 """
 
 from __future__ import annotations
