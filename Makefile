@@ -81,7 +81,7 @@ build/stage.stamp: $(SHIPPED_FILES)
 	flock build/.stage.lock sh -ec '\
 	    rm -rf build/stage.new build/stage.old; \
 	    $(MAKE) --no-print-directory -s install DESTDIR=$(CURDIR)/build/stage.new; \
-	    $(PYTHON) -m compileall -q build/stage.new$(prefix)/lib/ocf/lib/anycast; \
+	    $(PYTHON) -m compileall -q build/stage.new$(prefix)/lib/ocf/lib/anycast || :; \
 	    [ ! -e build/stage ] || mv build/stage build/stage.old; \
 	    mv build/stage.new build/stage; rm -rf build/stage.old; touch $@'
 
