@@ -27,17 +27,31 @@ if TYPE_CHECKING:
             """Lines of configuration, in order, until one is refused."""
 
 
-_ABSENT = "Can't find static route"  # bgp_static_set() in bgpd/bgp_route.c: `no network` of what is not there
-_WHICH_INSTANCE = "specify ASN"  # bgp_vty.c: `router bgp` alone, and there are several instances
+# What bgpd says, in bgp_vty.c and bgp_route.c, when ...
+_NO_STATEMENT = "Can't find static route"  # `no network` of what is not there
+_NO_INSTANCE = ("No BGP process", "BGP instance not found", "View/Vrf is unknown")
+_WHICH_INSTANCE = "specify ASN"  # `router bgp` alone, and there are several
 
 
 class Route:
-    """bgpd's own path to a prefix: does the statement exist, is it valid, is it the best, who was told."""
+    """bgpd's own path to a prefix: is there one, is it valid, is it the best, who was told.
 
-    __slots__ = ("advertised_to", "best", "exists", "valid")
+    exists means that there is a `network` statement in effect; leaving that it has been withdrawn and the peers are
+    about to hear of it.
+    """
 
-    def __init__(self, exists: bool, valid: bool, best: bool, advertised_to: tuple[str, ...]) -> None:
+    __slots__ = ("advertised_to", "best", "exists", "leaving", "valid")
+
+    def __init__(
+        self,
+        exists: bool = False,
+        leaving: bool = False,
+        valid: bool = False,
+        best: bool = False,
+        advertised_to: tuple[str, ...] = (),
+    ) -> None:
         self.exists = exists
+        self.leaving = leaving
         self.valid = valid
         self.best = best
         self.advertised_to = advertised_to
@@ -72,20 +86,28 @@ class Announcer:
 
     def route(self, prefix: Address) -> Route:
         """What bgpd has for the prefix; paths learned from others do not count."""
-        reply = self._show(f"show bgp{self._of_vrf} {_family(prefix)} unicast {prefix.cidr} json")
+        try:
+            reply = self._show(f"show bgp{self._of_vrf} {_family(prefix)} unicast {prefix.cidr} json")
+        except CommandRefused as refusal:
+            if _says(refusal, *_NO_INSTANCE):
+                return Route()
+            raise
+        leaving = False
         for path in reply.get("paths", ()):
-            # "removed" is one whose withdrawal is in bgpd's queue.
-            if path.get("local") and path.get("sourced") and not path.get("removed"):
-                best = bool(path.get("bestpath", {}).get("overall"))
-                # advertisedTo is that of the prefix: it is ours only when our path is the one in use.
-                peers = tuple(reply.get("advertisedTo", ())) if best else ()
-                return Route(True, bool(path.get("valid")), best, peers)
-        return Route(False, False, False, ())
+            if not (path.get("local") and path.get("sourced")):
+                continue
+            if path.get("removed"):
+                leaving = True
+                continue
+            best = bool(path.get("bestpath", {}).get("overall"))
+            # advertisedTo is that of the prefix: it is ours only when our path is the one in use.
+            peers = tuple(reply.get("advertisedTo", ())) if best else ()
+            return Route(exists=True, valid=bool(path.get("valid")), best=best, advertised_to=peers)
+        return Route(leaving=leaving)
 
     def peers(self, prefix: Address) -> list[Peer]:
         """The neighbours that are activated for the family of the prefix."""
-        summary = self._show(f"show bgp{self._of_vrf} summary json")
-        known = summary.get(f"{_family(prefix)}Unicast", {}).get("peers", {})
+        known = self._summary().get(f"{_family(prefix)}Unicast", {}).get("peers", {})
         return [
             Peer(name, str(peer.get("state", "?")), peer.get("peerState") == "Policy")
             for name, peer in known.items()
@@ -93,11 +115,7 @@ class Announcer:
 
     def asn(self) -> str:
         """The AS number of the instance, as `router bgp` takes it. HostError when there is no such instance."""
-        try:
-            summary = self._show(f"show bgp{self._of_vrf} summary json")
-        except CommandRefused:
-            summary = {}
-        for family in summary.values():
+        for family in self._summary().values():
             if isinstance(family, dict) and family.get("as"):
                 return str(family["as"])
         where = f"VRF {self._vrf}" if self._vrf else "the default VRF"
@@ -127,7 +145,7 @@ class Announcer:
         try:
             self._statement(prefix, f"no network {prefix.cidr}")
         except CommandRefused as refusal:
-            if _ABSENT not in refusal.text:
+            if not _says(refusal, _NO_STATEMENT, *_NO_INSTANCE):
                 raise
 
     def _statement(self, prefix: Address, line: str) -> None:
@@ -139,9 +157,16 @@ class Announcer:
             # Without the AS number it never creates an instance.
             self._backend.configure(("router bgp", family, line))
         except CommandRefused as refusal:
-            if _WHICH_INSTANCE not in refusal.text:
+            if not _says(refusal, _WHICH_INSTANCE):
                 raise
             self._backend.configure((f"router bgp {self.asn()}", family, line))
+
+    def _summary(self) -> dict[str, Any]:
+        """By address family; nothing when there is no instance, which bgpd answers with {} and a warning."""
+        try:
+            return self._show(f"show bgp{self._of_vrf} summary json")
+        except CommandRefused:
+            return {}
 
     def _show(self, command: str) -> dict[str, Any]:
         reply = self._backend.show(command)
@@ -150,6 +175,10 @@ class Announcer:
         except ValueError as error:
             raise FrrError(f"bgpd's answer to `{command}` cannot be read: {error}") from None
         return value if isinstance(value, dict) else {}
+
+
+def _says(refusal: CommandRefused, *phrases: str) -> bool:
+    return any(phrase in refusal.text for phrase in phrases)
 
 
 def _family(prefix: Address) -> str:

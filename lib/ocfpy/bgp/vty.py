@@ -8,6 +8,7 @@ from __future__ import annotations
 
 # The C module behind socket, which itself imports enum, selectors and more; a monitor runs every few seconds.
 import _socket
+import os
 import sys
 import time
 
@@ -39,6 +40,10 @@ class Vty:
     def __init__(self, path: str, deadline: Deadline) -> None:
         self.path = path
         self._deadline = deadline
+
+    def exists(self) -> bool:
+        """Whether the socket is there; it outlives a bgpd that was killed."""
+        return os.path.exists(self.path)
 
     def show(self, command: str) -> str:
         """Run one command in enable mode, as vtysh has it, and return its text.

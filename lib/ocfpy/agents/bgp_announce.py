@@ -1,0 +1,344 @@
+"""ocf:anycast:bgp-announce: the route to an anycast address, announced by FRR's bgpd for as long as the resource runs."""
+
+from __future__ import annotations
+
+from ocfpy.bgp.allowed import check_allowed, outside
+from ocfpy.bgp.announcer import Announcer
+from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused
+from ocfpy.bgp.vty import Vty
+from ocfpy.net.loopback import find_address
+from ocfpy.ocf.addresses import parse_address
+from ocfpy.ocf.agent import Action, Agent, Status
+from ocfpy.ocf.errors import ConfigError, HostError, NotInstalledError, ServiceError
+from ocfpy.ocf.parameters import (
+    AddressParam,
+    DurationParam,
+    IntParam,
+    ListParam,
+    PathParam,
+    PrefixListParam,
+    StringParam,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocfpy.bgp.announcer import Backend, Route
+    from ocfpy.ocf.addresses import Address
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+NAME_CHARACTERS = f"{_LETTERS}0123456789_.-"
+STOP_RESERVE_S = 2.0  # what withdrawing and looking takes at most, kept back from the drain time
+_BRINGS_UP = ("start", "migrate_from")
+
+
+def parse_peer(text: str) -> str:
+    """A neighbour as bgpd names it: an address in its canonical form, or an interface (BGP unnumbered)."""
+    if ":" in text or text.replace(".", "").isdigit():
+        return str(parse_address(text))
+    if any(c not in NAME_CHARACTERS for c in text):
+        raise ValueError(f"{text!r} is neither an address nor the name of an interface")
+    return text
+
+
+class BgpAnnounce(Agent):
+    """Announced means: bgpd answers, its path is valid and best, the address is local, enough peers were told."""
+
+    name = "bgp-announce"
+    version = "0.1"
+    shortdesc = "Announces an anycast address by FRR's bgpd"
+    longdesc = """\
+Announces one host route, /32 or /128, through a running FRR bgpd for as long as the resource is started here: by a
+network statement in the running configuration. frr.conf is never written, the AS number is read and never guessed, and
+a BGP instance is never created; sessions, policies and timers are the operator's (see docs/examples/frr-lb.conf).
+
+The route counts as announced when bgpd answers within 2 seconds, holds its own path to the prefix valid and best,
+the address is on an interface of this node, and at least min_peers established neighbors have been sent it. start
+returns when all of that is so. stop withdraws the route, waits until it has gone out, and then some (settle), so that
+the address can be removed when nobody sends to it any more.
+
+Place it after the address: order and colocation with ocf:anycast:anycast-vip."""
+
+    actions = (
+        Action("start", timeout="30s"),
+        Action("stop", timeout="30s"),
+        Action("monitor", timeout="10s", interval="5s", depth=0),
+        Action("migrate_to", timeout="20s"),
+        Action("migrate_from", timeout="30s"),
+        Action("reload-agent", timeout="20s"),
+    )
+
+    prefix = AddressParam(
+        "Address to announce",
+        "The anycast address, with or without its length: 192.0.2.53, 192.0.2.53/32, 2001:db8::53/128. Nothing but "
+        "host routes is announced.",
+        required=True,
+        unique_group=True,
+    )
+    allowed_prefixes = PrefixListParam(
+        "Anycast subnets",
+        "Prefixes, separated by spaces, outside of which nothing is announced. Needed here or, one a line, in "
+        "/etc/anycast/allowed-prefixes; where both are given an address has to be in both.",
+    )
+    min_peers = IntParam(
+        "Neighbors that must have the route",
+        "The resource has failed when fewer established neighbors than this have been sent the route. With 0 it may run "
+        "without any session.",
+        minimum=0,
+        default=1,
+        reloadable=True,
+    )
+    peers = ListParam(
+        "Neighbors that count",
+        "Neighbors, by address or by interface for unnumbered BGP, that count for min_peers. Default: all of the "
+        "address family.",
+        parse=parse_peer,
+        reloadable=True,
+    )
+    route_map = StringParam(
+        "Route-map of the announcement",
+        "Name of a route-map in frr.conf that is given to the network statement, to set communities or a metric.",
+        charset=NAME_CHARACTERS,
+        default="",
+        reloadable=True,
+    )
+    drain_route_map = StringParam(
+        "Route-map that makes the route unattractive",
+        "Name of a route-map in frr.conf, one that sets the community graceful-shutdown for instance. stop applies it for "
+        "drain_time before it withdraws the route, so that traffic moves while both paths exist.",
+        charset=NAME_CHARACTERS,
+        default="",
+        reloadable=True,
+    )
+    drain_time = DurationParam(
+        "How long to drain",
+        "Time between applying drain_route_map and the withdrawal; cut short when the timeout of stop is near.",
+        default="1s",
+        reloadable=True,
+    )
+    settle = DurationParam(
+        "Wait after the withdrawal",
+        "Time that routers get to stop sending after the route was withdrawn, before stop returns.",
+        default="500ms",
+        maximum="10s",
+        reloadable=True,
+    )
+    backend = StringParam(
+        "Way to talk to bgpd",
+        "socket: bgpd's own socket, 0.2 ms a call. vtysh: the command of that name, 30 ms a call. auto: the socket when "
+        "it is there.",
+        choices=("auto", "socket", "vtysh"),
+        default="auto",
+    )
+    vty_dir = PathParam(
+        "Directory of FRR's vty sockets",
+        "Where bgpd.vty is; /run/frr/NAME for an FRR that was started with -N NAME.",
+        default="/run/frr",
+    )
+    vrf = StringParam(
+        "VRF",
+        "Name of the VRF whose BGP instance announces. Default: the default VRF.",
+        charset=NAME_CHARACTERS,
+        default="",
+    )
+    on_hung = StringParam(
+        "What stop does with a bgpd that hangs",
+        "A bgpd that hangs keeps its sessions up and its routes at the neighbors. kill: stop ends it by SIGKILL, the "
+        "neighbors withdraw at once, and FRR's own watchdog starts it again. fail: stop fails, and Pacemaker fences the "
+        "node.",
+        choices=("kill", "fail"),
+        default="kill",
+        reloadable=True,
+    )
+
+    _said = False  # start has issued the statement
+
+    def check_config(self) -> list[str]:
+        """What does not fit together."""
+        faults = []
+        if self.prefix and self.allowed_prefixes:
+            faults.append(outside(self.prefix, self.allowed_prefixes, "allowed_prefixes"))
+        if self.peers and self.min_peers > len(set(self.peers)):
+            faults.append(f"min_peers is {self.min_peers}, but peers names only {len(set(self.peers))}")
+        return [fault for fault in faults if fault]
+
+    def claim(self) -> dict[str, str]:
+        """Where the statement is. draining is set by a stop that has begun: see _drain."""
+        return {
+            "prefix": self.prefix.cidr,
+            "vrf": self.vrf,
+            "backend": self.backend,
+            "vty_dir": self.vty_dir,
+            "draining": "",
+        }
+
+    def check_host(self) -> None:
+        """Refuse what would be wrong here; before a start, wait for an FRR that is just coming up."""
+        check_allowed(self.prefix, self.allowed_prefixes)
+        claim = self.claim()
+        holder = self._other_holder(claim)
+        if holder:
+            raise ConfigError(f"resource {holder} already announces {self.prefix.cidr}: remove one of the two")
+        self._check_installed()
+        announcer = self._announcer(claim)
+        if self.context.action in _BRINGS_UP:
+            self.context.deadline.poll(lambda: _runs(announcer, self.prefix), f"bgpd to run ({self._vty(claim).path})")
+        announcer.asn()
+        self._check_graceful_restart(announcer)
+        for name in (self.route_map, self.drain_route_map):
+            if name and not announcer.has_route_map(name):
+                raise HostError(f"bgpd has no route-map {name}: add it to frr.conf")
+
+    def observe(self, claim: dict[str, str]) -> Status:
+        """Look at bgpd first, then at the address, then at who was told."""
+        prefix = parse_address(claim["prefix"])
+        if self._other_holder(claim):
+            return Status.stopped()
+        announcer = self._announcer(claim)
+        try:
+            route = announcer.route(prefix)
+            if not route.exists:
+                return Status.stopped()
+            return self._judge(prefix, route, claim, announcer)
+        except BgpdDead as dead:
+            return Status.stopped(dead.reason)  # and so are its sessions and its routes
+        except BgpdHung as hung:
+            return Status.failed(f"{hung.reason}; its neighbors may keep the route")
+
+    def _judge(self, prefix: Address, route: Route, claim: dict[str, str], announcer: Announcer) -> Status:
+        """A statement is there: does it have the effect that is wanted?"""
+        if self.context.action in _BRINGS_UP and not self._said:
+            # A statement found in place may have another route-map; said once more it gets ours, and no update is sent
+            # when it had it already.
+            return Status.failed("not announced by this start yet")
+        if claim.get("draining"):
+            return Status.failed(f"a stop was interrupted while {prefix.cidr} was being drained")
+        if not find_address(prefix):
+            return Status.failed(f"{prefix} is not on this node: start ocf:anycast:anycast-vip with it first")
+        if not route.valid:
+            return Status.failed(f"bgpd does not use its path to {prefix.cidr}: does zebra run, is the interface up?")
+        if not route.best:
+            return Status.failed(f"bgpd prefers a path to {prefix.cidr} from a neighbor: refuse these prefixes inbound")
+        told = [peer for peer in route.advertised_to if not self.peers or peer in self.peers]
+        if len(told) < self.min_peers:
+            return Status.failed(self._too_few(prefix, told, announcer))
+        return Status.running()
+
+    def start(self, claim: dict[str, str]) -> None:
+        """The statement; the library then waits until observe agrees."""
+        announcer = self._announcer(claim)
+        announcer.announce(self.prefix, self.route_map)
+        self._said = True
+        if not announcer.route(self.prefix).exists:
+            announcer.withdraw(self.prefix)
+            raise ServiceError(f"bgpd took the announcement of {self.prefix.cidr} and made no path of it: {self._why()}")
+
+    def _why(self) -> str:
+        return f"route-map {self.route_map} denies it" if self.route_map else "see bgpd's log"
+
+    def reload_agent(self, claim: dict[str, str]) -> None:
+        """The same statement with the new route-map; all other reloadable parameters have no trace in bgpd."""
+        self.start(claim)
+
+    def stop(self, claim: dict[str, str]) -> None:
+        """Drain, withdraw, wait until it is gone, and let the routers catch up."""
+        prefix = parse_address(claim["prefix"])
+        announcer = self._announcer(claim)
+        try:
+            self._drain(prefix, announcer, claim)
+            announcer.withdraw(prefix)
+            self.context.deadline.poll(lambda: _is_gone(announcer, prefix), f"bgpd to withdraw {prefix.cidr}")
+        except BgpdDead as dead:
+            self.context.log.info(f"stop: nothing to withdraw: {dead.reason}")
+            return
+        except BgpdHung as hung:
+            self._end_hung(prefix, claim, hung)
+        self.context.deadline.sleep(self.settle)
+
+    def _drain(self, prefix: Address, announcer: Announcer, claim: dict[str, str]) -> None:
+        """Make the route unattractive for a while. The state file says so: what is cut off here must not look healthy."""
+        if not self.drain_route_map or not announcer.route(prefix).advertised_to:
+            return
+        self.context.state.write({**claim, "draining": "yes"})
+        try:
+            announcer.announce(prefix, self.drain_route_map)
+        except CommandRefused as refusal:
+            self.context.log.warning(f"stop: no drain: {refusal.reason}")
+            return
+        left = self.context.deadline.remaining() - self.settle - STOP_RESERVE_S
+        self.context.deadline.sleep(max(0.0, min(self.drain_time, left)))
+
+    def _end_hung(self, prefix: Address, claim: dict[str, str], hung: BgpdHung) -> None:
+        if self.on_hung != "kill":
+            raise ServiceError(f"{hung.reason}, so {prefix.cidr} stays announced; on_hung is {self.on_hung}")
+        from ocfpy.bgp.hung import kill_bgpd
+
+        pid = kill_bgpd(self._vty(claim))
+        self.context.log.error(f"stop: killed bgpd ({pid}): {hung.reason}")
+
+    def _other_holder(self, claim: dict[str, str]) -> str:
+        """Another resource that has started with the same prefix, while this one has not."""
+        if self.context.state.read() is not None:
+            return ""
+        for resource, record in self.context.other_claims(self.name):
+            if all(record.get(key) == claim[key] for key in ("prefix", "vrf", "vty_dir")):
+                return resource
+        return ""
+
+    def _check_installed(self) -> None:
+        from os.path import exists
+
+        from ocfpy.ocf.process import have_binary
+
+        if not have_binary("vtysh") and (self.backend == "vtysh" or not exists(f"{self.vty_dir}/bgpd.vty")):
+            raise NotInstalledError(f"FRR is not installed (no vtysh, no bgpd in {self.vty_dir}): install package frr")
+
+    def _check_graceful_restart(self, announcer: Announcer) -> None:
+        restarters = announcer.restarters()
+        if restarters:
+            raise HostError(
+                f"graceful restart is on towards {' '.join(restarters)}: they would keep the route for minutes after "
+                "this node is gone; take `bgp graceful-restart` out of frr.conf and restart FRR"
+            )
+
+    def _too_few(self, prefix: Address, told: list[str], announcer: Announcer) -> str:
+        """Who was not told, and why as far as bgpd knows."""
+        counted = [peer for peer in announcer.peers(prefix) if not self.peers or peer.name in self.peers]
+        missing = [str(peer) for peer in counted if peer.name not in told]
+        missing += [f"{name} unknown" for name in self.peers if name not in [peer.name for peer in counted]]
+        reason = f"{prefix.cidr} is advertised to {len(told)} of the {self.min_peers} peers that it takes"
+        if not missing:
+            return f"{reason}: bgpd has no neighbor for IPv{prefix.family} besides"
+        filtered = any(peer.state == "Established" and peer.name not in told for peer in counted)
+        advice = "; an established one without it has an export policy that denies it" if filtered else ""
+        return f"{reason}: {', '.join(missing)}{advice}"
+
+    def _announcer(self, claim: dict[str, str]) -> Announcer:
+        return Announcer(self._backend(claim), claim["vrf"])
+
+    def _backend(self, claim: dict[str, str]) -> Backend:
+        vty = self._vty(claim)
+        if claim["backend"] == "socket" or (claim["backend"] == "auto" and vty.exists()):
+            return vty
+        from ocfpy.bgp.vtysh import Vtysh
+        from ocfpy.ocf.process import have_binary
+
+        # Without FRR there is nothing to ask: the missing socket says so.
+        if claim["backend"] == "auto" and not have_binary("vtysh"):
+            return vty
+        return Vtysh(claim["vty_dir"], self.context.deadline)
+
+    def _vty(self, claim: dict[str, str]) -> Vty:
+        return Vty(f"{claim['vty_dir']}/bgpd.vty", self.context.deadline)
+
+
+def _runs(announcer: Announcer, prefix: Address) -> bool:
+    try:
+        announcer.route(prefix)
+    except BgpdDead:
+        return False
+    return True
+
+
+def _is_gone(announcer: Announcer, prefix: Address) -> bool:
+    route = announcer.route(prefix)
+    return not route.exists and not route.leaving

@@ -1,0 +1,57 @@
+"""The anycast subnets outside of which nothing is announced: the floor under every slip in a configuration."""
+
+from __future__ import annotations
+
+from ocfpy.ocf.addresses import Address, parse_prefix
+from ocfpy.ocf.errors import ConfigError, HostError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ocfpy.ocf.addresses import Prefix
+
+ALLOWED_FILE = "/etc/anycast/allowed-prefixes"
+
+
+def read_allowed(path: str) -> tuple[Prefix, ...]:
+    """The prefixes in a file: one a line, # begins a comment; () when there is no file. Raises HostError."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise HostError(f"{path} cannot be read: {error.strerror}") from None
+    prefixes = []
+    for number, line in enumerate(lines, 1):
+        text = line.partition("#")[0].strip()
+        if text:
+            try:
+                prefixes.append(parse_prefix(text))
+            except ValueError as error:
+                raise HostError(f"{path} line {number}: {error}") from None
+    return tuple(prefixes)
+
+
+def outside(prefix: Address, allowed: Sequence[Prefix], place: str) -> str:
+    """The sentence for a prefix that is in none of the allowed ones of a place, or nothing."""
+    if any(network.contains(prefix) for network in allowed):
+        return ""
+    return f"{prefix.cidr} is outside the prefixes that may be announced: {place} has {' '.join(map(str, allowed))}"
+
+
+def check_allowed(prefix: Address, from_parameter: Sequence[Prefix], path: str = ALLOWED_FILE) -> None:
+    """Raise when the prefix may not be announced from this host. Where both places name prefixes, both must agree.
+
+    ConfigError for what the parameter forbids; HostError for what the file forbids, and when neither says anything.
+    """
+    from_file = read_allowed(path)
+    if not from_parameter and not from_file:
+        raise HostError(
+            f"nothing may be announced yet: name your anycast subnets in the parameter allowed_prefixes or in {path}"
+        )
+    if from_parameter and (fault := outside(prefix, from_parameter, "allowed_prefixes")):
+        raise ConfigError(fault)
+    if from_file and (fault := outside(prefix, from_file, path)):
+        raise HostError(fault)
