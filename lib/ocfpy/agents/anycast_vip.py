@@ -1,0 +1,230 @@
+"""ocf:anycast:anycast-vip: an anycast address on the loopback, only where the backends behind it are alive."""
+
+from __future__ import annotations
+
+from ocfpy.ipvs.gate import ALL, ANY, NONE, DeadTimes, why_dead
+from ocfpy.ipvs.model import parse_virtual
+from ocfpy.ipvs.proc import PROC_IP_VS, read_proc
+from ocfpy.net.loopback import add_address, locate, remove_address
+from ocfpy.net.prefixes import ALLOWED_PREFIXES_FILE, read_prefixes
+from ocfpy.ocf.addresses import Address, parse_address
+from ocfpy.ocf.agent import Action, Agent, Status
+from ocfpy.ocf.errors import ConfigError, HostError, ServiceError
+from ocfpy.ocf.parameters import (
+    AddressParam,
+    DurationParam,
+    ListParam,
+    NumberOrPercentParam,
+    PrefixListParam,
+    StringParam,
+)
+
+# linux/if.h: IFNAMSIZ is 16 with the NUL.
+MAX_NIC_LENGTH = 15
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_WORD = _LETTERS + _LETTERS.upper() + "0123456789_.-"
+
+
+class AnycastVip(Agent):
+    """The address, and the gate that decides whether it may be here."""
+
+    name = "anycast-vip"
+    version = "0.1.0"
+    shortdesc = "Anycast address, only where its backends are alive"
+    longdesc = (
+        "Puts an anycast address (/32 or /128) on the loopback of the node that serves it. The gate: the address "
+        "may only be where the virtual services on it have backends alive in the kernel's IPVS table, whoever "
+        "fills that table (ipvs-pool, ldirectord, keepalived). The host never picks the address as a source of "
+        "its own connections. It is not announced to anybody: that is what bgp-announce is for."
+    )
+
+    ip = AddressParam(
+        "Anycast address",
+        "The address, IPv4 or IPv6. No two resources can have the same one.",
+        required=True,
+        unique_group=True,
+    )
+    nic = StringParam(
+        "Interface",
+        "The network interface to put the address on. Anything but the loopback answers ARP for it.",
+        default="lo",
+        charset=_WORD,
+    )
+    gate = StringParam(
+        "Which services must be alive",
+        "all: each virtual service on the address must have min_backends alive; any: one of them is enough; "
+        "none: the address does not depend on IPVS.",
+        default=ALL,
+        choices=(ALL, ANY, NONE),
+    )
+    services = ListParam(
+        "Virtual services of the gate",
+        "The virtual services that the gate looks at, for example: tcp/192.0.2.53:53 udp/192.0.2.53:53. "
+        "Without it these are all virtual services on the address. Services by firewall mark (fwmark/7, "
+        "fwmark6/7) have no address and must be given here.",
+        parse=parse_virtual,
+    )
+    min_backends = NumberOrPercentParam(
+        "Backends that must be alive",
+        "How many real servers of a virtual service must be alive, as a number or as a percentage of those in "
+        "the kernel. Never less than one.",
+        default="1",
+        minimum=1,
+    )
+    hold_down = DurationParam(
+        "Time of health before a start",
+        "After a failure of the backends they must have been alive for this long before the address comes back; "
+        "start waits for it.",
+        default="0s",
+    )
+    attribute = StringParam(
+        "Node attribute that moves the resource",
+        "The node attribute (such as healthy-POOL) that a location rule of this resource watches. Then it is "
+        "the rule that moves or stops the resource when the backends die, and the agent itself reports dead "
+        "backends as a failure only if that has not happened within the time of grace. Without it, dead "
+        "backends are a failure at once.",
+        charset=_WORD + "#",
+    )
+    grace = DurationParam(
+        "Time for the location rule to act",
+        "With attribute: how long the backends can be dead before that is a failure of this resource.",
+        default="15s",
+    )
+    allowed_prefixes = PrefixListParam(
+        "Networks the address may be from",
+        "An address outside of these networks is refused, and so is one outside of those in "
+        f"{ALLOWED_PREFIXES_FILE}, if there are any in that file.",
+    )
+
+    actions = (
+        Action("start", "20s"),
+        Action("stop", "20s"),
+        Action("monitor", "20s", interval="5s"),
+        Action("migrate_to", "20s"),
+        Action("migrate_from", "20s"),
+    )
+
+    proc_ip_vs = PROC_IP_VS
+    prefixes_file = ALLOWED_PREFIXES_FILE
+
+    def check_config(self) -> list[str]:
+        faults = []
+        if len(self.nic) > MAX_NIC_LENGTH:
+            faults.append(f"parameter nic: {self.nic} has more than {MAX_NIC_LENGTH} characters")
+        if self.allowed_prefixes and not any(prefix.contains(self.ip) for prefix in self.allowed_prefixes):
+            faults.append(f"parameter ip: {self.ip} is in none of allowed_prefixes")
+        for virtual in self.services:
+            if virtual.address is not None and virtual.address != self.ip:
+                faults.append(f"parameter services: {virtual} is not on {self.ip}")
+            elif virtual.family != self.ip.family:
+                faults.append(f"parameter services: {virtual} is not for IPv{self.ip.family}")
+        return faults
+
+    def check_host(self) -> None:
+        prefixes = read_prefixes(self.prefixes_file)
+        if prefixes and not any(prefix.contains(self.ip) for prefix in prefixes):
+            raise HostError(f"{self.ip} is in none of the networks that {self.prefixes_file} allows")
+        conflict = self._conflict(self.ip)
+        if conflict:
+            raise ConfigError(conflict)
+        holders = locate(self.ip)
+        if holders and (self.nic, self.ip.prefixlen) not in holders:
+            raise HostError(f"{_elsewhere(self.ip, holders)}: remove it there first")
+
+    def claim(self) -> dict[str, str]:
+        return {"ip": self.ip.cidr, "nic": self.nic}
+
+    def observe(self, claim: dict[str, str]) -> Status:
+        address, nic = parse_address(claim["ip"]), claim["nic"]
+        holders = locate(address)
+        if (nic, address.prefixlen) not in holders:
+            # Not ours to stop, or a stop could never end; it keeps check_host from starting us, though.
+            return Status.stopped(_elsewhere(address, holders) if holders else "")
+        conflict = self._conflict(address)
+        if conflict:
+            return Status.stopped(conflict)
+        failure = self._gate_failure(address)
+        return Status.failed(failure) if failure else Status.running()
+
+    def start(self, claim: dict[str, str]) -> None:
+        address = parse_address(claim["ip"])
+        self._require_gate(address)
+        add_address(address, claim["nic"])
+
+    def stop(self, claim: dict[str, str]) -> None:
+        address = parse_address(claim["ip"])
+        remove_address(address, claim["nic"])
+        if self._why_dead(address):
+            self._dead_times().saw_dead()
+        self._dead_times().forget_since()
+
+    def _conflict(self, address: Address) -> str:
+        """The sentence about another resource that has the address; an address without any claim is ours."""
+        if self.context.state.read() is not None:
+            return ""
+        for resource, record in self.context.other_claims(self.name):
+            if record.get("ip") == address.cidr:
+                return (
+                    f"resource {resource} already holds {address}: give one of them another ip (if there is no "
+                    f"such resource any more, remove {self.context.rundir}/{self.name}-{resource}.state)"
+                )
+        return ""
+
+    def _require_gate(self, address: Address) -> None:
+        """Wait until hold_down is over; ServiceError when the backends are dead and that is for us to say."""
+
+        def may_start() -> bool:
+            reason, seconds = self._look(address)
+            if not reason:
+                return seconds >= self.hold_down
+            failure = self._failure(reason, seconds)
+            if failure:
+                raise ServiceError(failure)
+            return True
+
+        self.context.deadline.poll(may_start, f"the backends to be alive for {self.hold_down:g} s")
+
+    def _look(self, address: Address) -> tuple[str, float]:
+        """Why the backends are dead, or "", and for how many seconds they have been dead or alive."""
+        reason = self._why_dead(address)
+        times = self._dead_times()
+        return reason, times.saw_dead() if reason else times.saw_alive()
+
+    def _failure(self, reason: str, dead_s: float) -> str:
+        """Why dead backends are a failure of this resource by now, or "".
+
+        With a location rule Pacemaker is told by the attribute, a moment after the kernel's table, and the two
+        nodes of a pair lose their backends one after the other. A start or a move under way at that moment
+        must not leave a failed action: it would outlast the outage.
+        """
+        if not self.attribute:
+            return reason
+        left_s = self.grace - dead_s
+        if left_s > 0:
+            self.context.log.warning(f"{reason}; leaving it to {self.attribute} for {left_s:.1f} s more")
+            return ""
+        return (
+            f"{reason}; dead for {dead_s:.0f} s, and Pacemaker has not moved the resource: "
+            f"is there a location rule on {self.attribute}?"
+        )
+
+    def _why_dead(self, address: Address) -> str:
+        if self.gate == NONE:
+            return ""
+        required = self.services
+        try:
+            table = read_proc(
+                self.proc_ip_vs, lambda one: one in required if required else one.address == address
+            )
+        except FileNotFoundError:
+            return "this kernel has no IPVS yet: is ipvs-pool running here?"
+        return why_dead(address, table, required, self.gate, self.min_backends)
+
+    def _dead_times(self) -> DeadTimes:
+        return DeadTimes(f"{self.context.rundir}/{self.name}-{self.context.key}.gate")
+
+
+def _elsewhere(address: Address, holders: list[tuple[str, int]]) -> str:
+    return f"{address} is already on this host as " + ", ".join(
+        f"{address}/{length} on {nic}" for nic, length in holders
+    )

@@ -1,0 +1,100 @@
+"""Whether enough backends of an address are alive for clients to be sent to it, and since when they are not."""
+
+from __future__ import annotations
+
+import time
+
+from ocfpy.ipvs.model import endpoint
+from ocfpy.ocf.state import StateFile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ocfpy.ipvs.model import VirtualService
+    from ocfpy.ipvs.proc import ProcService
+    from ocfpy.ocf.addresses import Address
+    from ocfpy.ocf.parameters import NumberOrPercent
+
+ALL = "all"
+ANY = "any"
+NONE = "none"
+
+SERVERS_NAMED = 8
+
+
+def why_dead(
+    address: Address,
+    table: Mapping[VirtualService, ProcService],
+    required: Sequence[VirtualService],
+    mode: str,
+    min_backends: NumberOrPercent,
+) -> str:
+    """The sentence that says why nobody should be sent to the address, or "" when its backends are alive.
+
+    Alive is a real server with a weight above 0. Looked at are the `required` services, or without these every
+    service on the address; with ALL each of them must have `min_backends` alive (at least one), with ANY one.
+    """
+    services = list(required) or [virtual for virtual in table if virtual.address == address]
+    if not services:
+        return f"there is no virtual service on {address}: is ipvs-pool running here?"
+    dead = [sentence for sentence in (_why_dead(table, one, min_backends) for one in services) if sentence]
+    if not dead or (mode == ANY and len(dead) < len(services)):
+        return ""
+    return "; ".join(dead)
+
+
+def _why_dead(
+    table: Mapping[VirtualService, ProcService], virtual: VirtualService, min_backends: NumberOrPercent
+) -> str:
+    service = table.get(virtual)
+    if service is None:
+        return f"there is no virtual service {virtual}: is ipvs-pool running here?"
+    down = [endpoint(*key) for key, real in service.reals.items() if real.weight <= 0]
+    total = len(service.reals)
+    alive = total - len(down)
+    needed = max(1, min_backends.of(total))
+    if alive >= needed:
+        return ""
+    if not total:
+        return f"{virtual} has no backends"
+    who = ", ".join(down[:SERVERS_NAMED]) + (", ..." if len(down) > SERVERS_NAMED else "")
+    at_zero = f" ({who} at weight 0)" if down else ""
+    if not alive:
+        return f"no backend of {virtual} is alive{at_zero}"
+    return f"only {alive} of {total} backends of {virtual} are alive, which is less than {needed}{at_zero}"
+
+
+class DeadTimes:
+    """Remembers across actions when the backends were seen dead; times are seconds of the monotonic clock.
+
+    The file lives under /run, like the clock it vanishes at a reboot.
+    """
+
+    __slots__ = ("_clock", "_file")
+
+    def __init__(self, path: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._file = StateFile(path)
+        self._clock = clock
+
+    def saw_dead(self) -> float:
+        """Note that they are dead now; for how many seconds they have been."""
+        now = self._clock()
+        since = (self._file.read() or {}).get("since", f"{now:.3f}")
+        self._file.write({"since": since, "last": f"{now:.3f}"})
+        return now - float(since)
+
+    def saw_alive(self) -> float | None:
+        """Note that they are alive now; seconds since they were last seen dead, None if they never were."""
+        record = self._file.read()
+        if record is None:
+            return None
+        if "since" in record:
+            self._file.write({"last": record["last"]})
+        return self._clock() - float(record["last"])
+
+    def forget_since(self) -> None:
+        """Note that nobody looks from here on: time dead is counted anew by the next saw_dead."""
+        record = self._file.read()
+        if record is not None and "since" in record:
+            self._file.write({"last": record["last"]})

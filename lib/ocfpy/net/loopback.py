@@ -1,0 +1,188 @@
+"""Addresses of this host's interfaces over rtnetlink: where one is, putting it there, taking it away.
+
+Monitors run this every few seconds, and importing pyroute2 would cost each of them 150 ms. Numbers and
+layouts are those of linux/netlink.h, linux/rtnetlink.h and linux/if_addr.h.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+
+# The C module behind socket, which itself pulls in enum and selectors.
+from _socket import (
+    AF_INET,
+    AF_INET6,
+    AF_NETLINK,
+    SOCK_CLOEXEC,
+    SOCK_RAW,
+    if_indextoname,
+    if_nametoindex,
+    socket,
+)
+from errno import EACCES, EADDRNOTAVAIL, EEXIST, EPERM
+
+from ocfpy.ocf.addresses import Address
+from ocfpy.ocf.errors import HostError, PermissionDeniedError, ServiceError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ocfpy.ocf.errors import OcfError
+
+NETLINK_ROUTE = 0
+NLMSG_ERROR = 2
+NLMSG_DONE = 3
+NLM_F_REQUEST = 0x001
+NLM_F_ACK = 0x004
+NLM_F_DUMP = 0x300
+NLM_F_EXCL = 0x200
+NLM_F_CREATE = 0x400
+
+RTM_NEWADDR = 20
+RTM_DELADDR = 21
+RTM_GETADDR = 22
+
+IFA_ADDRESS = 1
+IFA_LOCAL = 2
+IFA_CACHEINFO = 6
+IFA_F_NODAD = 0x02
+RT_SCOPE_UNIVERSE = 0
+RT_SCOPE_HOST = 254
+FOREVER = 0xFFFFFFFF
+
+_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
+_IFADDRMSG = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, interface
+_ATTRIBUTE = struct.Struct("=HH")  # length, type
+_CACHEINFO = struct.Struct("=IIII")  # preferred, valid (seconds), created, updated
+_ERROR = struct.Struct("=i")
+
+_AF = {4: AF_INET, 6: AF_INET6}
+_RECEIVE_BYTES = 65536
+
+
+def locate(address: Address) -> list[tuple[str, int]]:
+    """Every interface that has this address, with the prefix length it has there."""
+    found = []
+    request = _IFADDRMSG.pack(_AF[address.family], 0, 0, 0, 0)
+    for body in _exchange(RTM_GETADDR, NLM_F_DUMP, request):
+        family, length, _, _, index = _IFADDRMSG.unpack_from(body)
+        attributes = _attributes(body[_IFADDRMSG.size :])
+        # IFA_ADDRESS is the peer where there is one; IPv6 has no IFA_LOCAL where there is none.
+        own = attributes.get(IFA_LOCAL) or attributes.get(IFA_ADDRESS)
+        if family == _AF[address.family] and own == address.packed:
+            found.append((if_indextoname(index), length))
+    return found
+
+
+def find_address(address: Address) -> list[str]:
+    """The interfaces that have this address, with whatever prefix length."""
+    return [nic for nic, _ in locate(address)]
+
+
+def address_present(address: Address, nic: str) -> bool:
+    """Whether the interface has this address with just this prefix length."""
+    return (nic, address.prefixlen) in locate(address)
+
+
+def add_address(address: Address, nic: str) -> None:
+    """Put the address on the interface; it may be there already.
+
+    The host never picks it as the source of its own connections: IPv4 gets scope host, IPv6 is deprecated
+    from the start (preferred lifetime 0). There is no duplicate address detection: an anycast address has
+    duplicates.
+    Raises HostError, PermissionDeniedError or ServiceError.
+    """
+    message = _ifaddrmsg(address, nic) + _attribute(IFA_LOCAL, address.packed)
+    message += _attribute(IFA_ADDRESS, address.packed)
+    if address.family == 6:
+        message += _attribute(IFA_CACHEINFO, _CACHEINFO.pack(0, FOREVER, 0, 0))
+    try:
+        list(_exchange(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, message))
+    except OSError as error:
+        if error.errno != EEXIST:
+            raise _refused("add", address, nic, error) from None
+
+
+def remove_address(address: Address, nic: str) -> None:
+    """Take the address off the interface; it may be gone already, and so may the interface.
+
+    Raises PermissionDeniedError or ServiceError.
+    """
+    try:
+        message = _ifaddrmsg(address, nic) + _attribute(IFA_LOCAL, address.packed)
+    except HostError:
+        return
+    try:
+        list(_exchange(RTM_DELADDR, NLM_F_ACK, message))
+    except OSError as error:
+        if error.errno != EADDRNOTAVAIL:
+            raise _refused("remove", address, nic, error) from None
+
+
+def _ifaddrmsg(address: Address, nic: str) -> bytes:
+    try:
+        index = if_nametoindex(nic)
+    except OSError:
+        raise HostError(f"there is no network interface {nic}") from None
+    flags, scope = (IFA_F_NODAD, RT_SCOPE_UNIVERSE) if address.family == 6 else (0, RT_SCOPE_HOST)
+    return _IFADDRMSG.pack(_AF[address.family], address.prefixlen, flags, scope, index)
+
+
+def _refused(verb: str, address: Address, nic: str, error: OSError) -> OcfError:
+    what = f"cannot {verb} {address.cidr} on {nic}"
+    if error.errno == EPERM:
+        return PermissionDeniedError(f"{what}: that takes root (CAP_NET_ADMIN)")
+    if error.errno == EACCES and address.family == 6:
+        # addrconf.c, inet6_addr_add, for an interface with disable_ipv6 set.
+        return HostError(f"{what}: IPv6 is switched off there (sysctl net.ipv6.conf.{nic}.disable_ipv6)")
+    return ServiceError(f"{what}: {error.strerror}")
+
+
+def _exchange(kind: int, flags: int, body: bytes) -> Iterator[bytes]:
+    """What the kernel answers to one request, each without its header; OSError if it refuses."""
+    connection = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)
+    try:
+        connection.sendto(
+            _HEADER.pack(_HEADER.size + len(body), kind, flags | NLM_F_REQUEST, 1, 0) + body, (0, 0)
+        )
+        while True:
+            for answer, content in _messages(connection.recv(_RECEIVE_BYTES)):
+                if answer == NLMSG_DONE:
+                    return
+                if answer == NLMSG_ERROR:
+                    errno = -_ERROR.unpack_from(content)[0]
+                    if errno:
+                        raise OSError(errno, os.strerror(errno))
+                    return
+                yield content
+    finally:
+        connection.close()
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        length, kind, _, _, _ = _HEADER.unpack_from(data, offset)
+        yield kind, data[offset + _HEADER.size : offset + length]
+        offset += _aligned(length)
+
+
+def _attributes(data: bytes) -> dict[int, bytes]:
+    found = {}
+    offset = 0
+    while offset + _ATTRIBUTE.size <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, offset)
+        found[kind] = data[offset + _ATTRIBUTE.size : offset + length]
+        offset += _aligned(length)
+    return found
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    length = _ATTRIBUTE.size + len(value)
+    return _ATTRIBUTE.pack(length, kind) + value.ljust(_aligned(length) - _ATTRIBUTE.size, b"\0")
+
+
+def _aligned(length: int) -> int:
+    return (length + 3) & ~3
