@@ -1,0 +1,186 @@
+"""What start, stop and reload-agent do with a pool's health daemon, and in its place when it is gone."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+from typing import TYPE_CHECKING, Optional
+
+from ocfpy.health.client import RUNNING, DaemonHangs, NoDaemon, Paths, ask
+from ocfpy.health.spec import PoolSpec, read_spec
+from ocfpy.ipvs.plan import plan
+from ocfpy.ipvs.proc import PROC_IP_VS, read_proc
+from ocfpy.ocf import process, thirdparty
+from ocfpy.ocf.attributes import delete_attribute
+from ocfpy.ocf.errors import NotInstalledError, OcfError, ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ocfpy.ipvs.model import VirtualService
+    from ocfpy.ocf.deadline import Deadline
+    from ocfpy.ocf.state import StateFile
+
+LIBRARY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HEALTHD = f"{LIBRARY}/healthd"
+_PACKAGES = {"pyroute2": "python3-pyroute2", "h11": "python3-h11", "dns": "python3-dnspython"}
+_NEEDED_BY = {"http": ("h11",), "dns": ("dns",)}
+
+
+def require_ipvs(deadline: Deadline) -> None:
+    """Raises NotInstalledError when the kernel has no IPVS and cannot load it."""
+    if not os.path.exists(PROC_IP_VS):
+        process.run(["modprobe", "ip_vs"], deadline, package="kmod")
+        if not os.path.exists(PROC_IP_VS):
+            raise NotInstalledError("this kernel has no IPVS: modprobe ip_vs, or install a kernel with CONFIG_IP_VS")
+
+
+def require_modules(check: str) -> None:
+    """Raises NotInstalledError when a module that the daemon or its kind of check needs is not installed."""
+    from importlib.util import find_spec
+
+    thirdparty.enable()
+    for module in ("pyroute2", *_NEEDED_BY.get(check, ())):
+        if find_spec(module) is None:
+            raise NotInstalledError(f"Python has no module {module}: install package {_PACKAGES[module]}")
+
+
+def spawn(paths: Paths, spec: PoolSpec, deadline: Deadline) -> None:
+    """Starts a daemon in place of any other, and returns when every real server has its first verdict.
+
+    Raises OcfError with what the daemon says, DeadlineError.
+    """
+    os.makedirs(os.path.dirname(paths.lock), mode=0o700, exist_ok=True)
+    lock = _take_lock(paths, deadline)
+    ready, report = os.pipe()
+    try:
+        spec.write(paths.spec)
+        os.set_inheritable(lock, True)
+        os.set_inheritable(report, True)
+        # Pacemaker kills an action's whole process group, and reads its output to the end: the daemon has its own
+        # session and no part in either.
+        os.posix_spawn(
+            HEALTHD,
+            [HEALTHD, paths.spec, str(lock), str(report)],
+            {name: value for name, value in os.environ.items() if not name.startswith("OCF_RESKEY_")},
+            file_actions=[(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)],
+            setsid=True,
+        )
+        os.close(report)
+        report = -1
+        _await_report(ready, deadline)
+    finally:
+        for fd in (lock, ready, report):
+            if fd >= 0:
+                os.close(fd)
+
+
+def _await_report(ready: int, deadline: Deadline) -> None:
+    what = "the first verdict on every real server"
+    text = b""
+    poller = select.poll()
+    poller.register(ready, select.POLLIN)
+    while not text.endswith(b"\n"):
+        deadline.check(what)
+        if poller.poll(deadline.remaining() * 1000):
+            more = os.read(ready, 4096)
+            if not more:
+                raise ServiceError("the health daemon died while it started; the system log may say why")
+            text += more
+    answer = text.decode().strip()
+    if answer != "ok":
+        code, _, reason = answer.partition(" ")
+        error = OcfError(reason)
+        error.code = int(code)
+        raise error
+
+
+def reload(state: StateFile, claim: dict[str, str], paths: Paths, spec: PoolSpec, deadline: Deadline) -> None:
+    """Has the running daemon go over to `spec`; returns when it is in force. Raises OcfError."""
+    try:
+        before = list(map(str, read_spec(paths.spec).virtual))
+    except (OSError, ValueError):
+        before = []
+    # Until the daemon has removed what is no longer wanted, a stop has to know of it.
+    both = " ".join(dict.fromkeys([*claim["virtual"].split(), *before]))
+    state.write({**(state.read() or {}), **claim, "virtual": both})
+    spec.write(paths.spec)
+    try:
+        word, _, reason = ask(paths.socket, "reload", deadline.remaining()).partition(" ")
+    except NoDaemon:
+        raise ServiceError("the health daemon is gone") from None
+    except DaemonHangs:
+        raise deadline.error("the health daemon to go over to the new configuration") from None
+    if word != RUNNING:
+        raise ServiceError(reason)
+    state.write({**(state.read() or {}), **claim})
+
+
+def kill(paths: Paths, deadline: Deadline) -> None:
+    """Makes sure that there is no daemon, and leaves the kernel as it is."""
+    if os.path.exists(paths.lock):
+        os.close(_take_lock(paths, deadline))
+
+
+def clean_up(virtual: Iterable[VirtualService], attribute: str, deadline: Deadline) -> None:
+    """Removes what a daemon that is gone has put in place. Raises OcfError."""
+    if attribute:
+        delete_attribute(attribute, min(2.0, deadline.remaining() / 2))
+    ours = set(virtual)
+    try:
+        left = read_proc(only=lambda service: service.proto is None or service in ours)
+    except FileNotFoundError:
+        return
+    if left:
+        require_modules("")
+        from ocfpy.ipvs.table import IpvsTable
+
+        with IpvsTable() as table:
+            table.apply(plan(table.read(), {}, ours))
+
+
+def remove_files(paths: Paths, deadline: Deadline) -> None:
+    """Removes the files of a daemon, once it has ended."""
+    if not os.path.isdir(os.path.dirname(paths.lock)):
+        return
+    lock = _take_lock(paths, deadline)
+    for path in (paths.spec, paths.socket, paths.status, paths.lock):
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+    os.close(lock)
+
+
+def _take_lock(paths: Paths, deadline: Deadline) -> int:
+    """The lock that says a daemon lives, taken; whoever holds it is killed. Returns its file descriptor."""
+    fd = os.open(paths.lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        deadline.poll(lambda: _try_lock(fd), f"the health daemon to end, which holds {paths.lock}")
+        os.ftruncate(fd, 0)  # its number must never be there without it
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        holder = _holder(fd)
+        if holder is not None:
+            try:
+                os.kill(holder, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        return False
+
+
+def _holder(fd: int) -> Optional[int]:
+    """The process that holds the lock; None in the moment before it has written its number there."""
+    number = os.pread(fd, 32, 0).strip()
+    return int(number) if number.isdigit() else None

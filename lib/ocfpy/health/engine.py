@@ -1,0 +1,234 @@
+"""The pool at work: checks run, verdicts follow, the kernel's table is made to fit them and the cluster is told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Callable, Optional
+
+from ocfpy.health.checks import make_check
+from ocfpy.health.hysteresis import Verdict, step
+from ocfpy.health.pool import alive, wanted_table, watch_key
+from ocfpy.health.schedule import delay_until_due, phase
+from ocfpy.ipvs.model import endpoint
+from ocfpy.ocf.errors import OcfError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from ocfpy.health.checks.base import Check, Result
+    from ocfpy.health.kernel import Adopted, Kernel
+    from ocfpy.health.publisher import Publisher
+    from ocfpy.health.spec import CheckSettings, PoolSpec
+    from ocfpy.ipvs.model import RealServer, VirtualService
+    from ocfpy.ipvs.plan import Change
+    from ocfpy.ocf.addresses import Address
+    from ocfpy.ocf.context import Log
+
+    MakeCheck = Callable[[Address, int, CheckSettings], Check]
+
+STUCK_AFTER_S = 10.0
+"""The table has not been looked at for so long, or three intervals if that is longer: something hangs."""
+
+
+class Watch:
+    """One check and what it says. Real servers of several virtual services that are checked alike share one."""
+
+    def __init__(self, name: str, settings: CheckSettings, verdict: Verdict, now: float) -> None:
+        self.name = name
+        self.settings = settings
+        self.verdict = verdict
+        self.since = now
+        self.result: Optional[Result] = None
+        self.task: Optional[asyncio.Task[None]] = None
+
+    @property
+    def reason(self) -> str:
+        """Why the last check failed, or empty."""
+        return self.result.reason if self.result else ""
+
+
+class Engine:
+    """Runs a PoolSpec. `on_change` is called after every change that a status should show.
+
+    `wall` is the wall clock in seconds, `on_fault` gets an exception that nothing here expects.
+    """
+
+    def __init__(
+        self,
+        spec: PoolSpec,
+        kernel: Kernel,
+        publisher: Publisher,
+        log: Log,
+        on_change: Callable[[], None] = lambda: None,
+        on_fault: Callable[[BaseException], None] = lambda _: None,
+        wall: Callable[[], float] = time.time,
+        make_check: MakeCheck = make_check,
+    ) -> None:
+        self.spec = spec
+        self.kernel = kernel
+        self.publisher = publisher
+        self.log = log
+        self.on_change = on_change
+        self.on_fault = on_fault
+        self.wall = wall
+        self.make_check = make_check
+        self.watches: dict[tuple[Address, int], Watch] = {}
+        self.table_error: Optional[OcfError] = None
+        self._owned: set[VirtualService] = set()
+        self._adopted: Adopted = {}
+        self._changed = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._looked_at = asyncio.get_running_loop().time()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Returns when every server has its first verdict, the kernel has them and the cluster has been told.
+
+        Raises OcfError when the kernel refuses the table.
+        """
+        self._begin()
+        await self._synchronise()
+        if self.table_error is not None:
+            raise self.table_error
+        self._tasks = [self._spawn(self._keep_table()), self._spawn(self.publisher.run())]
+        await self._settled.wait()
+        await self.publisher.said.wait()
+
+    async def reload(self, spec: PoolSpec) -> None:
+        """Goes over to another specification; returns when it is in force as after `start`. Raises OcfError.
+
+        Servers that stay keep their verdicts, even when they are checked in another way from now on.
+        """
+        self.spec = spec
+        self._settled.clear()
+        self._begin()
+        await self._settled.wait()
+        if self.table_error is not None:
+            raise self.table_error
+
+    async def stop(self) -> None:
+        """Takes back everything: the attribute and our virtual services, no others. Raises OcfError."""
+        for task in [*self._tasks, *(watch.task for watch in self.watches.values())]:
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(self.publisher.delete(), self.kernel.keep({}, self._owned | set(self.spec.virtual)))
+
+    def alive(self) -> dict[VirtualService, int]:
+        """How many backends each virtual service has."""
+        return alive(self.spec, self.is_up)
+
+    def is_up(self, real: RealServer) -> Optional[bool]:
+        """The verdict on a real server, None before there is one."""
+        return self.watch_of(real).verdict.up
+
+    def watch_of(self, real: RealServer) -> Watch:
+        """The check of a real server."""
+        return self.watches[watch_key(self.spec, real)]
+
+    def stuck_for(self) -> float:
+        """Seconds for which the table should have been looked at and was not; 0.0 as a rule."""
+        idle = asyncio.get_running_loop().time() - self._looked_at
+        return idle if idle > max(STUCK_AFTER_S, 3 * self.spec.check.interval) else 0.0
+
+    @property
+    def settled(self) -> bool:
+        """Whether every server has a verdict and the kernel has them all."""
+        return self._settled.is_set()
+
+    def _begin(self) -> None:
+        """Starts the checks that the specification wants and are not there, ends those that it does not want."""
+        self._adopted = self.kernel.adopted()
+        self._owned |= set(self.spec.virtual)
+        before, self.watches = self.watches, {}
+        for virtual in self.spec.virtual:
+            for key, real in self.spec.reals(virtual).items():
+                name = watch_key(self.spec, real)
+                watch = self.watches.get(name) or self._watch(before.pop(name, None), real)
+                self.watches[name] = watch
+                if watch.verdict.up is None and self._adopted.get((virtual, key)):
+                    watch.verdict = Verdict(None, watch.verdict.against, trusted=True)
+        for watch in before.values():
+            if watch.task is not None:
+                watch.task.cancel()
+        self._changed.set()
+
+    def _watch(self, before: Optional[Watch], real: RealServer) -> Watch:
+        settings = self.spec.check
+        if before is not None and before.settings == settings:
+            return before
+        if before is not None and before.task is not None:
+            before.task.cancel()
+        port = settings.port or real.port
+        watch = Watch(endpoint(real.address, port), settings, Verdict(), self.wall())
+        if settings.type in ("on", "off"):
+            watch.verdict = Verdict(settings.type == "on")
+            return watch
+        if before is not None:
+            watch.verdict, watch.since = Verdict(before.verdict.up), before.since
+        watch.task = self._spawn(self._check(watch, self.make_check(real.address, real.port, settings)))
+        return watch
+
+    async def _check(self, watch: Watch, check: Check) -> None:
+        interval = watch.settings.interval
+        offset = phase(f"{watch.name}|{watch.settings.identity()}", interval)
+        while True:
+            started = self.wall()
+            self._note(watch, await check.run())
+            if watch.verdict.up is not None:  # else we are in a hurry
+                await asyncio.sleep(delay_until_due(started, self.wall(), interval, offset))
+
+    def _note(self, watch: Watch, result: Result) -> None:
+        before = watch.verdict.up
+        watch.result = result
+        watch.verdict = step(watch.verdict, result.ok, watch.settings.rise, watch.settings.fall)
+        if watch.verdict.up != before:
+            watch.since = self.wall()
+            self._changed.set()
+            self.log.info(f"{watch.name} is up" if result.ok else f"{watch.name} is down: {result.reason}")
+
+    async def _keep_table(self) -> None:
+        while True:
+            try:
+                await asyncio.wait_for(self._changed.wait(), self.spec.check.interval)
+            except asyncio.TimeoutError:
+                pass
+            await self._synchronise()
+
+    async def _synchronise(self) -> None:
+        """Makes the kernel's table fit the verdicts, then tells the cluster; an error is kept in `table_error`."""
+        news = self._changed.is_set()
+        self._changed.clear()
+        spec = self.spec
+        decided = all(watch.verdict.up is not None for watch in self.watches.values())
+        count = min(self.alive().values())
+        table = wanted_table(spec, self.is_up, self._adopted)
+        before, error = self.table_error, None
+        changes: list[Change] = []
+        try:
+            changes = await (self.kernel.make if news else self.kernel.keep)(table, frozenset(self._owned))
+        except OcfError as failed:
+            error = failed
+            if before is None or error.reason != before.reason:
+                self.log.error(error.reason)
+        self.table_error = error
+        self._looked_at = asyncio.get_running_loop().time()
+        if changes and not news:
+            self.log.warning(f"somebody changed the IPVS table, put right: {'; '.join(map(str, changes[:5]))}")
+        if decided and spec is self.spec:
+            self.publisher.want(count)
+            if error is None:
+                self._owned = set(spec.virtual)
+            self._settled.set()
+        if news or changes or error is not before:
+            self.on_change()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.on_fault(error)

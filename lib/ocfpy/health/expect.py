@@ -1,0 +1,56 @@
+"""What a check expects of an answer: status codes, and text or a pattern. Parsed by the agent, used by the checks."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REGEX_PREFIX = "re:"
+LOWEST_STATUS = 100
+HIGHEST_STATUS = 599
+
+
+class StatusRange:
+    """HTTP status codes from `low` to `high`, both included."""
+
+    __slots__ = ("high", "low")
+
+    def __init__(self, low: int, high: int) -> None:
+        self.low = low
+        self.high = high
+
+    def __contains__(self, status: int) -> bool:
+        return self.low <= status <= self.high
+
+    def __str__(self) -> str:
+        return str(self.low) if self.low == self.high else f"{self.low}-{self.high}"
+
+
+def parse_status(text: str) -> StatusRange:
+    """`200` or `200-299`; ValueError says what is wrong."""
+    low, dash, high = text.partition("-")
+    if not dash:
+        high = low
+    if not all(part.isascii() and part.isdigit() and len(part) == 3 for part in (low, high)):
+        raise ValueError(f"{text!r} is not an HTTP status: write 200 or 200-299")
+    found = StatusRange(int(low), int(high))
+    if not LOWEST_STATUS <= found.low <= found.high <= HIGHEST_STATUS:
+        raise ValueError(f"{text!r} is not a range of HTTP statuses between {LOWEST_STATUS} and {HIGHEST_STATUS}")
+    return found
+
+
+def matcher(expect: str) -> Callable[[str], bool]:
+    """Whether a text has what `expect` asks for: a part of it, or after `re:` a regular expression found in it.
+
+    ValueError says what is wrong with the expression.
+    """
+    if not expect.startswith(REGEX_PREFIX):
+        return lambda text: expect in text
+    import re  # only for those who use it: this module is part of every monitor
+
+    try:
+        pattern = re.compile(expect[len(REGEX_PREFIX) :], re.MULTILINE)
+    except re.error as error:
+        raise ValueError(f"{expect!r} is not a regular expression: {error}") from None
+    return lambda text: pattern.search(text) is not None

@@ -1,0 +1,124 @@
+"""The kernel's IPVS table as the daemon uses it: kept equal to what is wanted, without holding up the checks."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Callable, Optional, Protocol
+
+from ocfpy.ipvs.plan import Change, plan
+from ocfpy.ipvs.proc import read_proc
+from ocfpy.ocf.errors import OcfError, PermissionDeniedError, ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Set
+
+    from ocfpy.ipvs.model import RealKey, Table, VirtualService
+    from ocfpy.ipvs.proc import ProcService
+
+    ProcTable = dict[VirtualService, ProcService]
+    Adopted = dict[tuple[VirtualService, RealKey], int]
+
+FULL_COMPARE_EVERY = 10
+"""/proc does not show everything (thresholds, persistence): every so many comparisons the whole table is read."""
+
+
+class TableLike(Protocol):
+    """What is needed of ocfpy.ipvs.table.IpvsTable."""
+
+    def read(self) -> Table:
+        """What the kernel holds."""
+
+    def apply(self, changes: list[Change]) -> None:
+        """Makes the changes; raises OcfError."""
+
+
+def open_kernel_table() -> TableLike:
+    """The real table. Slow: it imports pyroute2."""
+    from ocfpy.ipvs.table import IpvsTable
+
+    return IpvsTable()
+
+
+class Kernel:
+    """The table behind a thread of its own: netlink blocks, and pyroute2 may run an event loop inside its calls."""
+
+    def __init__(
+        self,
+        open_table: Callable[[], TableLike] = open_kernel_table,
+        read_proc: Callable[[], ProcTable] = read_proc,
+    ) -> None:
+        self._open_table = open_table
+        self._read_proc = read_proc
+        self._thread = ThreadPoolExecutor(1, "ipvs")
+        self._table: Optional[TableLike] = None
+        self._known: Optional[Table] = None
+        self._comparisons = 0
+
+    def adopted(self) -> Adopted:
+        """The weights that are in the kernel, by virtual service and real server; nothing when it has no IPVS yet."""
+        try:
+            table = self._read_proc()
+        except FileNotFoundError:
+            return {}
+        return {
+            (virtual, key): real.weight for virtual, service in table.items() for key, real in service.reals.items()
+        }
+
+    async def make(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
+        """Makes the table what is wanted, from what it is known to hold; returns the changes. Raises OcfError."""
+        return await self._in_thread(lambda: self._make(wanted, owned))
+
+    async def keep(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
+        """Puts right what somebody else changed; returns the changes, which are none as a rule. Raises OcfError."""
+        return await self._in_thread(lambda: self._keep(wanted, owned))
+
+    async def _in_thread(self, call: Callable[[], list[Change]]) -> list[Change]:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        except PermissionError as error:
+            raise PermissionDeniedError(f"not allowed to see the IPVS table: {error}") from None
+        except OSError as error:
+            raise ServiceError(f"cannot read the IPVS table: {error}") from None
+
+    def _make(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
+        if self._known is not None:
+            try:
+                return self._apply(plan(self._known, wanted, owned), wanted)
+            except OcfError:
+                pass  # it is not as we knew it: look, and do it again
+        return self._reconcile(wanted, owned)
+
+    def _keep(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
+        self._comparisons += 1
+        if self._comparisons % FULL_COMPARE_EVERY and not self._differs(wanted, owned):
+            return []
+        return self._reconcile(wanted, owned)
+
+    def _reconcile(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
+        if self._table is None:
+            self._table = self._open_table()
+        return self._apply(plan(self._table.read(), wanted, owned), wanted)
+
+    def _apply(self, changes: list[Change], wanted: Table) -> list[Change]:
+        assert self._table is not None
+        self._known = None
+        if changes:
+            self._table.apply(changes)
+        self._known = wanted
+        return changes
+
+    def _differs(self, wanted: Table, owned: Set[VirtualService]) -> bool:
+        try:
+            table = self._read_proc()
+        except FileNotFoundError:  # no IPVS yet: netlink loads it
+            return bool(wanted)
+        if any(virtual in table for virtual in owned if virtual not in wanted):
+            return True
+        return any(
+            virtual not in table
+            or table[virtual].scheduler != settings.scheduler
+            or {key: real.weight for key, real in table[virtual].reals.items()}
+            != {key: real.weight for key, real in reals.items()}
+            for virtual, (settings, reals) in wanted.items()
+        )

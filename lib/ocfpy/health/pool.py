@@ -1,0 +1,47 @@
+"""What follows from verdicts, without I/O: which table the kernel is to hold, and how many backends are alive."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Callable, Optional
+
+if TYPE_CHECKING:
+    from ocfpy.health.kernel import Adopted
+    from ocfpy.health.spec import PoolSpec
+    from ocfpy.ipvs.model import RealServer, Table, VirtualService
+    from ocfpy.ocf.addresses import Address
+
+    IsUp = Callable[[RealServer], Optional[bool]]
+
+
+def watch_key(spec: PoolSpec, real: RealServer) -> tuple[Address, int]:
+    """What is checked for a real server; those with the same key share a check."""
+    return real.address, spec.check.port or real.port
+
+
+def wanted_table(spec: PoolSpec, is_up: IsUp, adopted: Adopted) -> Table:
+    """The table that the verdicts ask for.
+
+    1. A server that is up has its weight.
+    2. One that is down has weight 0, so that its connections may end; without `quiesce` it is not in the table.
+    3. One without a verdict is as we found it: what was in service stays in service, what was not is not added.
+    """
+    table: Table = {}
+    for virtual in spec.virtual:
+        reals = {}
+        for key, real in spec.reals(virtual).items():
+            up = is_up(real)
+            weight = real.weight if up else 0 if spec.quiesce else None
+            if up is None:
+                weight = adopted.get((virtual, key))
+            if weight is not None:
+                reals[key] = real if weight == real.weight else real.replace(weight=weight)
+        table[virtual] = spec.settings, reals
+    return table
+
+
+def alive(spec: PoolSpec, is_up: IsUp) -> dict[VirtualService, int]:
+    """How many servers of each virtual service get traffic: they are up, and their weight is not 0 by configuration."""
+    return {
+        virtual: sum(1 for real in spec.reals(virtual).values() if real.weight and is_up(real))
+        for virtual in spec.virtual
+    }

@@ -1,0 +1,55 @@
+"""Tells the cluster how many backends are alive, without holding up the checks."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Callable, Optional
+
+REPUBLISH_S = 10.0
+"""How often an unchanged value is said again: an attribute manager that was restarted has forgotten it."""
+RETRY_S = 1.0
+"""How soon after a failure, when it has worked before."""
+
+
+class Publisher:
+    """One node attribute. `put` and `delete` block (they run attrd_updater), return whether the cluster took it.
+
+    Values that come while one is on its way are not queued: the latest one wins.
+    """
+
+    def __init__(self, put: Callable[[int], bool], delete: Callable[[], bool]) -> None:
+        self.value: Optional[int] = None
+        self.taken = False
+        self.said = asyncio.Event()
+        self._put = put
+        self._delete = delete
+        self._has_worked = False
+        self._news = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "attribute")
+
+    def want(self, value: int) -> None:
+        """Publishes the value as soon as it can be, if it is another one."""
+        if value != self.value:
+            self.value = value
+            self._news.set()
+
+    async def run(self) -> None:
+        """Publishes until it is cancelled."""
+        await self._news.wait()
+        while True:
+            self._news.clear()
+            assert self.value is not None
+            value = self.value
+            self.taken = await asyncio.get_running_loop().run_in_executor(self._thread, self._put, value)
+            self._has_worked |= self.taken
+            self.said.set()
+            pause = REPUBLISH_S if self.taken or not self._has_worked else RETRY_S
+            try:
+                await asyncio.wait_for(self._news.wait(), pause)
+            except asyncio.TimeoutError:
+                pass
+
+    async def delete(self) -> None:
+        """Takes the attribute away; `run` has to be cancelled first. The thread keeps it behind a value on its way."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._delete)

@@ -1,0 +1,71 @@
+"""What the daemon says about itself: a line for monitor, and a document for people and programs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from ocfpy.health.client import DEGRADED, FAILED, RUNNING, STARTING
+
+if TYPE_CHECKING:
+    from ocfpy.health.engine import Engine
+    from ocfpy.ipvs.model import RealServer
+
+Json = dict[str, Any]
+
+
+def verdict_line(engine: Engine) -> str:
+    """What monitor is told: one of the first words of client.py, and a reason when there is one."""
+    stuck = engine.stuck_for()
+    if stuck:
+        return f"{FAILED} the IPVS table has not been looked at for {stuck:.0f} s"
+    if engine.table_error is not None:
+        return f"{FAILED} {engine.table_error.reason}"
+    if not engine.settled:
+        return STARTING
+    dead = [virtual for virtual, count in engine.alive().items() if not count]
+    if not dead:
+        return RUNNING
+    reals = engine.spec.reals(dead[0]).values()
+    why = ", ".join(f"{real} {engine.watch_of(real).reason or 'is switched off'}" for real in reals)
+    more = f" (and {len(dead) - 1} more virtual services)" if len(dead) > 1 else ""
+    return f"{DEGRADED} no backend of {dead[0]} is alive{more}: {why}"
+
+
+def status_document(engine: Engine) -> Json:
+    """The state of the pool. Times are seconds since the epoch, durations seconds."""
+    alive = engine.alive()
+    return {
+        "resource": engine.spec.resource,
+        "pid": os.getpid(),
+        "state": verdict_line(engine),
+        "check": engine.spec.check.type,
+        "attribute": {
+            "name": engine.spec.attribute,
+            "value": engine.publisher.value,
+            "in_cluster": engine.publisher.taken,
+        },
+        "virtual": [
+            {
+                "service": str(virtual),
+                "scheduler": engine.spec.settings.scheduler,
+                "alive": alive[virtual],
+                "real_servers": [_real(engine, real) for real in engine.spec.reals(virtual).values()],
+            }
+            for virtual in engine.spec.virtual
+        ],
+    }
+
+
+def _real(engine: Engine, real: RealServer) -> Json:
+    watch = engine.watch_of(real)
+    return {
+        "server": str(real),
+        "forward": real.forward,
+        "weight": real.weight,
+        "state": {True: "up", False: "down", None: "unknown"}[watch.verdict.up],
+        "since": round(watch.since, 3),
+        "reason": watch.reason,
+        "against": watch.verdict.against,
+        "seconds": round(watch.result.seconds, 4) if watch.result else None,
+    }

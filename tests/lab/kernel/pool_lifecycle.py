@@ -1,0 +1,413 @@
+#!/usr/bin/python3
+"""The life of an ipvs-pool on a real kernel: pool_lifecycle.py [AGENT]. Run as root in a node of the lab.
+
+AGENT is the installed launcher. Everything happens in a network namespace of its own, with two servers (DNS, HTTP) in
+namespaces behind it, and vanishes with it. One line a step; the exit code is 1 when one of them failed.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+AGENT = "/usr/lib/ocf/resource.d/anycast/ipvs-pool"
+INTERVAL_S, TIMEOUT_S, RISE, FALL = 1.0, 0.5, 2, 2
+SLACK_S = 1.5  # what a slow machine may take on top of what is promised
+BACKENDS = {"one": ("10.254.0.11", "fd00:254::11"), "two": ("10.254.0.12", "fd00:254::12")}
+VIRTUAL = "udp/192.0.2.53:53 tcp/192.0.2.53:80 tcp/[2001:db8::53]:80"
+FOREIGN = "tcp/192.0.2.99:99"
+OCF_SUCCESS, OCF_ERR_GENERIC, OCF_ERR_ARGS, OCF_ERR_CONFIGURED, OCF_NOT_RUNNING, OCF_DEGRADED = 0, 1, 2, 6, 7, 190
+
+
+class StepFailed(Exception):
+    """What was expected and what was found."""
+
+
+def run(*argv: str) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True)
+    if done.returncode:
+        raise StepFailed(f"{' '.join(argv)}: {done.stderr or done.stdout}")
+    return done.stdout
+
+
+def eventually(probe: Callable[[], bool], limit: float, what: str) -> float:
+    """Seconds until probe() is true."""
+    begun = time.monotonic()
+    while not probe():
+        if time.monotonic() - begun > limit:
+            raise StepFailed(f"{what}: not within {limit:.1f} s; the table is {weights()}")
+        time.sleep(0.005)
+    return time.monotonic() - begun
+
+
+def expect(found: object, wanted: object, what: str) -> None:
+    if found != wanted:
+        raise StepFailed(f"{what}: {found!r}, not {wanted!r}")
+
+
+def weights() -> dict[str, dict[str, int]]:
+    """The kernel's table, as an oracle that shares no code with the library: {"udp/192.0.2.53:53": {"10.254.0.11": 1}}."""
+    table: dict[str, dict[str, int]] = {}
+    service: dict[str, int] = {}
+    for line in Path("/proc/net/ip_vs").read_text().splitlines():
+        words = line.split()
+        if words and words[0] in ("TCP", "UDP"):
+            service = table.setdefault(f"{words[0].lower()}/{spelled(words[1])}", {})
+        elif words and words[0] == "->" and words[1] != "RemoteAddress:Port":
+            service[spelled(words[1]).rpartition(":")[0].strip("[]")] = int(words[3])
+    return table
+
+
+def spelled(endpoint: str) -> str:
+    host, _, port = endpoint.rpartition(":")
+    if host.startswith("["):
+        return f"[{socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, host[1:-1]))}]:{int(port, 16)}"
+    return f"{socket.inet_ntoa(bytes.fromhex(host))}:{int(port, 16)}"
+
+
+def of_backend(name: str) -> list[int]:
+    """The weights of a backend wherever it is."""
+    return [weight for reals in weights().values() for real, weight in reals.items() if real in BACKENDS[name]]
+
+
+class Pool:
+    """The agent, called as Pacemaker calls it."""
+
+    def __init__(self, agent: str, rundir: str) -> None:
+        self.agent = agent
+        self.rundir = rundir
+        self.reason = ""
+        self.params = {
+            "virtual": VIRTUAL,
+            "real_servers": " ".join(f"{v4} [{v6}]" for v4, v6 in BACKENDS.values()),
+            "check": "dns",
+            "check_port": "53",
+            "check_name": "www.example.com",
+            "check_interval": f"{INTERVAL_S}s",
+            "check_timeout": f"{TIMEOUT_S}s",
+            "rise": str(RISE),
+            "fall": str(FALL),
+        }
+
+    def call(self, action: str, interval: str = "", resource: str = "dns:0", **params: str) -> int:
+        environ = {
+            "PATH": os.environ["PATH"],
+            "OCF_ROOT": "/usr/lib/ocf",
+            "OCF_RESOURCE_INSTANCE": resource,
+            "OCF_RESKEY_CRM_meta_timeout": "30000",
+            "HA_RSCTMP": self.rundir,
+            "HA_LOGFILE": f"{self.rundir}/log",
+            "HA_LOGFACILITY": "none",
+            **{f"OCF_RESKEY_{name}": value for name, value in {**self.params, **params}.items()},
+        }
+        if interval:
+            environ["OCF_RESKEY_CRM_meta_interval"] = interval
+        done = subprocess.run([self.agent, action], env=environ, capture_output=True, text=True)
+        self.reason = done.stderr.strip()
+        return done.returncode
+
+    def must(self, action: str, code: int = OCF_SUCCESS, **keywords: str) -> float:
+        """Seconds that the action took; StepFailed unless it ends with `code`."""
+        begun = time.monotonic()
+        found = self.call(action, **keywords)
+        if found != code:
+            raise StepFailed(f"{action} says {found}, not {code}: {self.reason}")
+        return time.monotonic() - begun
+
+    def monitor(self, code: int = OCF_SUCCESS) -> float:
+        return self.must("monitor", code, interval="10000")
+
+    def daemon(self) -> int:
+        return int(Path(f"{self.rundir}/anycast/ipvs-pool-dns.lock").read_text())
+
+    def log(self) -> str:
+        return Path(f"{self.rundir}/log").read_text()
+
+
+class Cluster:
+    """Stands in for the cluster's attribute manager: notes what attrd_updater is asked, and when."""
+
+    def __init__(self, directory: str) -> None:
+        self.notes = Path(directory, "attributes")
+        self.tool = shutil.which("attrd_updater", path="/usr/sbin:/usr/bin:/sbin")
+        script = Path(directory, "attrd_updater")
+        script.write_text(f'#!/bin/sh\necho "$(date +%s.%N) $*" >>{self.notes}\n')
+        script.chmod(0o755)
+        if self.tool is None:
+            raise StepFailed("attrd_updater is not installed")
+        run("mount", "--bind", str(script), self.tool)
+
+    def leave(self) -> None:
+        """From now on the real program answers, and there is no cluster."""
+        assert self.tool is not None
+        run("umount", self.tool)
+
+    def updates(self) -> list[tuple[float, list[str]]]:
+        lines = self.notes.read_text().splitlines() if self.notes.exists() else []
+        return [(float(line.split()[0]), line.split()[1:]) for line in lines]
+
+    def value(self) -> str:
+        """What the last update says: a number, or -D."""
+        words = self.updates()[-1][1] if self.updates() else ["", "", "", "none"]
+        return words[3] if words[2] == "-U" else words[2]
+
+
+class Backend:
+    """A server in a network namespace: answers DNS on 53, HTTP on 80."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.addresses = BACKENDS[name]
+        self.namespace = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+        self.server: subprocess.Popen[bytes] | None = None
+        link, pid = f"pool-{name}", str(self.namespace.pid)
+        ours = os.readlink("/proc/self/ns/net")
+        eventually(lambda: os.readlink(f"/proc/{pid}/ns/net") != ours, 10, "a namespace")
+        run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", pid)
+        run("ip", "link", "set", link, "up")
+        for address, router in zip(self.addresses, ("10.254.0.1", "fd00:254::1")):
+            bits = "/128" if ":" in address else "/32"
+            run("ip", "addr", "replace", router + bits, "dev", link, *(["nodad"] if ":" in address else []))
+            run("ip", "route", "add", address + bits, "dev", link, "src", router)
+            self.inside("ip", "addr", "add", address + bits, "dev", "eth0", *(["nodad"] if ":" in address else []))
+        self.inside("ip", "link", "set", "eth0", "up")
+        for router in ("10.254.0.1/32", "fd00:254::1/128"):
+            self.inside("ip", "route", "add", router, "dev", "eth0")
+
+    def inside(self, *argv: str) -> None:
+        run("nsenter", "--net", "-t", str(self.namespace.pid), *argv)
+
+    def start(self) -> None:
+        nsenter = ["nsenter", "--net", "-t", str(self.namespace.pid)]
+        self.server = subprocess.Popen([*nsenter, sys.executable, "-IS", os.path.abspath(__file__), "--serve"])
+        for address in self.addresses:
+            eventually(lambda host=address: answers(host), 10, f"server {self.name} answers")  # type: ignore[misc]
+
+    def stop(self) -> None:
+        assert self.server is not None
+        self.server.kill()
+        self.server.wait()
+
+    def freeze(self) -> None:
+        assert self.server is not None
+        self.server.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self.server is not None
+        self.server.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        for process in (self.server, self.namespace):
+            if process is not None:
+                process.kill()
+                process.wait()
+
+
+def answers(host: str) -> bool:
+    try:
+        socket.create_connection((host, 80), 0.5).close()
+        return True
+    except OSError:
+        return False
+
+
+def serve() -> None:
+    """A DNS server that knows one address for every name, and a web server with one page."""
+    threading.Thread(target=serve_http, daemon=True).start()
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.bind(("::", 53))
+        while True:
+            query, client = sock.recvfrom(512)
+            question = query[12:]
+            sock.sendto(
+                query[:2] + b"\x84\0\0\1\0\1\0\0\0\0" + question + b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\x07", client
+            )
+
+
+def serve_http() -> None:
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("::", 80))
+        sock.listen(64)
+        while True:
+            client, _ = sock.accept()
+            with client, contextlib.suppress(OSError):
+                client.recv(4096)
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n")
+
+
+class Observer(threading.Thread):
+    """Looks at the table all the time, and keeps every state that it sees."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.seen: list[dict[str, dict[str, int]]] = []
+        self.ending = threading.Event()
+
+    def run(self) -> None:
+        while not self.ending.wait(0.01):
+            now = weights()
+            if not self.seen or self.seen[-1] != now:
+                self.seen.append(now)
+
+    def __enter__(self) -> Observer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ending.set()
+        self.join()
+
+
+def story(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[str]:
+    """Every step, as what it has shown."""
+    detection = INTERVAL_S * FALL + TIMEOUT_S + SLACK_S
+    recovery = INTERVAL_S * RISE + TIMEOUT_S + SLACK_S
+    full = {
+        "udp/192.0.2.53:53": {"10.254.0.11": 1, "10.254.0.12": 1},
+        "tcp/192.0.2.53:80": {"10.254.0.11": 1, "10.254.0.12": 1},
+        "tcp/[2001:db8::53]:80": {"fd00:254::11": 1, "fd00:254::12": 1},
+    }
+    foreign = {FOREIGN: {"10.254.0.11": 7}}
+    run("ipvsadm", "-A", "-t", "192.0.2.99:99", "-s", "rr")
+    run("ipvsadm", "-a", "-t", "192.0.2.99:99", "-r", "10.254.0.11:99", "-g", "-w", "7")
+
+    pool.must("validate-all")
+    pool.must("monitor", OCF_NOT_RUNNING)
+    yield "a pool that was never started is valid and stopped"
+
+    took = pool.must("start")
+    expect(weights(), {**full, **foreign}, "the table after start")
+    expect(cluster.value(), "2", "the attribute after start")
+    yield f"start returns with the table complete and the attribute out, after {took:.2f} s"
+
+    pool.must("monitor")
+    yield f"monitor is content, in {pool.monitor():.2f} s"
+    pool.must("start")
+    yield "start again is nothing"
+
+    with Observer() as observer:
+        os.kill(pool.daemon(), signal.SIGKILL)
+        eventually(lambda: pool.call("monitor", "10000") == OCF_ERR_GENERIC, 5, "monitor misses the daemon")
+        took = pool.must("start")
+        pool.monitor()
+    expect(observer.seen, [{**full, **foreign}], "the states of the table while the daemon was dead and came back")
+    yield f"kill -9 of the daemon: monitor fails, start adopts in {took:.2f} s, and no weight ever moved"
+
+    run("ipvsadm", "-C")
+    took = eventually(lambda: weights() == full, INTERVAL_S + SLACK_S, "the table is repaired")
+    yield f"ipvsadm -C is put right after {took:.2f} s"
+    run("ipvsadm", "-e", "-t", "192.0.2.53:80", "-r", "10.254.0.11:80", "-g", "-w", "5")
+    run("ipvsadm", "-A", "-t", "192.0.2.99:99", "-s", "rr")
+    run("ipvsadm", "-a", "-t", "192.0.2.99:99", "-r", "10.254.0.11:99", "-g", "-w", "7")
+    took = eventually(lambda: weights() == {**full, **foreign}, INTERVAL_S + SLACK_S, "the weight is repaired")
+    yield f"so is a weight that somebody changed, after {took:.2f} s; the service of somebody else stays"
+
+    one.stop()
+    took = eventually(lambda: of_backend("one")[:1] == [0], detection, "the dead server is out")
+    seen = time.time()
+    eventually(lambda: cluster.value() == "1", 5, "the attribute falls")
+    lag = cluster.updates()[-1][0] - seen
+    eventually(lambda: 1 not in of_backend("one"), detection, "the dead server is out everywhere")
+    expect(set(of_backend("two")), {1}, "the weights of the other server")
+    pool.monitor()
+    yield f"a dead server has weight 0 after {took:.2f} s, the attribute says so {lag * 1000:.0f} ms later"
+
+    two.freeze()
+    took = eventually(lambda: cluster.value() == "0", detection, "the attribute is 0")
+    eventually(lambda: 1 not in of_backend("two"), detection, "the hanging server is out")
+    pool.monitor(OCF_DEGRADED)
+    for words in ("no backend of", "refused", "timed out"):
+        if words not in pool.reason:
+            raise StepFailed(f"the reason says nothing of {words!r}: {pool.reason}")
+    yield f"a server that hangs is out after {took:.2f} s; with nobody alive monitor is 190: {pool.reason}"
+
+    one.start()
+    two.thaw()
+    took = eventually(lambda: weights() == {**full, **foreign}, recovery, "both are back")
+    eventually(lambda: cluster.value() == "2", 5, "the attribute is back")
+    pool.monitor()
+    yield f"both are back after {took:.2f} s"
+
+    pool.params.update(virtual="udp/192.0.2.53:53 tcp/192.0.2.54:80", check="http", check_port="80", check_expect="hello")
+    pool.params.update(real_servers="10.254.0.11,weight=3 10.254.0.12")
+    with Observer() as observer:
+        took = pool.must("reload-agent")
+        pool.monitor()
+    reals = {"10.254.0.11": 3, "10.254.0.12": 1}
+    expect(weights(), {"udp/192.0.2.53:53": reals, "tcp/192.0.2.54:80": reals, **foreign}, "the table after reload-agent")
+    for state in observer.seen:
+        if 0 in state["udp/192.0.2.53:53"].values() or len(state["udp/192.0.2.53:53"]) != len(reals):
+            raise StepFailed(f"a server that stays was out for a moment: {state}")
+    yield f"reload-agent changes services, servers and checks in {took:.2f} s, and takes nobody out on the way"
+
+    pool.must("start", OCF_ERR_CONFIGURED, resource="other", virtual="tcp/192.0.2.54:80")
+    yield f"another pool with the same virtual service does not start: {pool.reason}"
+    pool.must("start", OCF_ERR_ARGS, resource="strange", virtual="tcp/192.0.2.55:80", scheduler="nosuch")
+    pool.must("stop", resource="strange", virtual="tcp/192.0.2.55:80", scheduler="nosuch")
+    yield f"nor does one with a scheduler that the kernel does not have: {pool.reason or 'and its stop is quiet'}"
+
+    os.kill(pool.daemon(), signal.SIGSTOP)
+    took = pool.monitor(OCF_ERR_GENERIC)
+    yield f"monitor of a hanging daemon fails in {took:.2f} s: {pool.reason}"
+    took = pool.must("stop")
+    expect(weights(), foreign, "the table after stop")
+    expect(cluster.value(), "-D", "the attribute after stop")
+    expect(os.listdir(f"{pool.rundir}/anycast"), [], "what stop leaves behind")
+    yield f"stop kills it and removes its services, no others, in {took:.2f} s"
+
+    pool.must("start")
+    took = pool.must("stop")
+    expect(weights(), foreign, "the table after stop")
+    pool.must("monitor", OCF_NOT_RUNNING)
+    pool.must("stop")
+    yield f"stop of a healthy one takes {took:.2f} s; stop again is nothing"
+
+    cluster.leave()
+    pool.must("start")
+    expect("attrd_updater -n healthy-dns -U 2" in pool.log(), True, "the log has the attribute that nobody took")
+    pool.must("stop")
+    yield "without a cluster the attribute is a line in the log"
+
+
+def main(argv: list[str]) -> int:
+    if "--serve" in argv:
+        serve()
+    if "--inside" not in argv:
+        os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, os.path.abspath(__file__), *argv, "--inside"])
+    agent = argv[0] if len(argv) > 1 else AGENT
+    run("modprobe", "-a", "ip_vs", "ip_vs_wlc", "ip_vs_rr")
+    run("ip", "link", "set", "lo", "up")
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="pool-lifecycle-") as directory, contextlib.ExitStack() as stack:
+        pool = Pool(agent, directory)
+        try:
+            backends = [Backend(name) for name in BACKENDS]
+            for backend in backends:
+                stack.callback(backend.close)
+                backend.start()
+            for step in story(pool, Cluster(directory), *backends):
+                print(f"{time.monotonic() - begun:6.1f} s  ok    {step}", flush=True)
+        except (StepFailed, OSError) as failed:
+            print(f"{time.monotonic() - begun:6.1f} s  FAILED  {failed}", flush=True)
+            with contextlib.suppress(OSError):
+                print(pool.log())
+            return 1
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(pool.daemon(), signal.SIGKILL)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
