@@ -152,7 +152,7 @@ class Agent:
         return []
 
     def check_host(self) -> None:
-        """Raise an OcfError when this host cannot run the resource; before start, and validate-all level 10."""
+        """Raise an OcfError when this host cannot run it; before start, and in validate-all level 10."""
 
     def claim(self) -> dict[str, str]:
         """Return what start puts in place."""

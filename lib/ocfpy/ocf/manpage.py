@@ -88,9 +88,9 @@ def _pcs_example(agent_class: type[Agent], agent: str) -> list[str]:
 
 def _operations(agent_class: type[Agent]) -> list[str]:
     return [
-        f"  op {action.name} timeout={action.timeout}{f' interval={action.interval}' if action.interval else ''}"
-        for action in _named_once(agent_class)
-        if action.name in ("start", "stop", "monitor")
+        " ".join([f"  op {a.name} timeout={a.timeout}", *([f"interval={a.interval}"] if a.interval else [])])
+        for a in _named_once(agent_class)
+        if a.name in ("start", "stop", "monitor")
     ]
 
 

@@ -78,7 +78,7 @@ def _parameter(parameter: Parameter[Any], alone: bool) -> str:
     group = parameter.unique_group
     attributes = _attributes(
         name=parameter.name,
-        # pcs looks at unique-group only; crmsh at unique only, and takes each of a group for unique by itself.
+        # pcs looks at unique-group only; crmsh at unique only, taking each of a group for unique by itself.
         unique_group=group or None,
         unique="1" if group and alone else None,
         required="1" if parameter.required else "0",

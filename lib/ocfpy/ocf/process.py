@@ -80,7 +80,7 @@ def run(
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    """Kill the group that the program leads; what has left it may hold the pipes open, so reads are bounded."""
+    """Kill the group that the program leads; what has left it may hold the pipes, so reads are bounded."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:

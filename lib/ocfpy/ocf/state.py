@@ -24,7 +24,7 @@ class StateFile:
     def read(self) -> dict[str, str] | None:
         """Return the record, or None when there is none. Raises OSError when it cannot be read."""
         try:
-            with open(self.path, encoding="utf-8", errors="surrogateescape") as file:
+            with open(self.path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
                 lines = file.read().split("\n")
         except FileNotFoundError:
             return None

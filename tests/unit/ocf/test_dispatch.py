@@ -1,0 +1,356 @@
+"""The rules that hold for every agent, whatever it does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from ocfpy.ocf import dispatch
+from ocfpy.ocf.agent import Status
+from ocfpy.ocf.errors import (
+    ConfigError,
+    HostError,
+    NotInstalledError,
+    OcfError,
+    PermissionDeniedError,
+    ServiceError,
+)
+from ocfpy.ocf.state import StateFile
+
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from tests.unit.ocf.conftest import Runner, Toy
+
+BAD = {"ip": "not-an-address"}
+RECURRING = {"meta_interval": "2000"}
+IMPOSSIBLE = [ConfigError, HostError, NotInstalledError]
+
+
+def raising(error: BaseException) -> Callable[..., object]:
+    def act(*_: object) -> object:
+        raise error
+
+    return act
+
+
+def saying(status: Status) -> Callable[..., object]:
+    return lambda *_: status
+
+
+def test_a_life(runner: Runner, toy: type[Toy]) -> None:
+    assert runner("monitor") == 7
+    assert runner("start") == 0
+    assert StateFile(runner.state).read() == {"ip": "192.0.2.1"}
+    assert runner("start") == 0
+    assert runner("monitor") == 0
+    assert runner("monitor", **RECURRING) == 0
+    assert runner("migrate_to") == 0
+    assert runner("stop") == 0
+    assert runner("stop") == 0
+    assert not runner.recorded
+    assert runner("monitor") == 7
+    assert (runner.out, runner.err) == ("", "")
+    assert toy.served == {}
+
+
+@pytest.mark.parametrize(
+    "action", ["promote", "Start", "start ", "meta_data", "monitor;id", "reload-agent", "reload"]
+)
+def test_unknown_action(runner: Runner, action: str) -> None:
+    assert runner(action) == 3
+    assert runner.out == ""
+
+
+def test_usage(runner: Runner) -> None:
+    assert runner("usage") == 0
+    assert runner.out.startswith("usage: toy {start|stop|monitor|")
+    assert runner("") == 2
+    assert runner.err.startswith("usage: toy {")
+
+
+class TestConfiguration:
+    """Judged whole, and before anything is touched."""
+
+    @pytest.mark.parametrize("action", ["start", "validate-all", "migrate_to", "migrate_from"])
+    def test_all_faults_on_one_line(self, runner: Runner, toy: type[Toy], action: str) -> None:
+        assert runner(action, ip="", mode="x", words="1 a", low="5", high="2") == 6
+        assert runner.reason == (
+            "parameter ip: required, but not set; parameter mode: 'x' is not one of fast, safe; "
+            "parameter words: invalid literal for int() with base 10: 'a'; parameter low: more than high"
+        )
+        assert toy.calls == []
+        assert not runner.recorded
+
+    def test_recurring_monitor(self, runner: Runner) -> None:
+        assert runner("monitor", **RECURRING, **BAD) == 6
+        assert "parameter ip" in runner.reason
+
+    def test_validate_all_is_silent(self, runner: Runner, toy: type[Toy]) -> None:
+        assert runner("validate-all") == 0
+        assert (runner.out, runner.err) == ("", "")
+        assert toy.calls == []
+
+    def test_validate_all_looks_at_the_host_at_level_10(self, runner: Runner, toy: type[Toy]) -> None:
+        toy.plan["check_host"] = raising(HostError("no such interface"))
+        assert runner("validate-all") == 0
+        runner.environ["OCF_CHECK_LEVEL"] = "10"
+        assert runner("validate-all") == 2
+        assert runner.reason == "no such interface"
+
+    def test_a_check_that_stumbles_over_a_reported_fault(self, runner: Runner) -> None:
+        assert runner("validate-all", low="x") == 6
+        assert runner.reason == "parameter low: 'x' is not a whole number"
+
+    def test_a_check_that_stumbles_by_itself_is_a_bug(
+        self, runner: Runner, toy: type[Toy], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(toy, "check_config", raising(TypeError("bug")))
+        assert runner("validate-all") == 1
+        assert "TypeError: bug" in runner.reason
+
+
+class TestProbe:
+    """Nothing makes a probe fail but a service that is there and broken."""
+
+    def test_bad_configuration(self, runner: Runner, toy: type[Toy]) -> None:
+        assert runner("monitor", **BAD) == 7
+        assert runner("monitor", ip="") == 7
+        assert (toy.calls, runner.err) == ([], "")
+
+    def test_bad_configuration_over_a_running_service(self, runner: Runner) -> None:
+        runner("start")
+        assert runner("monitor", **BAD) == 0
+
+    @pytest.mark.parametrize("error", IMPOSSIBLE)
+    def test_impossible_here(self, runner: Runner, toy: type[Toy], error: type[OcfError]) -> None:
+        toy.plan["observe"] = raising(error("no such thing"))
+        assert runner("monitor") == 7
+        assert runner.err == ""
+
+    @pytest.mark.parametrize("error", [ServiceError("in doubt"), OSError("in doubt")])
+    def test_doubt_is_not_stopped(self, runner: Runner, toy: type[Toy], error: Exception) -> None:
+        toy.plan["observe"] = raising(error)
+        assert runner("monitor") == 1
+        assert "in doubt" in runner.reason
+
+    def test_zero_interval(self, runner: Runner) -> None:
+        assert runner("monitor", meta_interval="0", **BAD) == 7
+
+
+class TestMonitor:
+    @pytest.mark.parametrize(
+        ("status", "code"),
+        [
+            (Status.running(), 0),
+            (Status.failed("half of it"), 1),
+            (Status.stopped("gone"), 7),
+            (Status.degraded("slow"), 190),
+        ],
+    )
+    def test_codes_and_reasons(self, runner: Runner, toy: type[Toy], status: Status, code: int) -> None:
+        toy.plan["observe"] = saying(status)
+        assert runner("monitor", **RECURRING) == code
+        assert (runner.reason if status.reason else "") == status.reason
+
+    @pytest.mark.parametrize(
+        ("error", "code"),
+        [(NotInstalledError, 5), (HostError, 2), (ServiceError, 1), (PermissionDeniedError, 4)],
+    )
+    def test_severity(self, runner: Runner, toy: type[Toy], error: type[OcfError], code: int) -> None:
+        toy.plan["observe"] = raising(error("why"))
+        assert runner("monitor", **RECURRING) == code
+        assert runner.reason == "why"
+
+    def test_what_start_recorded_is_what_is_observed(self, runner: Runner, toy: type[Toy]) -> None:
+        runner("start")
+        toy.served["192.0.2.2"] = "web"
+        toy.served.pop("192.0.2.1")
+        assert runner("monitor", ip="192.0.2.2", **RECURRING) == 7
+
+
+class TestStart:
+    def test_claim_is_on_disk_first(self, runner: Runner, toy: type[Toy]) -> None:
+        seen: list[bool] = []
+        toy.plan["start"] = lambda agent, claim: seen.append(os.path.exists(runner.state))
+        assert runner("start") == 0
+        assert seen == [True]
+
+    def test_a_running_service_is_adopted(self, runner: Runner, toy: type[Toy]) -> None:
+        toy.served["192.0.2.1"] = "somebody"
+        assert runner("start") == 0
+        assert "start" not in toy.calls
+        assert runner.recorded
+
+    def test_only_observe_counts(self, runner: Runner, toy: type[Toy]) -> None:
+        toy.plan["start"] = lambda agent, claim: "did nothing"
+        assert runner("start", meta_timeout="300") == 1
+        assert runner.reason.endswith("waiting for toy to run, it is stopped: it is not here")
+
+    def test_degraded_is_started(self, runner: Runner, toy: type[Toy]) -> None:
+        toy.plan["observe"] = saying(Status.degraded("slow"))
+        assert runner("start") == 0
+        assert runner.err == ""
+
+    def test_host_is_checked_before_anything_is_written(self, runner: Runner, toy: type[Toy]) -> None:
+        toy.plan["check_host"] = raising(NotInstalledError("no kernel support"))
+        assert runner("start") == 5
+        assert not runner.recorded
+        assert toy.calls == ["check_host"]
+
+    def test_what_a_broken_stop_left_is_undone(self, runner: Runner, toy: type[Toy]) -> None:
+        runner("start")
+        assert runner("start", ip="192.0.2.2") == 0
+        assert toy.served == {"192.0.2.2": "web"}
+        assert StateFile(runner.state).read() == {"ip": "192.0.2.2"}
+
+    def test_what_the_agent_noted_besides_survives(self, runner: Runner, toy: type[Toy]) -> None:
+        runner("start")
+        StateFile(runner.state).write({"ip": "192.0.2.1", "dead_since": "5"})
+        assert runner("start") == 0
+        assert StateFile(runner.state).read() == {"ip": "192.0.2.1", "dead_since": "5"}
+
+    def test_migrate_from_is_a_start(self, runner: Runner, toy: type[Toy]) -> None:
+        assert runner("migrate_from") == 0
+        assert toy.served == {"192.0.2.1": "web"}
+        assert runner.recorded
+
+    def test_not_root(self, runner: Runner, toy: type[Toy]) -> None:
+        toy.plan["start"] = raising(PermissionError(1, "Operation not permitted"))
+        assert runner("start") == 4
+        assert runner.reason.endswith("does the agent run as root?")
+
+
+class TestStop:
+    """Undoes what start recorded; fails only when something is left."""
+
+    @pytest.mark.parametrize("params", [{"ip": ""}, BAD, {"ip": "1.2.3.4\nrm"}, {"mode": "x", "low": "`id`"}])
+    def test_configuration_gone_or_bad(self, runner: Runner, toy: type[Toy], params: dict[str, str]) -> None:
+        assert runner("stop", **params) == 0
+        runner("start")
+        assert runner("stop", **params) == 0
+        assert (toy.served, runner.recorded, runner.err) == ({}, False, "")
+
+    def test_the_record_wins_over_new_parameters(self, runner: Runner, toy: type[Toy]) -> None:
+        runner("start")
+        toy.served["192.0.2.2"] = "other"
+        assert runner("stop", ip="192.0.2.2") == 0
+        assert toy.served == {"192.0.2.2": "other"}
+
+    def test_a_stray_without_a_record_is_stopped(self, runner: Runner, toy: type[Toy]) -> None:
+        toy.served["192.0.2.1"] = "web"
+        assert runner("stop") == 0
+        assert toy.served == {}
+
+    @pytest.mark.parametrize("error", IMPOSSIBLE)
+    @pytest.mark.parametrize("recorded", [True, False])
+    def test_missing_tools(
+        self, runner: Runner, toy: type[Toy], error: type[OcfError], recorded: bool
+    ) -> None:
+        if recorded:
+            runner("start")
+        toy.plan.update(observe=raising(error("no tool")), stop=raising(error("no tool")))
+        assert runner("stop") == 0
+        assert not runner.recorded
+
+    def test_a_missing_tool_does_not_hide_what_is_left(self, runner: Runner, toy: type[Toy]) -> None:
+        runner("start")
+        toy.plan["stop"] = raising(NotInstalledError("no tool"))
+        assert runner("stop", meta_timeout="300") == 1
+        assert runner.reason.endswith("waiting for toy to be gone, it is running")
+        assert runner.recorded
+
+    def test_failed_stop_says_what_is_left_and_keeps_the_record(self, runner: Runner, toy: type[Toy]) -> None:
+        runner("start")
+        toy.plan["stop"] = lambda agent, claim: "nothing"
+        toy.plan["observe"] = saying(Status.failed("the route is still there"))
+        assert runner("stop", meta_timeout="300") == 1
+        assert runner.reason.endswith("waiting for toy to be gone, it is failed: the route is still there")
+        assert runner.recorded
+
+
+class TestMigrateTo:
+    def test_nothing_to_hand_over(self, runner: Runner) -> None:
+        assert runner("migrate_to") == 1
+        assert runner.reason == "toy is not running here: it is not here"
+
+
+class TestReload:
+    @pytest.fixture(autouse=True)
+    def reloadable(self, toy: type[Toy], monkeypatch: pytest.MonkeyPatch) -> None:
+        from ocfpy.ocf.agent import Action
+
+        monkeypatch.setattr(toy, "actions", (*toy.actions, Action("reload-agent", "20s")))
+        monkeypatch.setattr(
+            toy, "reload_agent", lambda agent, claim: agent.served.update(reloaded="yes"), raising=False
+        )
+
+    def test_reload(self, runner: Runner, toy: type[Toy]) -> None:
+        runner("start")
+        assert runner("reload-agent", low="2") == 0
+        assert toy.served["reloaded"] == "yes"
+
+    def test_reload_starts_nothing(self, runner: Runner, toy: type[Toy]) -> None:
+        assert runner("reload-agent") == 1
+        assert toy.served == {}
+
+
+class TestLastResort:
+    """Whatever happens, one exit reason and an exit code."""
+
+    def test_a_bug(self, runner: Runner, toy: type[Toy]) -> None:
+        toy.plan["start"] = raising(KeyError("nobody\nexpected"))
+        assert runner("start") == 1
+        assert runner.reason == r"start failed unexpectedly: KeyError: 'nobody\nexpected'"
+        assert "Traceback" in runner.log
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(0), GeneratorExit(), MemoryError()])
+    def test_not_even_these(self, runner: Runner, toy: type[Toy], error: BaseException) -> None:
+        toy.plan["start"] = raising(error)
+        assert runner("start") == 1
+        assert type(error).__name__ in runner.reason
+
+    def test_a_reason_is_one_line(self, runner: Runner, toy: type[Toy]) -> None:
+        toy.plan["observe"] = saying(Status.failed("one\ntwo\r\x1b[31m three\u2028four"))
+        assert runner("monitor", **RECURRING) == 1
+        assert runner.reason == "one two [31m three four"
+
+    def test_prefix_of_the_reason(self, runner: Runner) -> None:
+        runner.environ["OCF_EXIT_REASON_PREFIX"] = "why: "
+        assert runner("start", **BAD) == 6
+        assert runner.err.startswith("why: parameter ip: ")
+
+    def test_stuck_action_says_where(self, runner: Runner, toy: type[Toy]) -> None:
+        def hang(agent: Toy, claim: dict[str, str]) -> None:
+            agent.context.deadline.step = "godot"
+            time.sleep(10)
+
+        toy.plan["start"] = hang
+        began = time.monotonic()
+        assert runner("start", meta_timeout="400") == 1
+        assert time.monotonic() - began < 0.4
+        assert runner.reason == "start is stuck, waiting for godot"
+
+    def test_stuck_action_that_takes_failure_for_an_answer(self, runner: Runner, toy: type[Toy]) -> None:
+        def hang_twice(agent: Toy, claim: dict[str, str]) -> None:
+            try:
+                time.sleep(10)
+            except OcfError:
+                time.sleep(10)
+
+        toy.plan["start"] = hang_twice
+        began = time.monotonic()
+        assert runner("start", meta_timeout="400") == 1
+        assert time.monotonic() - began < 0.4
+
+    def test_no_alarm_is_left(self, runner: Runner) -> None:
+        runner("start")
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_closed_stderr_does_not_change_the_verdict(toy: type[Toy], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    assert dispatch.main(toy, ["toy", "start"], {"HA_LOGFACILITY": "none"}) == 6

@@ -1,0 +1,70 @@
+"""State files: what is written is read, and a kill at any moment leaves the old record or the new one."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ocfpy.ocf.state import StateFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+line = st.text(st.characters(blacklist_characters="\n", blacklist_categories=("Cs",)))
+keys = line.filter(lambda key: bool(key) and "=" not in key)
+
+
+@given(record=st.dictionaries(keys, line))
+def test_round_trip(tmp_path_factory: pytest.TempPathFactory, record: dict[str, str]) -> None:
+    state = StateFile(str(tmp_path_factory.mktemp("state") / "x.state"))
+    state.write(record)
+    assert state.read() == record
+
+
+def test_absent(tmp_path: Path) -> None:
+    state = StateFile(str(tmp_path / "x.state"))
+    assert state.read() is None
+    state.delete()
+
+
+def test_private_and_nothing_left_beside_it(tmp_path: Path) -> None:
+    state = StateFile(str(tmp_path / "new" / "x.state"))
+    state.write({"a": "1"})
+    state.write({"a": "2"})
+    assert os.listdir(tmp_path / "new") == ["x.state"]
+    assert stat.S_IMODE(os.stat(tmp_path / "new").st_mode) == 0o700
+    assert stat.S_IMODE(os.stat(state.path).st_mode) == 0o600
+    state.delete()
+    assert state.read() is None
+
+
+@pytest.mark.parametrize("record", [{"a\nb": "1"}, {"a": "1\n2"}, {"a=b": "1"}, {"": "1"}])
+def test_what_no_line_can_hold(tmp_path: Path, record: dict[str, str]) -> None:
+    state = StateFile(str(tmp_path / "x.state"))
+    with pytest.raises(ValueError, match="does not fit a line"):
+        state.write(record)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_failed_write_keeps_the_old_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = StateFile(str(tmp_path / "x.state"))
+    state.write({"a": "1"})
+
+    def no_space(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(OSError, match="No space"):
+        state.write({"a": "2"})
+    assert state.read() == {"a": "1"}
+    assert os.listdir(tmp_path) == ["x.state"]
+
+
+def test_bytes_that_are_no_text_survive(tmp_path: Path) -> None:
+    state = StateFile(str(tmp_path / "x.state"))
+    state.write({"a": "\udcff"})
+    assert state.read() == {"a": "\udcff"}
