@@ -1,4 +1,4 @@
-"""ocf:anycast:anycast-vip: an anycast address on the loopback, only where the backends behind it are alive."""
+"""ocf:anycast:anycast-vip: an anycast address on the loopback, only where its backends are alive."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ from ocfpy.ocf.parameters import (
     StringParam,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocfpy.ipvs.model import VirtualService
+
 # linux/if.h: IFNAMSIZ is 16 with the NUL.
 MAX_NIC_LENGTH = 15
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -32,10 +36,10 @@ class AnycastVip(Agent):
     version = "0.1.0"
     shortdesc = "Anycast address, only where its backends are alive"
     longdesc = (
-        "Puts an anycast address (/32 or /128) on the loopback of the node that serves it. The gate: the address "
-        "may only be where the virtual services on it have backends alive in the kernel's IPVS table, whoever "
-        "fills that table (ipvs-pool, ldirectord, keepalived). The host never picks the address as a source of "
-        "its own connections. It is not announced to anybody: that is what bgp-announce is for."
+        "Puts an anycast address (/32 or /128) on the loopback of the node that serves it. There is a gate: "
+        "the address may only be where the virtual services on it have backends alive in the kernel's IPVS "
+        "table, whoever fills that table (ipvs-pool, ldirectord, keepalived). The host never picks the "
+        "address as the source of its own connections. Announcing it is the work of bgp-announce."
     )
 
     ip = AddressParam(
@@ -66,15 +70,15 @@ class AnycastVip(Agent):
     )
     min_backends = NumberOrPercentParam(
         "Backends that must be alive",
-        "How many real servers of a virtual service must be alive, as a number or as a percentage of those in "
-        "the kernel. Never less than one.",
+        "How many real servers of a virtual service must be alive, as a number or as a percentage of those "
+        "in the kernel. Never less than one.",
         default="1",
         minimum=1,
     )
     hold_down = DurationParam(
         "Time of health before a start",
-        "After a failure of the backends they must have been alive for this long before the address comes back; "
-        "start waits for it.",
+        "After a failure of the backends they must have been alive for this long before the address comes "
+        "back; start waits for it, so its timeout must be longer.",
         default="0s",
     )
     attribute = StringParam(
@@ -111,6 +115,8 @@ class AnycastVip(Agent):
         faults = []
         if len(self.nic) > MAX_NIC_LENGTH:
             faults.append(f"parameter nic: {self.nic} has more than {MAX_NIC_LENGTH} characters")
+        if self.ip is None:
+            return faults
         if self.allowed_prefixes and not any(prefix.contains(self.ip) for prefix in self.allowed_prefixes):
             faults.append(f"parameter ip: {self.ip} is in none of allowed_prefixes")
         for virtual in self.services:
@@ -143,7 +149,8 @@ class AnycastVip(Agent):
         conflict = self._conflict(address)
         if conflict:
             return Status.stopped(conflict)
-        failure = self._gate_failure(address)
+        reason, seconds = self._look(address)
+        failure = self._failure(reason, seconds) if reason else ""
         return Status.failed(failure) if failure else Status.running()
 
     def start(self, claim: dict[str, str]) -> None:
@@ -154,9 +161,9 @@ class AnycastVip(Agent):
     def stop(self, claim: dict[str, str]) -> None:
         address = parse_address(claim["ip"])
         remove_address(address, claim["nic"])
-        if self._why_dead(address):
-            self._dead_times().saw_dead()
-        self._dead_times().forget_since()
+        if self.hold_down:
+            self._look(address)
+        self._dead_times().nobody_looks()
 
     def _conflict(self, address: Address) -> str:
         """The sentence about another resource that has the address; an address without any claim is ours."""
@@ -165,8 +172,8 @@ class AnycastVip(Agent):
         for resource, record in self.context.other_claims(self.name):
             if record.get("ip") == address.cidr:
                 return (
-                    f"resource {resource} already holds {address}: give one of them another ip (if there is no "
-                    f"such resource any more, remove {self.context.rundir}/{self.name}-{resource}.state)"
+                    f"resource {resource} already holds {address}: give one of them another ip (if there is "
+                    f"no such resource any more, remove {self.context.rundir}/{self.name}-{resource}.state)"
                 )
         return ""
 
@@ -201,7 +208,7 @@ class AnycastVip(Agent):
             return reason
         left_s = self.grace - dead_s
         if left_s > 0:
-            self.context.log.warning(f"{reason}; leaving it to {self.attribute} for {left_s:.1f} s more")
+            self.context.log.warning(f"{reason}; left to {self.attribute} for {left_s:.1f} s more")
             return ""
         return (
             f"{reason}; dead for {dead_s:.0f} s, and Pacemaker has not moved the resource: "
@@ -212,10 +219,12 @@ class AnycastVip(Agent):
         if self.gate == NONE:
             return ""
         required = self.services
+
+        def matters(virtual: VirtualService) -> bool:
+            return virtual in required if required else virtual.address == address
+
         try:
-            table = read_proc(
-                self.proc_ip_vs, lambda one: one in required if required else one.address == address
-            )
+            table = read_proc(self.proc_ip_vs, matters)
         except FileNotFoundError:
             return "this kernel has no IPVS yet: is ipvs-pool running here?"
         return why_dead(address, table, required, self.gate, self.min_backends)

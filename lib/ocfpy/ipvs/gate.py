@@ -1,8 +1,9 @@
-"""Whether enough backends of an address are alive for clients to be sent to it, and since when they are not."""
+"""Whether enough backends of an address are alive to send clients to it, and since when they are not."""
 
 from __future__ import annotations
 
 import time
+from math import inf
 
 from ocfpy.ipvs.model import endpoint
 from ocfpy.ocf.state import StateFile
@@ -32,8 +33,8 @@ def why_dead(
 ) -> str:
     """The sentence that says why nobody should be sent to the address, or "" when its backends are alive.
 
-    Alive is a real server with a weight above 0. Looked at are the `required` services, or without these every
-    service on the address; with ALL each of them must have `min_backends` alive (at least one), with ANY one.
+    Alive is a real server with a weight above 0. Looked at are the `required` services, or without these
+    every service on the address; with ALL each of them must have `min_backends` alive, with ANY one of them.
     """
     services = list(required) or [virtual for virtual in table if virtual.address == address]
     if not services:
@@ -84,17 +85,16 @@ class DeadTimes:
         self._file.write({"since": since, "last": f"{now:.3f}"})
         return now - float(since)
 
-    def saw_alive(self) -> float | None:
-        """Note that they are alive now; seconds since they were last seen dead, None if they never were."""
+    def saw_alive(self) -> float:
+        """Note that they are alive now; for how many seconds they have been, infinite if never seen dead."""
+        last = self.nobody_looks()
+        return inf if last is None else self._clock() - last
+
+    def nobody_looks(self) -> float | None:
+        """Have the next saw_dead count from then on; when they were last seen dead."""
         record = self._file.read()
         if record is None:
             return None
         if "since" in record:
             self._file.write({"last": record["last"]})
-        return self._clock() - float(record["last"])
-
-    def forget_since(self) -> None:
-        """Note that nobody looks from here on: time dead is counted anew by the next saw_dead."""
-        record = self._file.read()
-        if record is not None and "since" in record:
-            self._file.write({"last": record["last"]})
+        return float(record["last"])

@@ -72,7 +72,10 @@ def locate(address: Address) -> list[tuple[str, int]]:
         # IFA_ADDRESS is the peer where there is one; IPv6 has no IFA_LOCAL where there is none.
         own = attributes.get(IFA_LOCAL) or attributes.get(IFA_ADDRESS)
         if family == _AF[address.family] and own == address.packed:
-            found.append((if_indextoname(index), length))
+            try:
+                found.append((if_indextoname(index), length))
+            except OSError:
+                continue  # the interface went away while we were reading
     return found
 
 
