@@ -6,7 +6,6 @@ from ocfpy.ipvs.gate import ALL, ANY, NONE, DeadTimes, why_dead
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.proc import PROC_IP_VS, read_proc
 from ocfpy.net.loopback import add_address, locate, remove_address
-from ocfpy.net.prefixes import ALLOWED_PREFIXES_FILE, read_prefixes
 from ocfpy.ocf.addresses import Address, parse_address
 from ocfpy.ocf.agent import Action, Agent, Status
 from ocfpy.ocf.errors import ConfigError, HostError, ServiceError
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 # linux/if.h: IFNAMSIZ is 16 with the NUL.
 MAX_NIC_LENGTH = 15
+ALLOWED_PREFIXES_FILE = "/etc/anycast/allowed-prefixes"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _WORD = _LETTERS + _LETTERS.upper() + "0123456789_.-"
 
@@ -127,6 +127,8 @@ class AnycastVip(Agent):
         return faults
 
     def check_host(self) -> None:
+        from ocfpy.net.prefixes import read_prefixes
+
         prefixes = read_prefixes(self.prefixes_file)
         if prefixes and not any(prefix.contains(self.ip) for prefix in prefixes):
             raise HostError(f"{self.ip} is in none of the networks that {self.prefixes_file} allows")
@@ -200,8 +202,8 @@ class AnycastVip(Agent):
     def _failure(self, reason: str, dead_s: float) -> str:
         """Why dead backends are a failure of this resource by now, or "".
 
-        With a location rule Pacemaker is told by the attribute, a moment after the kernel's table, and the two
-        nodes of a pair lose their backends one after the other. A start or a move under way at that moment
+        With a location rule Pacemaker is told by the attribute, a moment after the kernel's table, and the
+        two nodes of a pair lose their backends one after the other. A start or a move under way at that moment
         must not leave a failed action: it would outlast the outage.
         """
         if not self.attribute:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from math import inf
 
 from ocfpy.ipvs.model import endpoint
 from ocfpy.ocf.state import StateFile
@@ -22,6 +21,7 @@ ANY = "any"
 NONE = "none"
 
 SERVERS_NAMED = 8
+NEVER = float("inf")
 
 
 def why_dead(
@@ -88,7 +88,7 @@ class DeadTimes:
     def saw_alive(self) -> float:
         """Note that they are alive now; for how many seconds they have been, infinite if never seen dead."""
         last = self.nobody_looks()
-        return inf if last is None else self._clock() - last
+        return NEVER if last is None else self._clock() - last
 
     def nobody_looks(self) -> float | None:
         """Have the next saw_dead count from then on; when they were last seen dead."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 from ocfpy.ocf.addresses import Prefix, parse_prefix
 from ocfpy.ocf.errors import HostError
 
-ALLOWED_PREFIXES_FILE = "/etc/anycast/allowed-prefixes"
 
-
-def read_prefixes(path: str = ALLOWED_PREFIXES_FILE) -> tuple[Prefix, ...]:
+def read_prefixes(path: str) -> tuple[Prefix, ...]:
     """The prefixes in the file, one a line, `#` begins a comment; none when there is no such file.
 
     Raises HostError for a line that is not a prefix: half a list would let in or keep out the wrong ones.
