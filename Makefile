@@ -49,7 +49,8 @@ CLASS_anycast-vip  := ocfpy.agents.anycast_vip:AnycastVip
 CLASS_bgp-announce := ocfpy.agents.bgp_announce:BgpAnnounce
 define install_manpage
 PYTHONPATH=lib PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m ocfpy.ocf.manpage $(CLASS_$(1)) \
-    >$(MAN)/man7/ocf_anycast_$(1).7 && gzip -9nf $(MAN)/man7/ocf_anycast_$(1).7 || rm $(MAN)/man7/ocf_anycast_$(1).7
+    >$(MAN)/man7/ocf_anycast_$(1).7
+gzip -9nf $(MAN)/man7/ocf_anycast_$(1).7
 
 endef
 

@@ -1,7 +1,8 @@
-"""A Pacemaker cluster that exists as a CIB file only: crmsh fills it, the real scheduler says what it would do.
+"""A Pacemaker cluster that exists as a CIB file only: crmsh fills it, the real scheduler says what it will do.
 
-Nothing of the host changes: the agents of the stage tree show up under /usr/lib/ocf in a mount namespace of their own.
+Nothing of the host changes: the agents of the stage tree show up under /usr/lib/ocf in a mount namespace.
 """
+
 from __future__ import annotations
 
 import os
@@ -9,6 +10,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from lxml import etree
@@ -18,7 +20,7 @@ STAGE = ROOT / "build/stage"
 EXAMPLES = ROOT / "cib-examples"
 PROGRAM_LIMIT_S = 60
 
-# mount: the agents that crmsh shall see; crmsh wants to log somewhere, which need not be this host's /var/log.
+# The agents that crmsh is to see; and a place for its log, which need not be this host's /var/log.
 _INSIDE = """
 set -e
 mount --bind "$0" /usr/lib/ocf
@@ -36,7 +38,7 @@ class SimulationError(AssertionError):
 
 @dataclass(frozen=True)
 class Step:
-    """One action of a transition: `kind` is start, stop, migrate_to, migrate_from, ..., `resource` without ":0"."""
+    """One action of a transition: `kind` is start, stop, migrate_to, ...; `resource` comes without ":0"."""
 
     resource: str
     kind: str
@@ -47,7 +49,7 @@ class Step:
 
 
 class Transition(list[Step]):
-    """What the scheduler did, in order. Monitors are left out: they are started and cancelled with everything."""
+    """What the scheduler did, in order; monitors are left out, they come and go with everything else."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -71,16 +73,21 @@ class Transition(list[Step]):
         assert places == sorted(places), f"expected {' < '.join(steps)}, got {done}"
 
 
+def ocf_root(place: Path) -> Path:
+    """A copy of /usr/lib/ocf with the agents of the stage tree added, for Cluster."""
+    shutil.copytree("/usr/lib/ocf", place, symlinks=True)
+    shutil.copytree(STAGE / "usr/lib/ocf", place, symlinks=True, dirs_exist_ok=True)
+    return place
+
+
 class Cluster:
     """Nodes, all online, and a CIB to begin with that knows nothing but them."""
 
-    def __init__(self, work: Path, nodes: tuple[str, ...] = ("lb1", "lb2")) -> None:
+    def __init__(self, work: Path, ocf: Path, nodes: tuple[str, ...] = ("lb1", "lb2")) -> None:
         self.work = work
-        self.cib = work / "cib.xml"
+        self.ocf = ocf
         self.nodes = nodes
-        self.ocf = work / "ocf"
-        shutil.copytree("/usr/lib/ocf", self.ocf, symlinks=True)
-        shutil.copytree(STAGE / "usr/lib/ocf", self.ocf, symlinks=True, dirs_exist_ok=True)
+        self.cib = work / "cib.xml"
         self.cib.write_bytes(_empty_cib(nodes))
 
     def run(self, *command: str) -> str:
@@ -102,7 +109,7 @@ class Cluster:
         return done.stdout
 
     def load(self, example: Path) -> str:
-        """Loads a file of cib-examples/ as a user does; returns what crmsh said, which ought to be nothing."""
+        """Loads a file of cib-examples/ as a user does; returns what crmsh said, best nothing."""
         return self.run("crm", "configure", "load", "update", str(example))
 
     def verify(self) -> str:
@@ -126,9 +133,21 @@ class Cluster:
                 return Transition(text)
         raise SimulationError(f"still busy after ten transitions:\n{text}")
 
-    def set_attribute(self, node: str, name: str, value: int) -> None:
-        """What ipvs-pool does through attrd on `node`."""
-        self.run("crm_attribute", "-t", "status", "-N", node, "-n", name, "-v", str(value))
+    def simulate_later(self, seconds: float) -> Transition:
+        """One transition as it would be `seconds` from now: what failure-timeout and date rules do."""
+        then = datetime.now(timezone.utc) + timedelta(seconds=seconds)
+        return self.simulate("-t", then.strftime("%Y-%m-%d %H:%M:%SZ"))
+
+    def alive(self, pool: str, backends: int, *nodes: str) -> None:
+        """What ipvs-pool tells attrd on `nodes` (default: all): how many backends of `pool` are alive."""
+        for node in nodes or self.nodes:
+            name = f"healthy-{pool}"
+            self.run("crm_attribute", "-t", "status", "-N", node, "-n", name, "-v", str(backends))
+
+    def pools(self) -> list[str]:
+        """The names of the ipvs-pool resources."""
+        cib = etree.parse(str(self.cib))
+        return [str(name) for name in cib.xpath("//resources//primitive[@type='ipvs-pool']/@id")]
 
     def standby(self, node: str, on: bool = True) -> None:
         """`crm node standby NODE`, or online."""
@@ -137,6 +156,10 @@ class Cluster:
     def move(self, resource: str, node: str) -> None:
         """`crm resource move RESOURCE NODE`."""
         self.run("crm_resource", "--move", "-r", resource, "-N", node)
+
+    def clear(self, resource: str) -> None:
+        """`crm resource clear RESOURCE`."""
+        self.run("crm_resource", "--clear", "-r", resource)
 
     def where(self, resource: str) -> list[str]:
         """The nodes that `resource` (for a clone: any instance) runs on."""
@@ -152,8 +175,7 @@ class Cluster:
 
 def _empty_cib(nodes: tuple[str, ...]) -> bytes:
     # Pacemaker's own empty CIB has its own versions: one with other versions cannot be patched by crmsh.
-    empty = subprocess.run(["cibadmin", "--empty"], check=True, stdout=subprocess.PIPE, timeout=PROGRAM_LIMIT_S)
-    cib = etree.fromstring(empty.stdout)
+    cib = etree.fromstring(subprocess.check_output(["cibadmin", "--empty"], timeout=PROGRAM_LIMIT_S))
     cib.set("have-quorum", "1")
     cib.set("dc-uuid", "1")
     for number, name in enumerate(nodes, 1):

@@ -1,0 +1,64 @@
+"""What holds for every example: crmsh and Pacemaker find nothing wrong, and it says when to choose it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from lxml import etree
+
+from tests.simulate.cluster import EXAMPLES
+from tests.simulate.conftest import Loaded, Loader
+
+NAMES = sorted(path.stem for path in EXAMPLES.glob("*.crm"))
+EXPECTED = {"recommended", "failure-timeout", "active-active", "single-node", "unicast"}
+
+# What Pacemaker says of every cluster without fencing.
+NO_FENCING = "Blind faith: not fencing unseen nodes"
+
+
+def test_all_are_there() -> None:
+    assert set(NAMES) >= EXPECTED
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_loads_without_complaint(name: str, loaded: Loaded) -> None:
+    _, said = loaded(name, ("lb1", "lb2"))
+    assert [line for line in said.splitlines() if line.strip() and NO_FENCING not in line] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pacemaker_finds_nothing_wrong(name: str, configured: Loader) -> None:
+    said = configured(name).verify()
+    assert [line for line in said.splitlines() if line.strip() and NO_FENCING not in line] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_opens_with_when_to_choose_it(name: str) -> None:
+    text = (EXAMPLES / f"{name}.crm").read_text()
+    heading = re.match(r"(?:#.*\n)+", text)
+    assert heading is not None
+    assert re.search(r"^# Choose this ", heading.group(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"failure-timeout"}))
+def test_nothing_serves_before_a_backend_is_alive(name: str, configured: Loader) -> None:
+    """In failure-timeout.crm it is anycast-vip's start that refuses, which the scheduler knows nothing of."""
+    cluster = configured(name)
+    assert {step.resource for step in cluster.settle()} == set(cluster.pools())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_agents_find_nothing_wrong(name: str, configured: Loader) -> None:
+    """Each resource as it stands passes its agent's validate-all, which says nothing then."""
+    cluster = configured(name)
+    cib = etree.parse(str(cluster.cib))
+    resources = cib.xpath("//resources//primitive[@provider='anycast']")
+    assert resources
+    for resource in resources:
+        pairs = resource.iterfind("instance_attributes/nvpair")
+        options = [f"--option={pair.get('name')}={pair.get('value')}" for pair in pairs]
+        agent = resource.get("type")
+        where = ("--class=ocf", "--provider=anycast", f"--agent={agent}")
+        said = cluster.run("crm_resource", "--validate", *where, *options)
+        assert said == f"Operation validate (ocf:anycast:{agent}) returned 0 (ok)\n", resource.get("id")
