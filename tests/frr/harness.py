@@ -1,7 +1,8 @@
 """Real FRR in network namespaces: a bridge, nodes on it, zebra, bfdd and bgpd in each, and everything gone afterwards.
 
 Nothing runs in the namespace of the caller, and only processes started here are ended, by their pid.
-Environment: FRR_ROOT, another root directory to take FRR from (a Debian 13 tree, say); default /.
+Environment: FRR_ROOT, another root directory to take FRR from (a Debian 13 tree, say), default /; OCF_STAGE, the tree
+that the agents are installed in, default build/stage.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = REPOSITORY / "docs" / "examples"
+STAGE = Path(os.environ.get("OCF_STAGE", REPOSITORY / "build" / "stage"))
+AGENT = STAGE / "usr/lib/ocf/resource.d/anycast/bgp-announce"
 FRR_ROOT = Path(os.environ.get("FRR_ROOT", "/"))
 DAEMON_DIR = FRR_ROOT / "usr/lib/frr"
 CONVERGENCE_LIMIT = 30.0  # seconds for a session to come up on a busy machine; normally two or three
@@ -155,6 +158,10 @@ class Frr:
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("%") or "line " in line]
         assert not said, said
 
+    def vtysh(self, command: str) -> str:
+        """The text of a command given to all daemons."""
+        return self._run("vtysh", "--vty_socket", self.inside, "-c", command).stdout
+
     def show(self, command: str, daemon: str = "bgpd") -> str:
         """The text of a show command."""
         return Vty(str(self.directory / f"{daemon}.vty"), Deadline(5)).show(command)
@@ -189,6 +196,13 @@ class Frr:
         process.kill()
         process.wait()
 
+    def restart_bgpd(self) -> None:
+        """End bgpd, in whatever state it is, and start it with frr.conf as it stands."""
+        if "bgpd" in self._processes:
+            self.kill("bgpd")
+        self.start_daemon("bgpd")
+        self.load()
+
     def paths(self, prefix: str) -> list[dict[str, Any]]:
         """The paths that this bgpd has for a prefix, [] when it has none."""
         family = "ipv6" if ":" in prefix else "ipv4"
@@ -209,6 +223,69 @@ class Frr:
         for name in list(self._processes):
             self.kill(name)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Outcome:
+    """How an action of an agent ended: its exit code, its exit reason, all of stderr, and the seconds it took."""
+
+    def __init__(self, code: int, stderr: str, seconds: float) -> None:
+        self.code = code
+        self.stderr = stderr
+        self.seconds = seconds
+        said = [line for line in stderr.splitlines() if line.startswith("ocf-exit-reason:")]
+        self.reason = said[-1].partition(":")[2] if said else ""
+
+    def __repr__(self) -> str:
+        return f"exit {self.code} after {self.seconds:.3f} s: {self.stderr.strip()}"
+
+
+class Resource:
+    """A bgp-announce resource on one node, run the way Pacemaker runs it: own process group, minimal environment."""
+
+    def __init__(self, node: Frr, name: str, **parameters: str) -> None:
+        self.node = node
+        self.name = name
+        self.parameters = {"vty_dir": str(node.directory), **parameters}
+        self._started = 0.0
+
+    def popen(self, action: str, timeout: float = 20, interval: float = 0) -> subprocess.Popen[str]:
+        """Start an action and do not wait; timeout and interval in seconds."""
+        environment = {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "LC_ALL": "C",
+            "HA_RSCTMP": str(self.node.directory / "resource-agents"),
+            "HA_LOGFACILITY": "none",
+            "HA_LOGFILE": str(self.node.directory / "agent.log"),
+            "OCF_RESOURCE_INSTANCE": self.name,
+            "OCF_RESKEY_CRM_meta_timeout": str(int(timeout * 1000)),
+            **{f"OCF_RESKEY_{name}": value for name, value in self.parameters.items()},
+        }
+        if interval:
+            environment["OCF_RESKEY_CRM_meta_interval"] = str(int(interval * 1000))
+        self._started = time.monotonic()
+        return subprocess.Popen(
+            ["nsenter", f"--net=/run/netns/{self.node.namespace.name}", str(AGENT), action],
+            env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, start_new_session=True,
+        )  # fmt: skip
+
+    def finish(self, process: subprocess.Popen[str], timeout: float = 20) -> Outcome:
+        """Wait for it; after the timeout it gets what Pacemaker gives it, SIGKILL to the group, and the test fails."""
+        try:
+            _, stderr = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise AssertionError(f"{self.name}: still running after {timeout} s") from None
+        return Outcome(process.returncode, stderr, time.monotonic() - self._started)
+
+    def run(self, action: str, timeout: float = 20, interval: float = 0) -> Outcome:
+        """Run one action to its end."""
+        return self.finish(self.popen(action, timeout, interval), timeout)
+
+    def monitor(self) -> Outcome:
+        """A recurring monitor."""
+        return self.run("monitor", interval=5)
 
 
 class Site:

@@ -9,6 +9,7 @@ from ocfpy.bgp.vty import Vty
 from ocfpy.net.loopback import find_address
 from ocfpy.ocf.addresses import parse_address
 from ocfpy.ocf.agent import Action, Agent, Status
+from ocfpy.ocf.deadline import POLL_S, Deadline
 from ocfpy.ocf.errors import ConfigError, HostError, NotInstalledError, ServiceError
 from ocfpy.ocf.parameters import (
     AddressParam,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 NAME_CHARACTERS = f"{_LETTERS}0123456789_.-"
 STOP_RESERVE_S = 2.0  # what withdrawing and looking takes at most, kept back from the drain time
+LOAD_LIMIT_S = 3.0  # vtysh -b takes a few tenths of a second
 _BRINGS_UP = ("start", "migrate_from")
 
 
@@ -182,11 +184,10 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         announcer = self._announcer(claim)
         if self.context.action in _BRINGS_UP:
             self.context.deadline.poll(lambda: _runs(announcer, self.prefix), f"bgpd to run ({self._vty(claim).path})")
-        announcer.asn()
+            self._await_configuration(announcer)
+        else:
+            self._check_configured(announcer)
         self._check_graceful_restart(announcer)
-        for name in (self.route_map, self.drain_route_map):
-            if name and not announcer.has_route_map(name):
-                raise HostError(f"bgpd has no route-map {name}: add it to frr.conf")
 
     def observe(self, claim: dict[str, str]) -> Status:
         """Look at bgpd first, then at the address, then at who was told."""
@@ -291,6 +292,23 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
 
         if not have_binary("vtysh") and (self.backend == "vtysh" or not exists(f"{self.vty_dir}/bgpd.vty")):
             raise NotInstalledError(f"FRR is not installed (no vtysh, no bgpd in {self.vty_dir}): install package frr")
+
+    def _await_configuration(self, announcer: Announcer) -> None:
+        """A bgpd that has just been started answers before frr.conf has been read into it."""
+        patience = Deadline(min(LOAD_LIMIT_S, self.context.deadline.remaining()))
+        while True:
+            try:
+                return self._check_configured(announcer)
+            except HostError:
+                if not patience.remaining():
+                    raise
+            patience.sleep(POLL_S)
+
+    def _check_configured(self, announcer: Announcer) -> None:
+        announcer.asn()
+        for name in (self.route_map, self.drain_route_map):
+            if name and not announcer.has_route_map(name):
+                raise HostError(f"bgpd has no route-map {name}: add it to frr.conf")
 
     def _check_graceful_restart(self, announcer: Announcer) -> None:
         restarters = announcer.restarters()

@@ -1,0 +1,65 @@
+"""One site for all tests, addresses on it, and bgpd put back to frr.conf after those that break it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Callable
+
+import pytest
+
+from tests.frr.harness import Resource, Site, wait_for
+
+SESSIONS = 4  # two routers, two families
+
+
+@pytest.fixture(scope="session")
+def shared_site() -> Iterator[Site]:
+    with Site() as site:
+        yield site
+
+
+@pytest.fixture
+def site(shared_site: Site) -> Site:
+    """The site with every session up; what a test configures by hand it must take back, or use `breakable`."""
+    wait_for("all sessions", lambda: shared_site.lb.established() == SESSIONS)
+    return shared_site
+
+
+@pytest.fixture
+def breakable(site: Site) -> Iterator[Site]:
+    """The site for a test that stops, kills or reconfigures the announcer's bgpd."""
+    yield site
+    site.lb.restart_bgpd()
+
+
+@pytest.fixture
+def on_loopback(site: Site) -> Iterator[Callable[[str], None]]:
+    """Puts addresses on the announcer's loopback, as anycast-vip does, and takes them off afterwards."""
+    held: list[str] = []
+
+    def add(address: str) -> None:
+        site.lb.namespace.ip("addr", "add", address, "dev", "lo", *(["scope", "host"] if "." in address else []))
+        held.append(address)
+
+    yield add
+    for address in held:
+        site.lb.namespace.ip("addr", "del", address, "dev", "lo", check=False)
+
+
+@pytest.fixture
+def resource(site: Site, on_loopback: Callable[[str], None]) -> Iterator[Callable[..., Resource]]:
+    """Makes bgp-announce resources with their address in place; they are stopped in the end."""
+    made: list[Resource] = []
+
+    def make(prefix: str, **parameters: str) -> Resource:
+        subnet = "2001:db8::/64" if ":" in prefix else "192.0.2.0/24"
+        settings = {"prefix": prefix, "allowed_prefixes": subnet, "settle": "100ms", **parameters}
+        if parameters.pop("address", "yes") == "yes":
+            on_loopback(prefix)
+        settings.pop("address", None)
+        made.append(Resource(site.lb, f"bgp-{len(made)}", **settings))
+        return made[-1]
+
+    yield make
+    for item in made:
+        item.run("stop")

@@ -1,0 +1,256 @@
+"""bgp-announce against a real bgpd that something has happened to: every one of these must be seen, and named."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Callable
+
+import pytest
+
+from tests.frr.harness import Resource, Site, wait_for
+
+MakeResource = Callable[..., Resource]
+V4 = "192.0.2.53/32"
+V6 = "2001:db8::53/128"
+BACKENDS = pytest.mark.parametrize("backend", ["socket", "vtysh"])
+
+
+def family(prefix: str) -> str:
+    return f"address-family {'ipv6' if ':' in prefix else 'ipv4'} unicast"
+
+
+@pytest.mark.parametrize("prefix", [V4, V6])
+def test_statement_removed_by_hand(site: Site, resource: MakeResource, prefix: str) -> None:
+    vip = resource(prefix)
+    assert vip.run("start").code == 0
+    site.lb.configure("router bgp", family(prefix), f"no network {prefix}")
+    assert vip.monitor().code == 7
+    assert vip.run("start").code == 0
+    assert vip.monitor().code == 0
+
+
+@pytest.mark.parametrize("prefix", [V4, V6])
+def test_address_removed(site: Site, resource: MakeResource, prefix: str) -> None:
+    vip = resource(prefix)
+    assert vip.run("start").code == 0
+    site.lb.namespace.ip("addr", "del", prefix, "dev", "lo")
+    looked = vip.monitor()
+    assert looked.code == 1
+    assert "is not on this node" in looked.reason
+    wait_for("import-check to withdraw", lambda: not site.r1.paths(prefix), 2)
+
+
+def test_start_without_the_address(site: Site, resource: MakeResource) -> None:
+    vip = resource(V4, address="no")
+    started = vip.run("start", timeout=3)
+    assert started.code == 1
+    assert "is not on this node" in started.reason
+    assert not site.r1.paths(V4)
+    assert vip.run("stop").code == 0
+    assert vip.monitor().code == 7
+
+
+def test_blackhole_route_in_place_of_the_address(site: Site, resource: MakeResource) -> None:
+    """zebra tells bgpd that the prefix is reachable, bgpd announces it, and every packet would be lost."""
+    vip = resource(V4, address="no")
+    site.lb.namespace.ip("route", "add", "blackhole", V4)
+    try:
+        started = vip.run("start", timeout=3)
+        assert started.code == 1
+        assert "is not on this node" in started.reason
+        assert site.lb.has(V4), "import-check is satisfied; otherwise this test shows nothing"
+        assert vip.monitor().code == 1
+        assert vip.run("stop").code == 0
+    finally:
+        site.lb.namespace.ip("route", "del", "blackhole", V4)
+
+
+def test_no_peers(breakable: Site, resource: MakeResource) -> None:
+    vip = resource(V4)
+    assert vip.run("start").code == 0
+    routers = ("10.1.0.1", "10.1.0.2")
+    breakable.lb.configure("router bgp", *(f"neighbor {router} shutdown" for router in routers))
+    looked = wait_for("the monitor to fail", lambda: (seen := vip.monitor()).code == 1 and seen, 5)
+    assert isinstance(looked, object)
+    again = vip.monitor()
+    assert "0 of the 1 peers" in again.reason
+    assert all(f"{router} Idle" in again.reason for router in routers), again.reason
+    assert vip.run("stop").code == 0
+    started = vip.run("start", timeout=3)
+    assert started.code == 1
+    assert "10.1.0.1 Idle" in started.reason
+    vip.parameters["min_peers"] = "0"
+    assert vip.run("start").code == 0
+
+
+def test_one_of_two_peers(breakable: Site, resource: MakeResource) -> None:
+    vip = resource(V4, min_peers="2", peers="10.1.0.1 10.1.0.2")
+    assert vip.run("start").code == 0
+    breakable.lb.configure("router bgp", "neighbor 10.1.0.2 shutdown")
+    wait_for("the session to go", lambda: breakable.lb.established() == 3)
+    looked = vip.monitor()
+    assert looked.code == 1
+    assert "1 of the 2 peers" in looked.reason
+    assert "10.1.0.2 Idle" in looked.reason
+    vip.parameters.update(min_peers="1", peers="10.1.0.2")
+    assert vip.monitor().code == 1
+    vip.parameters.update(peers="10.1.0.1")
+    assert vip.monitor().code == 0
+    vip.parameters.update(peers="10.1.0.77")
+    assert "10.1.0.77 unknown" in vip.monitor().reason
+
+
+def test_export_policy_denies(site: Site, resource: MakeResource) -> None:
+    """The prefix-list of frr-lb.conf stops what the agent was wrongly allowed to announce."""
+    vip = resource("198.51.100.7/32", allowed_prefixes="198.51.100.0/24")
+    started = vip.run("start", timeout=3)
+    assert started.code == 1
+    assert "export policy" in started.reason
+    assert not site.r1.paths("198.51.100.7/32")
+
+
+def test_no_export_policy_at_all(breakable: Site, resource: MakeResource) -> None:
+    """RFC 8212: eBGP without a policy sends nothing."""
+    vip = resource(V4)
+    breakable.lb.configure("router bgp", family(V4), "no neighbor ROUTERS route-map ANYCAST-OUT out")
+    started = vip.run("start", timeout=3)
+    assert started.code == 1
+    assert "RFC 8212" in started.reason
+
+
+@BACKENDS
+def test_bgpd_killed(breakable: Site, resource: MakeResource, backend: str) -> None:
+    vip = resource(V4, backend=backend)
+    assert vip.run("start").code == 0
+    breakable.lb.kill()
+    assert vip.monitor().code == 7
+    stopped = vip.run("stop")
+    assert stopped.code == 0
+    assert stopped.seconds < 1
+    # A watchdog starts it again, and the start that was under way goes on.
+    start = vip.popen("start")
+    breakable.lb.restart_bgpd()
+    started = vip.finish(start)
+    assert started.code == 0, started
+
+
+def test_start_without_bgpd(breakable: Site, resource: MakeResource) -> None:
+    vip = resource(V4)
+    breakable.lb.kill()
+    started = vip.run("start", timeout=2)
+    assert started.code == 1
+    assert "bgpd to run" in started.reason
+
+
+@BACKENDS
+def test_bgpd_hangs(breakable: Site, resource: MakeResource, backend: str) -> None:
+    vip = resource(V4, backend=backend)
+    assert vip.run("start").code == 0
+    breakable.lb.signal(signal.SIGSTOP)
+    looked = vip.monitor()
+    assert looked.code == 1
+    assert looked.seconds < 3
+    assert "bgpd hangs" in looked.reason
+    assert breakable.r1.has(V4), "the router still sends here"
+    stopped = vip.run("stop")
+    assert stopped.code == 0, stopped
+    assert breakable.lb.ended()
+    wait_for("the router to withdraw", lambda: not breakable.r1.paths(V4), 1)
+
+
+def test_hung_bgpd_is_left_alone_when_told_so(breakable: Site, resource: MakeResource) -> None:
+    vip = resource(V4, on_hung="fail")
+    assert vip.run("start").code == 0
+    breakable.lb.signal(signal.SIGSTOP)
+    stopped = vip.run("stop")
+    assert stopped.code == 1
+    assert "stays announced" in stopped.reason
+    assert not breakable.lb.ended(limit=0.1)
+    breakable.lb.signal(signal.SIGCONT)
+    assert vip.run("stop").code == 0
+
+
+def test_hung_bgpd_with_its_queue_full(breakable: Site, resource: MakeResource) -> None:
+    """Many monitors have waited in vain: the kernel takes no more connections, and cannot say who listens."""
+    vip = resource(V4)
+    assert vip.run("start").code == 0
+    breakable.lb.signal(signal.SIGSTOP)
+    waiting = [vip.popen("monitor", interval=5) for _ in range(8)]
+    assert [vip.finish(process).code for process in waiting] == [1] * 8
+    stopped = vip.run("stop")
+    assert stopped.code == 0, stopped
+    assert breakable.lb.ended()
+
+
+def test_graceful_restart_is_refused(breakable: Site, resource: MakeResource) -> None:
+    vip = resource(V4)
+    breakable.lb.configure("router bgp", "bgp graceful-restart")
+    started = vip.run("start")
+    assert started.code == 2
+    assert "graceful restart" in started.reason
+    assert not breakable.r1.paths(V4)
+
+
+def test_unknown_route_maps_are_refused(resource: MakeResource) -> None:
+    for parameter in ("route_map", "drain_route_map"):
+        started = resource(f"192.0.2.{len(parameter)}", **{parameter: "NOPE"}).run("start")
+        assert started.code == 2
+        assert "no route-map NOPE" in started.reason
+
+
+def test_route_map_that_denies(site: Site, resource: MakeResource) -> None:
+    vip = resource(V4, route_map="NOTHING-IN")
+    started = vip.run("start")
+    assert started.code == 1
+    assert "denies" in started.reason
+    assert started.seconds < 2
+    assert not site.r1.paths(V4)
+
+
+def test_no_instance_is_created(breakable: Site, resource: MakeResource) -> None:
+    breakable.lb.configure("no router bgp 65010")
+    vip = resource(V4)
+    assert vip.run("monitor").code == 7
+    started = vip.run("start")
+    assert started.code == 2
+    assert "router bgp" in started.reason
+    assert vip.run("stop").code == 0
+    assert "router bgp" not in breakable.lb.show("show running-config")
+
+
+def test_outside_the_allowed_prefixes(site: Site, resource: MakeResource) -> None:
+    vip = resource("203.0.113.9/32", allowed_prefixes="192.0.2.0/24 198.51.100.0/24")
+    started = vip.run("start")
+    assert started.code == 6
+    assert "outside" in started.reason
+    assert not site.lb.paths("203.0.113.9/32")
+
+
+def test_nothing_is_allowed_by_default(site: Site, resource: MakeResource) -> None:
+    vip = resource(V4, allowed_prefixes="")
+    started = vip.run("start")
+    assert started.code == 2
+    assert "allowed_prefixes" in started.reason
+    assert "/etc/anycast/allowed-prefixes" in started.reason
+    assert not site.lb.paths(V4)
+
+
+def test_two_resources_with_one_prefix(site: Site, resource: MakeResource) -> None:
+    first, second = resource(V4), resource(V4, address="no")
+    assert first.run("start").code == 0
+    assert second.run("monitor").code == 7
+    started = second.run("start")
+    assert started.code == 6
+    assert first.name in started.reason
+    assert second.run("stop").code == 0
+    assert first.monitor().code == 0
+
+
+def test_not_installed(site: Site, resource: MakeResource) -> None:
+    vip = resource(V4, vty_dir="/nonexistent")
+    assert vip.run("monitor").code == 7
+    assert vip.run("stop").code == 0
+    begun = time.monotonic()
+    assert vip.run("start", timeout=2).code == 1
+    assert time.monotonic() - begun < 3
