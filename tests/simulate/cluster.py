@@ -1,4 +1,4 @@
-"""A Pacemaker cluster that exists as a CIB file only: crmsh fills it, the real scheduler says what it will do.
+"""A Pacemaker cluster that is a CIB file only: crmsh fills it, the real scheduler says what it will do.
 
 Nothing of the host changes: the agents of the stage tree show up under /usr/lib/ocf in a mount namespace.
 """

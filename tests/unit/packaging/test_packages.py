@@ -1,0 +1,129 @@
+"""The deb and the rpm: the same files in the same places with the same rights, and none that are not ours."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
+PROVIDER = "/usr/lib/ocf/resource.d/anycast"
+LIBRARY = "/usr/lib/ocf/lib/anycast"
+AGENTS = {"ipvs-pool", "anycast-vip", "bgp-announce"}
+BUILD_LIMIT_S = 120
+
+# What each packaging system adds of its own, and no file of the suite.
+OWN_OF_DEB = re.compile(r"/usr/share/(python3|lintian)/|/usr/share/doc/ocf-anycast/(changelog|copyright)[^/]*$")
+
+
+def output_of(*command: str) -> str:
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=BUILD_LIMIT_S
+    )
+    assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}"
+    return done.stdout
+
+
+def version() -> str:
+    match = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert match is not None
+    return match[1]
+
+
+@pytest.fixture(scope="module")
+def deb() -> str:
+    """Path of the deb, as new as its sources."""
+    output_of("make", "deb")
+    return str(ROOT / f"build/packages/ocf-anycast_{version()}-1_all.deb")
+
+
+@pytest.fixture(scope="module")
+def rpm() -> str:
+    """Path of the rpm, as new as its sources."""
+    output_of("make", "rpm")
+    return str(ROOT / f"build/packages/ocf-anycast-{version()}-1.noarch.rpm")
+
+
+@pytest.fixture(scope="module")
+def deb_files(deb: str) -> dict[str, str]:
+    """Path -> mode, as in "-rwxr-xr-x"; without directories."""
+    lines = [line.split(maxsplit=5) for line in output_of("dpkg", "--contents", deb).splitlines()]
+    return {fields[5].removeprefix("."): fields[0] for fields in lines if not fields[0].startswith("d")}
+
+
+@pytest.fixture(scope="module")
+def rpm_files(rpm: str) -> dict[str, str]:
+    lines = output_of("rpm", "-qp", "--qf", "[%{FILEMODES:perms} %{FILENAMES}\\n]", rpm).splitlines()
+    pairs = [line.split(maxsplit=1) for line in lines]
+    return {path: mode for mode, path in pairs if not mode.startswith("d")}
+
+
+def test_same_files_in_the_same_places(deb_files: dict[str, str], rpm_files: dict[str, str]) -> None:
+    ours = {path: mode for path, mode in deb_files.items() if not OWN_OF_DEB.match(path)}
+    assert ours == {path: mode for path, mode in rpm_files.items() if "__pycache__" not in path}
+
+
+def test_provider_directory_holds_agents_only(deb_files: dict[str, str]) -> None:
+    """Pacemaker takes every executable there for an agent, and people read the rest as one."""
+    there = {Path(path).name: mode for path, mode in deb_files.items() if path.startswith(PROVIDER)}
+    assert there == dict.fromkeys(AGENTS, "-rwxr-xr-x")
+
+
+def test_everything_is_there(deb_files: dict[str, str]) -> None:
+    expected = {
+        f"{LIBRARY}/healthd",
+        f"{LIBRARY}/ocfpy/ocf/dispatch.py",
+        "/usr/sbin/anycastctl",
+        "/etc/anycast/allowed-prefixes",
+        "/usr/lib/tmpfiles.d/ocf-anycast.conf",
+        "/usr/lib/modules-load.d/ocf-anycast.conf",
+        "/usr/lib/systemd/system/resource-agents-deps.target.d/ocf-anycast.conf",
+        "/usr/share/doc/ocf-anycast/cib-examples/recommended.crm",
+        "/usr/share/man/man8/anycastctl.8.gz",
+    }
+    expected |= {f"/usr/share/man/man7/ocf_anycast_{agent}.7.gz" for agent in AGENTS}
+    assert expected <= set(deb_files)
+    modules = {str(path.relative_to(ROOT / "lib")) for path in (ROOT / "lib").rglob("*.py")}
+    assert {path.removeprefix(f"{LIBRARY}/") for path in deb_files if path.endswith(".py")} == modules
+
+
+def test_configuration_survives_an_upgrade(deb: str, rpm: str) -> None:
+    assert output_of("dpkg-deb", "--info", deb, "conffiles").split() == ["/etc/anycast/allowed-prefixes"]
+    assert output_of("rpm", "-qp", "--configfiles", rpm).split() == ["/etc/anycast/allowed-prefixes"]
+
+
+def test_shipped_prefixes_allow_nothing() -> None:
+    lines = (ROOT / "packaging/files/allowed-prefixes").read_text().splitlines()
+    assert [line for line in lines if line.strip() and not line.startswith("#")] == []
+
+
+def test_deb_byte_compiles_the_library(deb: str) -> None:
+    assert f"py3compile -p ocf-anycast {LIBRARY}" in output_of("dpkg-deb", "--info", deb, "postinst")
+
+
+def test_lintian_has_nothing_to_say(deb: str) -> None:
+    assert output_of("lintian", "--allow-root", "--fail-on=error,warning", "--no-cfg", deb) == ""
+
+
+def test_one_version_everywhere() -> None:
+    changelog = (ROOT / "packaging/deb/changelog").read_text()
+    spec = (ROOT / "packaging/rpm/ocf-anycast.spec").read_text()
+    assert changelog.startswith(f"ocf-anycast ({version()}-1) ")
+    assert re.search(rf"^\* .* - {re.escape(version())}-1$", spec, re.MULTILINE)
+
+
+def test_nothing_is_rebuilt_without_a_change(deb: str, rpm: str) -> None:
+    before = [Path(package).stat().st_mtime_ns for package in (deb, rpm)]
+    output_of("make", "deb", "rpm")
+    assert [Path(package).stat().st_mtime_ns for package in (deb, rpm)] == before
+
+
+@pytest.mark.parametrize(
+    ("path", "flags"),
+    [(f"agents/{agent}", "-IS") for agent in sorted(AGENTS)] + [("bin/healthd", "-I"), ("bin/anycastctl", "-I")],
+)
+def test_launchers_use_the_systems_python_alone(path: str, flags: str) -> None:
+    """Isolated: neither PATH, PYTHON* nor the working directory decides what runs as root."""
+    assert (ROOT / path).read_text().splitlines()[0] == f"#!/usr/bin/python3 {flags}"
