@@ -48,3 +48,17 @@ their own without KVM, which it has no kind for, power cuts, copy-on-write disks
 one more thing to install that Debian 12 does not package, and all of uml.py would still be ours.
 """
 from __future__ import annotations
+
+from .base import VIP4, VIP6, VIPS, LabError, Result, wait_for
+from .client import Client, Stream
+from .cluster import Cluster
+from .realserver import Backends, RealServer
+from .report import Report, Request
+from .router import RouteEvent, Router
+from .topology import Lab, Site
+from .uml import UmlNode
+
+__all__ = [
+    "Backends", "Client", "Cluster", "Lab", "LabError", "RealServer", "Report", "Request", "Result", "RouteEvent", "Router",
+    "Site", "Stream", "UmlNode", "VIP4", "VIP6", "VIPS", "wait_for",
+]

@@ -62,6 +62,12 @@ class UmlNode:
         ]
         self._process: Optional[subprocess.Popen[bytes]] = None
 
+    def provide(self, path: str, text: str) -> None:
+        """Have the first boot find a file below /etc; `path` is relative to there."""
+        file = self.shared / "etc" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
     def write_boot(self, script: str) -> None:
         """Have every later power-on run this shell script, output to log/boot.log."""
         path = self.shared / "boot"
