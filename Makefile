@@ -19,23 +19,24 @@ RPM      := build/packages/$(NAME)-$(VERSION)-1.noarch.rpm
 
 # Everything that the packages are made from.
 SHIPPED  := Makefile pyproject.toml $(wildcard LICENSE README.md) agents bin lib cib-examples docs/man packaging
-SHIPPED_FILES := $(shell find $(wildcard $(SHIPPED)) -name __pycache__ -prune -o -print)
+SHIPPED_FILES := $(shell find $(wildcard $(SHIPPED)) -name __pycache__ -prune -o -type f -print | sort)
 
 SUITES := unit conformance frr simulate lab
 
 # What each target needs on a bare Debian 12. Lists, not metapackages: this is also the documentation of the needs.
-DEBS_LIB  := python3 python3-pyroute2 python3-dnspython python3-h11 python3-rich
-DEBS_DEB  := python3 dpkg-dev debhelper dh-python fakeroot lintian
-DEBS_RPM  := python3 rpm
-DEBS_UNIT := $(DEBS_LIB) python3-pytest python3-hypothesis python3-lxml
-DEBS_AGENTS := resource-agents pacemaker-cli-utils libxml2-utils iproute2 procps
-DEBS_CONFORMANCE := $(DEBS_UNIT) $(DEBS_AGENTS) crmsh pcs
-DEBS_FRR  := $(DEBS_UNIT) $(DEBS_AGENTS) frr
-DEBS_SIMULATE := $(DEBS_UNIT) $(DEBS_AGENTS) pacemaker crmsh
-DEBS_LAB  := $(DEBS_UNIT) python3-matplotlib frr nginx-light bind9 mmdebstrap e2fsprogs iproute2 nftables procps \
-             iputils-ping dnsutils
-DEBS_LINT := $(DEBS_UNIT) python3-venv python3-matplotlib ca-certificates
-DEBS_TEST := $(sort $(DEBS_DEB) $(DEBS_RPM) $(DEBS_CONFORMANCE) $(DEBS_FRR) $(DEBS_SIMULATE) $(DEBS_LAB))
+DEBS_DEB         := python3 dpkg-dev debhelper dh-python fakeroot lintian
+DEBS_RPM         := python3 rpm
+DEBS_LIB         := python3 python3-pyroute2 python3-dnspython python3-h11 python3-rich
+DEBS_PYTEST      := $(DEBS_LIB) python3-pytest python3-hypothesis python3-lxml iproute2 procps
+DEBS_AGENTS      := resource-agents pacemaker-cli-utils libxml2-utils
+DEBS_UNIT        := $(DEBS_PYTEST) $(DEBS_DEB) $(DEBS_RPM)
+DEBS_CONFORMANCE := $(DEBS_PYTEST) $(DEBS_AGENTS) crmsh pcs
+DEBS_FRR         := $(DEBS_PYTEST) $(DEBS_AGENTS) frr
+DEBS_SIMULATE    := $(DEBS_PYTEST) $(DEBS_AGENTS) pacemaker crmsh
+DEBS_LAB         := $(DEBS_PYTEST) $(DEBS_DEB) python3-matplotlib frr nginx-light bind9 mmdebstrap e2fsprogs nftables \
+                    iputils-ping dnsutils
+DEBS_LINT        := $(DEBS_PYTEST) python3-venv python3-matplotlib ca-certificates
+DEBS_TEST        := $(sort $(foreach suite,UNIT CONFORMANCE FRR SIMULATE LAB,$(DEBS_$(suite))))
 
 RUFF := ruff==0.14.14
 MYPY := mypy==1.18.2
@@ -54,7 +55,7 @@ gzip -9nf $(MAN)/man7/ocf_anycast_$(1).7
 
 endef
 
-.PHONY: all install stage deb rpm test lint demo bench clean deps
+.PHONY: all install stage deb rpm test lint demo bench clean deps force $(SUITES:%=test-%)
 
 all: stage
 
@@ -74,11 +75,16 @@ install:
 	gzip -9nc docs/man/anycastctl.8 >$(MAN)/man8/anycastctl.8.gz
 	$(foreach agent,$(AGENTS),$(call install_manpage,$(agent)))
 
+# Changes when a file comes or goes, so that a deleted one is missed, too.
+build/shipped: force
+	@mkdir -p build
+	@echo '$(SHIPPED_FILES)' | cmp -s - $@ || echo '$(SHIPPED_FILES)' >$@
+force:
+
 # The tree as it will be installed, for the tests. It is put in place with one rename, so that a test that runs meanwhile
 # never sees half of it, and byte-compiled, as a package's installation does it.
 stage: build/stage.stamp
-build/stage.stamp: $(SHIPPED_FILES)
-	@mkdir -p build
+build/stage.stamp: $(SHIPPED_FILES) build/shipped
 	flock build/.stage.lock sh -ec '\
 	    rm -rf build/stage.new build/stage.old; \
 	    $(MAKE) --no-print-directory -s install DESTDIR=$(CURDIR)/build/stage.new; \
@@ -90,7 +96,7 @@ build/stage.stamp: $(SHIPPED_FILES)
 COPY_SHIPPED := tar -c --exclude=__pycache__ --exclude='*.pyc' --owner=0 --group=0 $(wildcard $(SHIPPED)) | tar -x -C
 
 deb: deps-deb $(DEB)
-$(DEB): $(SHIPPED_FILES)
+$(DEB): $(SHIPPED_FILES) build/shipped
 	@mkdir -p build/packages
 	@flock build/.deb.lock sh -ec '\
 	    rm -rf build/deb; mkdir -p build/deb/source; \
@@ -102,7 +108,7 @@ $(DEB): $(SHIPPED_FILES)
 # rpmbuild --nodeps: on Debian the rpm database knows nothing of what is installed.
 rpm: deps-rpm $(RPM)
 RPM_SOURCE := build/rpm/SOURCES/$(NAME)-$(VERSION)
-$(RPM): $(SHIPPED_FILES)
+$(RPM): $(SHIPPED_FILES) build/shipped
 	@mkdir -p build/packages
 	@flock build/.rpm.lock sh -ec '\
 	    rm -rf build/rpm; mkdir -p $(RPM_SOURCE); \
@@ -117,6 +123,8 @@ test: deps-test stage deb rpm
 
 $(SUITES:%=test-%): test-%: deps-% stage
 	$(PYTEST) tests/$*
+test-unit: deb rpm
+test-lab: deb
 
 lint: deps-lint build/venv/stamp
 	build/venv/bin/ruff check
