@@ -81,13 +81,16 @@ build/shipped: force
 	@echo '$(SHIPPED_FILES)' | cmp -s - $@ || echo '$(SHIPPED_FILES)' >$@
 force:
 
+# By another name than MAKE, or `make -n` would run it.
+SUBMAKE := $(MAKE) --no-print-directory --silent
+
 # The tree as it will be installed, for the tests. It is put in place with one rename, so that a test that runs meanwhile
 # never sees half of it, and byte-compiled, as a package's installation does it.
 stage: build/stage.stamp
 build/stage.stamp: $(SHIPPED_FILES) build/shipped
 	flock build/.stage.lock sh -ec '\
 	    rm -rf build/stage.new build/stage.old; \
-	    $(MAKE) --no-print-directory -s install DESTDIR=$(CURDIR)/build/stage.new; \
+	    $(SUBMAKE) install DESTDIR=$(CURDIR)/build/stage.new; \
 	    $(PYTHON) -m compileall -q build/stage.new$(prefix)/lib/ocf/lib/anycast || :; \
 	    [ ! -e build/stage ] || mv build/stage build/stage.old; \
 	    mv build/stage.new build/stage; rm -rf build/stage.old; touch $@'
