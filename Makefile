@@ -88,7 +88,7 @@ SUBMAKE := $(MAKE) --no-print-directory --silent
 # never sees half of it, and byte-compiled, as a package's installation does it.
 stage: build/stage.stamp
 build/stage.stamp: $(SHIPPED_FILES) build/shipped
-	flock build/.stage.lock sh -ec '\
+	@flock build/.stage.lock sh -ec '\
 	    rm -rf build/stage.new build/stage.old; \
 	    $(SUBMAKE) install DESTDIR=$(CURDIR)/build/stage.new; \
 	    $(PYTHON) -m compileall -q build/stage.new$(prefix)/lib/ocf/lib/anycast || :; \
