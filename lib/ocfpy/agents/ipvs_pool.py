@@ -2,79 +2,40 @@
 
 from __future__ import annotations
 
-from ocfpy.health.client import (
-    DEGRADED,
-    RUNNING,
-    STARTING,
-    STOPPED,
-    DaemonHangs,
-    NoDaemon,
-    Paths,
-    ask,
-)
-from ocfpy.health.expect import matcher, parse_status
-from ocfpy.health.members import members
-from ocfpy.ipvs.model import (
-    FORWARDS,
-    MAX_PORT,
-    TUNNEL_TYPES,
-    ServiceSettings,
-    parse_netmask,
-    parse_real_server,
-    parse_scheduler_flag,
-    parse_virtual,
-    problems,
-)
+from ocfpy.agents.ipvs_pool_parameters import PoolParameters
+from ocfpy.health.client import DEGRADED, RUNNING, STARTING, STOPPED, DaemonHangs, NoDaemon, Paths, ask
+from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.proc import read_proc
-from ocfpy.ocf.agent import Action, Agent, Status
+from ocfpy.ocf.agent import Action, Status
 from ocfpy.ocf.errors import ConfigError
-from ocfpy.ocf.parameters import BoolParam, DurationParam, IntParam, ListParam, StringParam
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ocfpy.health.spec import PoolSpec
-    from ocfpy.ipvs.model import RealServer
 
 MONITOR_TIMEOUT_S = 2.0
 """How long the daemon may take to answer; it does nothing that blocks."""
+PING_TIMEOUT_S = 1.0
+"""The same when it is about to be stopped: taking a busy daemon for a hanging one does no harm then."""
 STOP_TIMEOUT_S = 5.0
 """How long the daemon may take to clean up before the agent does it instead."""
 
-_WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
-_CHECKS = ("off", "on", "tcp", "http", "dns")
-_RDTYPES = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
-_DEFAULT_STATUS = "200-299"
 
-
-class _CheckHost(StringParam):
-    """The parameter check_host, whose name is that of a method in an agent."""
-
-    def __set_name__(self, owner: type[Agent], name: str) -> None:
-        self.name = "check_host"
-
-
-def _real_server_word(text: str) -> str:
-    """A real server as written, once it is known to be one: its defaults come from other parameters."""
-    parse_real_server(text)
-    return text
-
-
-class IpvsPool(Agent):
-    """The declaration, and what is not left to the daemon."""
+class IpvsPool(PoolParameters):
+    """What Pacemaker asks for, as far as it is not left to the daemon."""
 
     name = "ipvs-pool"
     version = "1.0"
     shortdesc = "IPVS virtual services with health-checked real servers"
     longdesc = """
-Puts virtual services and their real servers into the kernel's IPVS table and starts a daemon that checks the real
-servers, keeps the table true and tells the cluster, in a node attribute, how many backends are alive.
+Puts virtual services and their real servers into the kernel's IPVS table and starts a daemon that checks the
+real servers, keeps the table true and tells the cluster, in a node attribute, how many backends are alive.
 
-What is in the table already is adopted, and only what differs is changed, so that no packet is lost when the daemon or
-the resource is started again. Services of others are never touched; what somebody changes in ours is put right within
-one check_interval. A pool without a backend alive is not a failed pool: its monitor says 190 (degraded) and why, and the
-attribute is 0. Use it as a clone, together with anycast-vip and a location rule on the attribute.
+What is in the table already is adopted, and only what differs is changed, so that no packet is lost when
+the daemon or the resource is started again. Services of others are never touched; what somebody changes in
+ours is put right within one check_interval. A pool without a backend alive is not a failed pool: its monitor
+says 190 (degraded) and why, and the attribute is 0. Use it as a clone, together with anycast-vip and a
+location rule on the attribute.
 """
     actions = (
         Action("start", "60s"),
@@ -83,282 +44,10 @@ attribute is 0. Use it as a clone, together with anycast-vip and a location rule
         Action("reload-agent", "60s"),
     )
 
-    virtual = ListParam(
-        "virtual services",
-        "What clients talk to: tcp/192.0.2.53:53 udp/[2001:db8::53]:53, sctp/..., or a firewall mark: fwmark/7 (IPv4),"
-        " fwmark6/7 (IPv6). Separated by white space.",
-        parse=parse_virtual,
-        required=True,
-        reloadable=True,
-    )
-    real_servers = ListParam(
-        "real servers",
-        "The servers behind each of the virtual services: 10.0.0.11:53 [2001:db8:1::11]:53,weight=2,forward=nat. Without"
-        " a port, that of the virtual service. Options: weight, forward, lower and upper (connection thresholds),"
-        " tunnel_type, tunnel_port. Each serves the virtual services of its own address family, or of both with"
-        " forward=tunnel. Host names are refused.",
-        parse=_real_server_word,
-        required=True,
-        reloadable=True,
-    )
-    scheduler = StringParam(
-        "scheduler",
-        "Any that the kernel knows: rr, wrr, lc, wlc, sh, mh, ...",
-        charset="abcdefghijklmnopqrstuvwxyz0123456789_",
-        default="wlc",
-        reloadable=True,
-    )
-    scheduler_flags = ListParam(
-        "scheduler flags",
-        "mh-fallback, mh-port, sh-fallback, sh-port, or flag-1 to flag-3.",
-        parse=parse_scheduler_flag,
-        reloadable=True,
-    )
-    forward = StringParam(
-        "forwarding method",
-        "dr (direct routing), nat or tunnel, for real servers that do not say otherwise.",
-        choices=FORWARDS,
-        default="dr",
-        reloadable=True,
-    )
-    tunnel_type = StringParam(
-        "kind of tunnel",
-        "ipip, gue or gre, for forward=tunnel.",
-        choices=TUNNEL_TYPES,
-        default="ipip",
-        reloadable=True,
-    )
-    tunnel_port = IntParam(
-        "port of the tunnel",
-        "UDP port at which the real servers receive GUE.",
-        minimum=1,
-        maximum=MAX_PORT,
-        reloadable=True,
-    )
-    persistence_timeout = DurationParam(
-        "persistence",
-        "How long a client stays with its real server; whole seconds. Unset: each connection is scheduled by itself.",
-        default="0s",
-        reloadable=True,
-    )
-    persistence_netmask = StringParam(
-        "persistence netmask",
-        "Clients in the same network stay with the same real server: 24 or 255.255.255.0. Unset: each address.",
-        reloadable=True,
-    )
-    persistence_engine = StringParam(
-        "persistence engine", "sip, or another that the kernel has.", charset=_WORD, reloadable=True
-    )
-    one_packet = BoolParam(
-        "one-packet scheduling",
-        "Schedule each UDP packet by itself, such as for DNS.",
-        default="false",
-        reloadable=True,
-    )
-    check = StringParam(
-        "health check",
-        "tcp: a connection; http: a request; dns: a question over UDP; on: always alive; off: never alive.",
-        choices=_CHECKS,
-        default="tcp",
-        reloadable=True,
-    )
-    check_port = IntParam(
-        "port to check",
-        "Unset: the port of the real server.",
-        minimum=1,
-        maximum=MAX_PORT,
-        reloadable=True,
-    )
-    check_interval = DurationParam(
-        "time between two checks",
-        "Every server is checked this often. Checks keep to the wall clock, so that both nodes of a pair check the same"
-        " server at the same time.",
-        minimum="100ms",
-        maximum="1h",
-        default="2s",
-        reloadable=True,
-    )
-    check_timeout = DurationParam(
-        "time for one check",
-        "A server that has not answered by then has failed the check. Not longer than check_interval.",
-        minimum="10ms",
-        maximum="1h",
-        default="1s",
-        reloadable=True,
-    )
-    check_expect = StringParam(
-        "expected text",
-        "Text that the answer has to contain, or a regular expression after re:. In http it is looked for in the body"
-        " (the first MiB), in dns in the records of the answer, in tcp in what the server says by itself.",
-        reloadable=True,
-    )
-    http_host = _CheckHost(
-        "HTTP host",
-        "The Host header of check=http. Unset: the address of the server.",
-        charset=_WORD + "[]:",
-        reloadable=True,
-    )
-    check_path = StringParam(
-        "HTTP path", "The path, with its query, that check=http asks for.", default="/", reloadable=True
-    )
-    check_method = StringParam(
-        "HTTP method", "The method of check=http.", choices=("GET", "HEAD"), default="GET", reloadable=True
-    )
-    check_status = ListParam(
-        "HTTP statuses",
-        "The statuses with which check=http is content: 200-299 301.",
-        parse=parse_status,
-        default=_DEFAULT_STATUS,
-        reloadable=True,
-    )
-    check_name = StringParam(
-        "DNS name", "The name that check=dns asks for.", charset=_WORD + "*/", reloadable=True
-    )
-    check_rdtype = StringParam(
-        "DNS record type",
-        "The type that check=dns asks for; the answer has to have one.",
-        choices=_RDTYPES,
-        default="A",
-        reloadable=True,
-    )
-    rise = IntParam(
-        "good checks", "So many in a row bring a server back.", minimum=1, maximum=100, default=2, reloadable=True
-    )
-    fall = IntParam(
-        "bad checks", "So many in a row take a server out.", minimum=1, maximum=100, default=3, reloadable=True
-    )
-    quiesce = BoolParam(
-        "quiesce",
-        "true: a failed server gets weight 0 and may end what it has. false: it is removed.",
-        default="true",
-        reloadable=True,
-    )
-    attribute = StringParam(
-        "node attribute",
-        "Holds how many backends are alive: of the virtual service that has the fewest. Unset: healthy- and the name of"
-        " the resource.",
-        charset=_WORD,
-    )
-    dampen = DurationParam(
-        "dampening",
-        "How long the cluster waits for further changes of the attribute before it acts on one.",
-        default="0s",
-        reloadable=True,
-    )
-
-    # What the parameters mean together.
-
-    def reals(self) -> tuple[RealServer, ...]:
-        """The real servers, with what the pool's own parameters say about them."""
-        return tuple(map(self._real, self.real_servers))
-
-    def _real(self, text: str) -> RealServer:
-        real = parse_real_server(text, self.forward)
-        if real.forward == "tunnel":
-            if ",tunnel_type=" not in text:
-                real = real.replace(tunnel_type=self.tunnel_type)
-            if ",tunnel_port=" not in text and self.tunnel_port:
-                real = real.replace(tunnel_port=self.tunnel_port)
-        return real
-
-    def settings(self) -> ServiceSettings:
-        """How every virtual service of the pool spreads its clients."""
-        netmask = None
-        if self.persistence_netmask:
-            netmask = parse_netmask(self.persistence_netmask, self.virtual[0].family)
-        return ServiceSettings(
-            self.scheduler,
-            tuple(sorted(set(self.scheduler_flags))),
-            int(self.persistence_timeout),
-            netmask,
-            self.persistence_engine or "",
-            self.one_packet,
-        )
-
-    def check_config(self) -> list[str]:
-        faults = [f"{text} is given twice" for text in _twice([str(virtual) for virtual in self.virtual])]
-        if self.check_timeout > self.check_interval:
-            faults.append(
-                f"check_timeout ({self.check_timeout:g} s) is longer than check_interval ({self.check_interval:g} s)"
-            )
-        if self.check == "dns" and not self.check_name:
-            faults.append("check=dns needs check_name, a name that the servers can answer for")
-        if not self.check_path.startswith("/") or " " in self.check_path or not self.check_path.isascii():
-            faults.append(f"check_path {self.check_path!r} has to start with / and to be without blanks")
-        if self.check_expect:
-            faults += _fault_of(matcher, "check_expect", self.check_expect)
-        if self.persistence_timeout % 1:
-            faults.append("persistence_timeout has to be whole seconds")
-        return faults + self._faults_of_services()
-
-    def _faults_of_services(self) -> list[str]:
-        families = {virtual.family for virtual in self.virtual}
-        if self.persistence_netmask:
-            if len(families) > 1:
-                return ["persistence_netmask is of one address family: use one pool for IPv4 and one for IPv6"]
-            faults = _fault_of(
-                lambda text: parse_netmask(text, max(families)), "persistence_netmask", self.persistence_netmask
-            )
-            if faults:
-                return faults
-        faults = []
-        settings, reals = self.settings(), self.reals()
-        for virtual in self.virtual:
-            behind = members(virtual, reals)
-            faults += [f"{virtual}: real server {text} is given twice" for text in _twice(list(map(str, behind)))]
-            faults += problems(virtual, settings, {real.key: real for real in behind})
-            if not behind:
-                faults.append(f"{virtual} has no real server of its address family, IPv{virtual.family}")
-            if self.check not in ("on", "off") and not self.check_port:
-                faults += [
-                    f"{virtual}: which port of {real} is to be checked? set check_port"
-                    for real in behind
-                    if not real.port
-                ]
-        for real in reals:
-            if real.forward != "tunnel" and real.address.family not in families:
-                faults.append(f"real server {real} has no virtual service of its address family")
-        return faults
-
-    def spec(self) -> PoolSpec:
-        """What the daemon is told."""
-        from ocfpy.health.spec import CheckSettings, PoolSpec
-
-        check = CheckSettings(
-            type=self.check,
-            port=self.check_port or 0,
-            interval=self.check_interval,
-            timeout=self.check_timeout,
-            rise=self.rise,
-            fall=self.fall,
-            expect=self.check_expect or "",
-            host=self.http_host or "",
-            path=self.check_path,
-            method=self.check_method,
-            status=self.check_status,
-            name=self.check_name or "",
-            rdtype=self.check_rdtype,
-        )
-        return PoolSpec(
-            resource=self.context.resource,
-            virtual=self.virtual,
-            real_servers=self.reals(),
-            settings=self.settings(),
-            check=check,
-            attribute=self._attribute_name(),
-            dampen=f"{round(self.dampen * 1000)}ms",
-            quiesce=self.quiesce,
-        )
-
-    def _attribute_name(self) -> str:
-        return self.attribute or f"healthy-{self.context.resource}"
-
     @property
     def paths(self) -> Paths:
         """The daemon's files."""
         return Paths(f"{self.context.rundir}/{self.name}-{self.context.key}")
-
-    # What Pacemaker asks for.
 
     def check_host(self) -> None:
         from ocfpy.health import control
@@ -369,10 +58,12 @@ attribute is 0. Use it as a clone, together with anycast-vip and a location rule
         for resource, record in self.context.other_claims(self.name):
             shared = sorted(wanted & set(record.get("virtual", "").split()))
             if shared:
-                raise ConfigError(f"resource {resource} already has {shared[0]}: a virtual service belongs to one pool")
+                raise ConfigError(
+                    f"resource {resource} already has {shared[0]}: a virtual service belongs to one pool"
+                )
 
     def claim(self) -> dict[str, str]:
-        return {"virtual": " ".join(map(str, self.virtual)), "attribute": self._attribute_name()}
+        return {"virtual": " ".join(map(str, self.virtual)), "attribute": self.attribute_name()}
 
     def observe(self, claim: dict[str, str]) -> Status:
         try:
@@ -390,7 +81,7 @@ attribute is 0. Use it as a clone, together with anycast-vip and a location rule
         return Status.failed(reason)
 
     def _observe_leftovers(self, claim: dict[str, str]) -> Status:
-        """Without a daemon the pool is stopped, unless it was started and what it put into the kernel is there."""
+        """Without a daemon the pool is stopped, unless it was started and left something in the kernel."""
         if self.context.state.read() is None:
             return Status.stopped()
         ours = claim.get("virtual", "").split()
@@ -400,7 +91,24 @@ attribute is 0. Use it as a clone, together with anycast-vip and a location rule
             return Status.stopped()
         if not left:
             return Status.stopped()
-        return Status.failed(f"the health daemon is gone; nobody checks the real servers of {', '.join(ours)}")
+        return Status.failed(
+            f"the health daemon is gone; nobody checks the real servers of {', '.join(ours)}"
+        )
+
+    def spec(self) -> PoolSpec:
+        """What the daemon is told."""
+        from ocfpy.health.spec import PoolSpec
+
+        return PoolSpec(
+            resource=self.context.resource,
+            virtual=self.virtual,
+            real_servers=self.reals(),
+            settings=self.settings(),
+            check=self.check_settings(),
+            attribute=self.attribute_name(),
+            dampen=f"{round(self.dampen * 1000)}ms",
+            quiesce=self.quiesce,
+        )
 
     def start(self, claim: dict[str, str]) -> None:
         from ocfpy.health import control
@@ -415,6 +123,7 @@ attribute is 0. Use it as a clone, together with anycast-vip and a location rule
 
         paths, deadline = self.paths, self.context.deadline
         try:
+            ask(paths.socket, "monitor", PING_TIMEOUT_S)
             answer = ask(paths.socket, "stop", min(STOP_TIMEOUT_S, deadline.remaining() / 2))
         except (NoDaemon, DaemonHangs):
             answer = ""
@@ -430,16 +139,3 @@ attribute is 0. Use it as a clone, together with anycast-vip and a location rule
         from ocfpy.health import control
 
         control.reload(self.context.state, claim, self.paths, self.spec(), self.context.deadline)
-
-
-def _twice(texts: list[str]) -> list[str]:
-    """The texts that are there more than once."""
-    return sorted({text for text in texts if texts.count(text) > 1})
-
-
-def _fault_of(parse: Callable[[str], object], name: str, text: str) -> list[str]:
-    try:
-        parse(text)
-    except ValueError as error:
-        return [f"parameter {name}: {error}"]
-    return []

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 # The C module behind socket, which itself pulls in enum and selectors.
 import _socket
+import os
 
 RUNNING = "running"
 STARTING = "starting"

@@ -5,26 +5,27 @@ from __future__ import annotations
 import fcntl
 import os
 import select
-import signal
-from typing import TYPE_CHECKING, Optional
 
 from ocfpy.health.client import RUNNING, DaemonHangs, NoDaemon, Paths, ask
-from ocfpy.health.spec import PoolSpec, read_spec
+from ocfpy.health.spec import read_spec
 from ocfpy.ipvs.plan import plan
 from ocfpy.ipvs.proc import PROC_IP_VS, read_proc
-from ocfpy.ocf import process, thirdparty
-from ocfpy.ocf.attributes import delete_attribute
+from ocfpy.ocf import thirdparty
 from ocfpy.ocf.errors import NotInstalledError, OcfError, ServiceError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ocfpy.health.spec import PoolSpec
     from ocfpy.ipvs.model import VirtualService
     from ocfpy.ocf.deadline import Deadline
     from ocfpy.ocf.state import StateFile
 
 LIBRARY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HEALTHD = f"{LIBRARY}/healthd"
+SIGKILL = 9
+"""As in signal, whose import takes longer than all the rest of this."""
 _PACKAGES = {"pyroute2": "python3-pyroute2", "h11": "python3-h11", "dns": "python3-dnspython"}
 _NEEDED_BY = {"http": ("h11",), "dns": ("dns",)}
 
@@ -32,9 +33,13 @@ _NEEDED_BY = {"http": ("h11",), "dns": ("dns",)}
 def require_ipvs(deadline: Deadline) -> None:
     """Raises NotInstalledError when the kernel has no IPVS and cannot load it."""
     if not os.path.exists(PROC_IP_VS):
+        from ocfpy.ocf import process  # starting programs takes imports that a start can do without
+
         process.run(["modprobe", "ip_vs"], deadline, package="kmod")
         if not os.path.exists(PROC_IP_VS):
-            raise NotInstalledError("this kernel has no IPVS: modprobe ip_vs, or install a kernel with CONFIG_IP_VS")
+            raise NotInstalledError(
+                "this kernel has no IPVS: modprobe ip_vs, or install a kernel with CONFIG_IP_VS"
+            )
 
 
 def require_modules(check: str) -> None:
@@ -59,8 +64,8 @@ def spawn(paths: Paths, spec: PoolSpec, deadline: Deadline) -> None:
         spec.write(paths.spec)
         os.set_inheritable(lock, True)
         os.set_inheritable(report, True)
-        # Pacemaker kills an action's whole process group, and reads its output to the end: the daemon has its own
-        # session and no part in either.
+        # Pacemaker kills an action's whole process group, and reads its output to the end: the daemon has its
+        # own session and no part in either.
         os.posix_spawn(
             HEALTHD,
             [HEALTHD, paths.spec, str(lock), str(report)],
@@ -127,6 +132,8 @@ def kill(paths: Paths, deadline: Deadline) -> None:
 def clean_up(virtual: Iterable[VirtualService], attribute: str, deadline: Deadline) -> None:
     """Removes what a daemon that is gone has put in place. Raises OcfError."""
     if attribute:
+        from ocfpy.ocf.attributes import delete_attribute
+
         delete_attribute(attribute, min(2.0, deadline.remaining() / 2))
     ours = set(virtual)
     try:
@@ -134,10 +141,10 @@ def clean_up(virtual: Iterable[VirtualService], attribute: str, deadline: Deadli
     except FileNotFoundError:
         return
     if left:
-        require_modules("")
-        from ocfpy.ipvs.table import IpvsTable
+        from ocfpy.health.tables import open_table
 
-        with IpvsTable() as table:
+        thirdparty.enable()
+        with open_table() as table:
             table.apply(plan(table.read(), {}, ours))
 
 
@@ -174,13 +181,13 @@ def _try_lock(fd: int) -> bool:
         holder = _holder(fd)
         if holder is not None:
             try:
-                os.kill(holder, signal.SIGKILL)
+                os.kill(holder, SIGKILL)
             except ProcessLookupError:
                 pass
         return False
 
 
-def _holder(fd: int) -> Optional[int]:
+def _holder(fd: int) -> int | None:
     """The process that holds the lock; None in the moment before it has written its number there."""
     number = os.pread(fd, 32, 0).strip()
     return int(number) if number.isdigit() else None

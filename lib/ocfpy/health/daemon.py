@@ -1,8 +1,8 @@
 """The health daemon of one ipvs-pool resource: `healthd SPECFILE [LOCK_FD READY_FD]`.
 
-The agent starts it with the lock already taken on LOCK_FD, so that there is no moment at which a daemon exists and the
-lock does not say so, and learns on READY_FD how the start went: "ok", or an exit code and a sentence. A signal ends it
-and leaves kernel and cluster as they are: the next daemon adopts them.
+The agent starts it with the lock already taken on LOCK_FD, so that there is no moment at which a daemon
+exists and the lock does not say so, and learns on READY_FD how the start went: "ok", or an exit code and a
+sentence. A signal ends it and leaves kernel and cluster as they are: the next daemon adopts them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import resource
 import sys
 import traceback
-from typing import Callable, Optional
+from typing import Callable
 
 from ocfpy.health import client
 from ocfpy.health.client import Paths
@@ -33,7 +33,7 @@ ATTRIBUTE_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 2.0
 
 
-def main(argv: Optional[list[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Runs until `stop` is asked for; returns only when it cannot start."""
     argv = sys.argv if argv is None else argv
     if len(argv) not in (2, 4) or not argv[1].endswith(SUFFIX):
@@ -149,8 +149,11 @@ class Daemon:
         return f"{client.FAILED} there is no command {command!r}"
 
 
-def _lock(path: str, inherited: Optional[int]) -> None:
-    """Holds the lock for as long as this process lives, and writes its number there. BlockingIOError: another does."""
+def _lock(path: str, inherited: int | None) -> None:
+    """Holds the lock for as long as this process lives, and writes its number there.
+
+    BlockingIOError: another does.
+    """
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600) if inherited is None else inherited
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.set_inheritable(fd, False)
@@ -158,7 +161,7 @@ def _lock(path: str, inherited: Optional[int]) -> None:
     os.pwrite(fd, b"%d\n" % os.getpid(), 0)
 
 
-def _reporter(fd: Optional[int]) -> Callable[[str], None]:
+def _reporter(fd: int | None) -> Callable[[str], None]:
     """Says once how the start went: to the agent, or to whoever reads standard error."""
     if fd is None:
         return lambda text: print(text, file=sys.stderr, flush=True)
@@ -181,5 +184,3 @@ def _raise_file_limit() -> None:
     """Every check in progress has a socket, and a large pool has thousands."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-

@@ -1,10 +1,10 @@
-"""The pool at work: checks run, verdicts follow, the kernel's table is made to fit them and the cluster is told."""
+"""The pool at work: checks run, verdicts follow, the kernel's table is made to fit, the cluster is told."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Callable
 
 from ocfpy.health.checks import make_check
 from ocfpy.health.hysteresis import Verdict, step
@@ -32,15 +32,18 @@ STUCK_AFTER_S = 10.0
 
 
 class Watch:
-    """One check and what it says. Real servers of several virtual services that are checked alike share one."""
+    """One check and what it says.
+
+    Real servers of several virtual services that are checked alike share one.
+    """
 
     def __init__(self, name: str, settings: CheckSettings, verdict: Verdict, now: float) -> None:
         self.name = name
         self.settings = settings
         self.verdict = verdict
         self.since = now
-        self.result: Optional[Result] = None
-        self.task: Optional[asyncio.Task[None]] = None
+        self.result: Result | None = None
+        self.task: asyncio.Task[None] | None = None
 
     @property
     def reason(self) -> str:
@@ -74,7 +77,8 @@ class Engine:
         self.wall = wall
         self.make_check = make_check
         self.watches: dict[tuple[Address, int], Watch] = {}
-        self.table_error: Optional[OcfError] = None
+        self.ready = False
+        self.table_error: OcfError | None = None
         self._owned: set[VirtualService] = set()
         self._adopted: Adopted = {}
         self._changed = asyncio.Event()
@@ -94,6 +98,7 @@ class Engine:
         self._tasks = [self._spawn(self._keep_table()), self._spawn(self.publisher.run())]
         await self._settled.wait()
         await self.publisher.said.wait()
+        self.ready = True
 
     async def reload(self, spec: PoolSpec) -> None:
         """Goes over to another specification; returns when it is in force as after `start`. Raises OcfError.
@@ -112,13 +117,15 @@ class Engine:
         for task in [*self._tasks, *(watch.task for watch in self.watches.values())]:
             if task is not None:
                 task.cancel()
-        await asyncio.gather(self.publisher.delete(), self.kernel.keep({}, self._owned | set(self.spec.virtual)))
+        await asyncio.gather(
+            self.publisher.delete(), self.kernel.keep({}, self._owned | set(self.spec.virtual))
+        )
 
     def alive(self) -> dict[VirtualService, int]:
         """How many backends each virtual service has."""
         return alive(self.spec, self.is_up)
 
-    def is_up(self, real: RealServer) -> Optional[bool]:
+    def is_up(self, real: RealServer) -> bool | None:
         """The verdict on a real server, None before there is one."""
         return self.watch_of(real).verdict.up
 
@@ -131,13 +138,8 @@ class Engine:
         idle = asyncio.get_running_loop().time() - self._looked_at
         return idle if idle > max(STUCK_AFTER_S, 3 * self.spec.check.interval) else 0.0
 
-    @property
-    def settled(self) -> bool:
-        """Whether every server has a verdict and the kernel has them all."""
-        return self._settled.is_set()
-
     def _begin(self) -> None:
-        """Starts the checks that the specification wants and are not there, ends those that it does not want."""
+        """Starts the checks that are wanted and not there, ends those that are no longer wanted."""
         self._adopted = self.kernel.adopted()
         self._owned |= set(self.spec.virtual)
         before, self.watches = self.watches, {}
@@ -153,7 +155,7 @@ class Engine:
                 watch.task.cancel()
         self._changed.set()
 
-    def _watch(self, before: Optional[Watch], real: RealServer) -> Watch:
+    def _watch(self, before: Watch | None, real: RealServer) -> Watch:
         settings = self.spec.check
         if before is not None and before.settings == settings:
             return before
@@ -196,7 +198,7 @@ class Engine:
             await self._synchronise()
 
     async def _synchronise(self) -> None:
-        """Makes the kernel's table fit the verdicts, then tells the cluster; an error is kept in `table_error`."""
+        """Fits the kernel's table to the verdicts, then tells the cluster; an error goes to `table_error`."""
         news = self._changed.is_set()
         self._changed.clear()
         spec = self.spec
@@ -214,7 +216,9 @@ class Engine:
         self.table_error = error
         self._looked_at = asyncio.get_running_loop().time()
         if changes and not news:
-            self.log.warning(f"somebody changed the IPVS table, put right: {'; '.join(map(str, changes[:5]))}")
+            self.log.warning(
+                f"somebody changed the IPVS table, put right: {'; '.join(map(str, changes[:5]))}"
+            )
         if decided and spec is self.spec:
             self.publisher.want(count)
             if error is None:

@@ -1,6 +1,11 @@
-"""What a check expects of an answer: status codes, and text or a pattern. Parsed by the agent, used by the checks."""
+"""What a check expects of an answer: status codes, and text or a pattern.
+
+Parsed by the agent, used by the checks.
+"""
 
 from __future__ import annotations
+
+from ocfpy.ipvs.model import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,10 +16,10 @@ LOWEST_STATUS = 100
 HIGHEST_STATUS = 599
 
 
-class StatusRange:
+class StatusRange(Record):
     """HTTP status codes from `low` to `high`, both included."""
 
-    __slots__ = ("high", "low")
+    __slots__ = ("low", "high")  # noqa: RUF023 the order of the arguments
 
     def __init__(self, low: int, high: int) -> None:
         self.low = low
@@ -36,12 +41,14 @@ def parse_status(text: str) -> StatusRange:
         raise ValueError(f"{text!r} is not an HTTP status: write 200 or 200-299")
     found = StatusRange(int(low), int(high))
     if not LOWEST_STATUS <= found.low <= found.high <= HIGHEST_STATUS:
-        raise ValueError(f"{text!r} is not a range of HTTP statuses between {LOWEST_STATUS} and {HIGHEST_STATUS}")
+        raise ValueError(
+            f"{text!r} is not a range of HTTP statuses between {LOWEST_STATUS} and {HIGHEST_STATUS}"
+        )
     return found
 
 
 def matcher(expect: str) -> Callable[[str], bool]:
-    """Whether a text has what `expect` asks for: a part of it, or after `re:` a regular expression found in it.
+    """Whether a text has what `expect` asks for: a part of it or, after `re:`, a regular expression's match.
 
     ValueError says what is wrong with the expression.
     """

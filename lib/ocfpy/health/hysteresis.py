@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What is believed of a real server.
 
-    `up` is None before the first verdict. `against` counts the consecutive results that contradict `up`. `trusted` says
-    that the kernel already sent traffic to the server when we came: see `step`.
+    `up` is None before the first verdict. `against` counts the consecutive results that contradict `up`.
+    `trusted` says that the kernel already sent traffic to the server when we came: see `step`.
     """
 
-    up: Optional[bool] = None
+    up: bool | None = None
     against: int = 0
     trusted: bool = False
 
@@ -23,15 +22,14 @@ def step(verdict: Verdict, ok: bool, rise: int, fall: int) -> Verdict:
     """The verdict after one more result.
 
     1. The first result decides about a server that is new to us, so that a pool starts within one check.
-    2. A server that was already in service (the daemon was restarted) keeps its place until `fall` results in a row
-       are bad: one lost packet at a restart must not take it out.
+    2. A server that was already in service (the daemon was restarted) keeps its place until `fall` results in
+       a row are bad: one lost packet at a restart must not take it out.
     3. From then on `rise` good results in a row bring a server back, `fall` bad ones take it out.
     """
     if verdict.up == ok:
         return Verdict(ok)
     against = verdict.against + 1
-    if verdict.up is None:
-        needed = fall if verdict.trusted and not ok else 1
-    else:
-        needed = rise if ok else fall
+    needed = rise if ok else fall
+    if verdict.up is None and not (verdict.trusted and not ok):
+        needed = 1
     return Verdict(ok) if against >= needed else Verdict(verdict.up, against, verdict.trusted)

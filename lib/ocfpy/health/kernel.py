@@ -1,11 +1,12 @@
-"""The kernel's IPVS table as the daemon uses it: kept equal to what is wanted, without holding up the checks."""
+"""The kernel's IPVS table as the daemon uses it: kept as it is wanted, without holding up the checks."""
 
 from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Callable, Optional, Protocol
+from typing import TYPE_CHECKING, Callable, Protocol
 
+from ocfpy.health.tables import open_table
 from ocfpy.ipvs.plan import Change, plan
 from ocfpy.ipvs.proc import read_proc
 from ocfpy.ocf.errors import OcfError, PermissionDeniedError, ServiceError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     Adopted = dict[tuple[VirtualService, RealKey], int]
 
 FULL_COMPARE_EVERY = 10
-"""/proc does not show everything (thresholds, persistence): every so many comparisons the whole table is read."""
+"""/proc shows neither thresholds nor persistence: every so many comparisons the whole table is read."""
 
 
 class TableLike(Protocol):
@@ -33,44 +34,45 @@ class TableLike(Protocol):
         """Makes the changes; raises OcfError."""
 
 
-def open_kernel_table() -> TableLike:
-    """The real table. Slow: it imports pyroute2."""
-    from ocfpy.ipvs.table import IpvsTable
-
-    return IpvsTable()
-
-
 class Kernel:
-    """The table behind a thread of its own: netlink blocks, and pyroute2 may run an event loop inside its calls."""
+    """The table behind a thread of its own, because netlink blocks and opening the table takes long."""
 
     def __init__(
         self,
-        open_table: Callable[[], TableLike] = open_kernel_table,
+        open_table: Callable[[], TableLike] = open_table,
         read_proc: Callable[[], ProcTable] = read_proc,
     ) -> None:
         self._open_table = open_table
         self._read_proc = read_proc
         self._thread = ThreadPoolExecutor(1, "ipvs")
-        self._table: Optional[TableLike] = None
-        self._known: Optional[Table] = None
+        self._table: TableLike | None = None
+        self._known: Table | None = None
         self._comparisons = 0
 
     def adopted(self) -> Adopted:
-        """The weights that are in the kernel, by virtual service and real server; nothing when it has no IPVS yet."""
+        """The weights that are in the kernel, by virtual service and real server; none without IPVS."""
         try:
             table = self._read_proc()
         except FileNotFoundError:
             return {}
         return {
-            (virtual, key): real.weight for virtual, service in table.items() for key, real in service.reals.items()
+            (virtual, key): real.weight
+            for virtual, service in table.items()
+            for key, real in service.reals.items()
         }
 
     async def make(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
-        """Makes the table what is wanted, from what it is known to hold; returns the changes. Raises OcfError."""
+        """Makes the table what is wanted, from what it is known to hold; returns the changes.
+
+        Raises OcfError.
+        """
         return await self._in_thread(lambda: self._make(wanted, owned))
 
     async def keep(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
-        """Puts right what somebody else changed; returns the changes, which are none as a rule. Raises OcfError."""
+        """Puts right what somebody else changed; returns the changes, which are none as a rule.
+
+        Raises OcfError.
+        """
         return await self._in_thread(lambda: self._keep(wanted, owned))
 
     async def _in_thread(self, call: Callable[[], list[Change]]) -> list[Change]:

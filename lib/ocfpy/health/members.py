@@ -1,4 +1,7 @@
-"""Which real servers stand behind which virtual service of a pool. Part of every monitor, so without imports."""
+"""Which real servers stand behind which virtual service of a pool.
+
+Part of every monitor, so without imports.
+"""
 
 from __future__ import annotations
 

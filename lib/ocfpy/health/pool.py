@@ -1,4 +1,4 @@
-"""What follows from verdicts, without I/O: which table the kernel is to hold, and how many backends are alive."""
+"""What follows from verdicts, without I/O: the table that is wanted, and how many backends are alive."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def wanted_table(spec: PoolSpec, is_up: IsUp, adopted: Adopted) -> Table:
     """The table that the verdicts ask for.
 
     1. A server that is up has its weight.
-    2. One that is down has weight 0, so that its connections may end; without `quiesce` it is not in the table.
-    3. One without a verdict is as we found it: what was in service stays in service, what was not is not added.
+    2. One that is down has weight 0, so that its connections may end; without `quiesce` it is not there.
+    3. One without a verdict is as we found it: in service if it was, else not there.
     """
     table: Table = {}
     for virtual in spec.virtual:
@@ -40,7 +40,7 @@ def wanted_table(spec: PoolSpec, is_up: IsUp, adopted: Adopted) -> Table:
 
 
 def alive(spec: PoolSpec, is_up: IsUp) -> dict[VirtualService, int]:
-    """How many servers of each virtual service get traffic: they are up, and their weight is not 0 by configuration."""
+    """How many servers of each virtual service get traffic: up, and with a weight in the configuration."""
     return {
         virtual: sum(1 for real in spec.reals(virtual).values() if real.weight and is_up(real))
         for virtual in spec.virtual

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, Optional
+from typing import Callable
 
 REPUBLISH_S = 10.0
 """How often an unchanged value is said again: an attribute manager that was restarted has forgotten it."""
@@ -13,13 +13,14 @@ RETRY_S = 1.0
 
 
 class Publisher:
-    """One node attribute. `put` and `delete` block (they run attrd_updater), return whether the cluster took it.
+    """One node attribute.
 
-    Values that come while one is on its way are not queued: the latest one wins.
+    `put` and `delete` block (they run attrd_updater) and return whether the cluster took it. Values that come
+    while one is on its way are not queued: the latest one wins.
     """
 
     def __init__(self, put: Callable[[int], bool], delete: Callable[[], bool]) -> None:
-        self.value: Optional[int] = None
+        self.value: int | None = None
         self.taken = False
         self.said = asyncio.Event()
         self._put = put
@@ -51,5 +52,8 @@ class Publisher:
                 pass
 
     async def delete(self) -> None:
-        """Takes the attribute away; `run` has to be cancelled first. The thread keeps it behind a value on its way."""
+        """Takes the attribute away; `run` has to be cancelled first.
+
+        The thread keeps it behind a value on its way.
+        """
         await asyncio.get_running_loop().run_in_executor(self._thread, self._delete)

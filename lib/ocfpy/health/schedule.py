@@ -1,10 +1,10 @@
 """When a check is due: at the same instants of the wall clock on every node.
 
-Both nodes of a pair check the same real servers. If each began when its daemon happened to start, one of them would see
-a death up to a whole interval before the other, and Pacemaker would move the address to a node whose servers are just as
-dead. So the instants of a check are those at which (time - phase) is a multiple of the interval, and the phase comes from
-what is checked: nodes agree without talking to each other (as far as NTP keeps their clocks together), and different
-checks spread over the interval.
+Both nodes of a pair check the same real servers. If each began when its daemon happened to start, one of them
+would see a death up to a whole interval before the other, and Pacemaker would move the address to a node
+whose servers are just as dead. So the instants of a check are those at which (time - phase) is a multiple of
+the interval, and the phase comes from what is checked: nodes agree without talking to each other (as far as
+NTP keeps their clocks together), and different checks spread over the interval.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from zlib import crc32
 
 
 def phase(identity: str, interval: float) -> float:
-    """Seconds after each multiple of `interval` (since the epoch) at which the check named `identity` is due."""
+    """Seconds after each multiple of `interval` (since the epoch) at which the check `identity` is due."""
     return crc32(identity.encode()) / 2**32 * interval
 
 
 def delay_until_due(started: float, now: float, interval: float, offset: float) -> float:
-    """Seconds from `now` to the next check, the last one having started at `started` (both wall clock, seconds).
+    """Seconds from `now` to the next check, the last one having started at `started` (both wall clock,
+    seconds).
 
-    0 when the last check took so long that the next is overdue. Never more than 1.5 intervals: a clock that is set back
-    does not suspend the checks.
+    0 when the last check took so long that the next is overdue. Never more than 1.5 intervals: a clock that
+    is set back does not suspend the checks.
     """
-    # Half an interval is the least distance between two checks: timers may fire a little early, and that must not count
-    # the same instant twice.
+    # Half an interval is the least distance between two checks: timers may fire a little early, and that must
+    # not count the same instant twice.
     earliest = started + interval / 2
     due = earliest + (offset - earliest) % interval
     return min(max(due - now, 0.0), 1.5 * interval)

@@ -4,107 +4,155 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-from ocfpy.health.expect import StatusRange, parse_status
+from ocfpy.health.expect import parse_status
 from ocfpy.health.members import members
-from ocfpy.ipvs.model import RealServer, ServiceSettings, VirtualService, parse_endpoint, parse_virtual
+from ocfpy.ipvs.model import RealServer, Record, ServiceSettings, parse_endpoint, parse_virtual
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ocfpy.ipvs.model import RealKey
+    from typing import Any
 
-Json = dict[str, Any]
+    from ocfpy.health.expect import StatusRange
+    from ocfpy.ipvs.model import RealKey, VirtualService
+
+    Json = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class CheckSettings:
-    """How every server is checked. `interval` and `timeout` are in seconds; `port` 0 is the one its traffic goes to."""
+class CheckSettings(Record):
+    """How every server is checked.
 
-    type: str = "tcp"
-    port: int = 0
-    interval: float = 2.0
-    timeout: float = 1.0
-    rise: int = 2
-    fall: int = 3
-    expect: str = ""
-    host: str = ""
-    path: str = "/"
-    method: str = "GET"
-    status: tuple[StatusRange, ...] = ()
-    name: str = ""
-    rdtype: str = "A"
+    `interval` and `timeout` are in seconds; `port` 0 is the one that the server's traffic goes to.
+    """
+
+    __slots__ = (
+        "expect",
+        "fall",
+        "host",
+        "interval",
+        "method",
+        "name",
+        "path",
+        "port",
+        "rdtype",
+        "rise",
+        "status",
+        "timeout",
+        "type",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        type: str = "tcp",
+        port: int = 0,
+        interval: float = 2.0,
+        timeout: float = 1.0,
+        rise: int = 2,
+        fall: int = 3,
+        expect: str = "",
+        host: str = "",
+        path: str = "/",
+        method: str = "GET",
+        status: tuple[StatusRange, ...] = (),
+        name: str = "",
+        rdtype: str = "A",
+    ) -> None:
+        self.type = type
+        self.port = port
+        self.interval = interval
+        self.timeout = timeout
+        self.rise = rise
+        self.fall = fall
+        self.expect = expect
+        self.host = host
+        self.path = path
+        self.method = method
+        self.status = status
+        self.name = name
+        self.rdtype = rdtype
 
     def identity(self) -> str:
-        """The settings that make one check of a server different from another."""
+        """What is asked, and how: the settings that make one check of a server different from another."""
         status = ",".join(map(str, self.status))
         parts = (self.type, self.host, self.path, self.method, status, self.name, self.rdtype, self.expect)
         return "|".join(parts)
 
 
-@dataclass(frozen=True)
-class PoolSpec:
-    """A pool: its virtual services, the servers behind each, how they are checked and what is said about them."""
+class PoolSpec(Record):
+    """A pool: its virtual services, the servers behind them, how they are checked, what is told of them."""
 
-    resource: str
-    virtual: tuple[VirtualService, ...]
-    real_servers: tuple[RealServer, ...]
-    settings: ServiceSettings
-    check: CheckSettings
-    attribute: str
-    dampen: str = "0s"
-    quiesce: bool = True
+    __slots__ = (
+        "attribute",
+        "check",
+        "dampen",
+        "quiesce",
+        "real_servers",
+        "resource",
+        "settings",
+        "virtual",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        resource: str,
+        virtual: tuple[VirtualService, ...],
+        real_servers: tuple[RealServer, ...],
+        settings: ServiceSettings,
+        check: CheckSettings,
+        attribute: str,
+        dampen: str = "0",
+        quiesce: bool = True,
+    ) -> None:
+        self.resource = resource
+        self.virtual = virtual
+        self.real_servers = real_servers
+        self.settings = settings
+        self.check = check
+        self.attribute = attribute
+        self.dampen = dampen
+        self.quiesce = quiesce
 
     def reals(self, virtual: VirtualService) -> dict[RealKey, RealServer]:
         """The real servers behind `virtual`, by their keys, with the ports that they have there."""
         return {real.key: real for real in members(virtual, self.real_servers)}
 
     def write(self, path: str) -> None:
-        """Puts the specification at `path`, whole or not at all."""
-        text = json.dumps(_encode(self), indent=1)
+        """Put the specification at `path`, whole or not at all."""
+        document = _fields(
+            self,
+            virtual=list(map(str, self.virtual)),
+            real_servers=[_fields(real, address=str(real), port=0) for real in self.real_servers],
+            settings=_fields(self.settings),
+            check=_fields(self.check, status=list(map(str, self.check.status))),
+        )
         temporary = f"{path}.new"
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(fd, "w", encoding="utf-8") as file:
+            json.dump(document, file, indent=1)
         os.replace(temporary, path)
 
 
 def read_spec(path: str) -> PoolSpec:
-    """What `PoolSpec.write` wrote. Raises OSError, or ValueError when it is something else."""
+    """Return what `PoolSpec.write` wrote. Raises OSError, or ValueError when it is something else."""
     with open(path, encoding="utf-8") as file:
         document = json.load(file)
     try:
-        check = document.pop("check")
+        check, settings = document["check"], document["settings"]
         check["status"] = tuple(map(parse_status, check["status"]))
-        settings = document.pop("settings")
         settings["flags"] = tuple(settings["flags"])
-        return PoolSpec(
-            virtual=tuple(map(parse_virtual, document.pop("virtual"))),
-            real_servers=tuple(map(_decode_real, document.pop("real_servers"))),
-            settings=ServiceSettings(**settings),
-            check=CheckSettings(**check),
-            **document,
-        )
+        document["virtual"] = tuple(map(parse_virtual, document["virtual"]))
+        document["real_servers"] = tuple(map(_real, document["real_servers"]))
+        document["settings"] = ServiceSettings(**settings)
+        document["check"] = CheckSettings(**check)
+        return PoolSpec(**document)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not the specification of a pool: {error}") from None
 
 
-def _encode(spec: PoolSpec) -> Json:
-    check = dict(vars(spec.check), status=list(map(str, spec.check.status)))
-    return dict(
-        vars(spec),
-        virtual=list(map(str, spec.virtual)),
-        real_servers=[_slots(real, address=str(real), port=None) for real in spec.real_servers],
-        settings=_slots(spec.settings),
-        check=check,
-    )
+def _fields(record: Record, **replaced: object) -> Json:
+    return {**{name: getattr(record, name) for name in record.__slots__}, **replaced}
 
 
-def _slots(record: Any, **replaced: Any) -> Json:
-    return {name: getattr(record, name) for name in record.__slots__ if name not in replaced} | {
-        name: value for name, value in replaced.items() if value is not None
-    }
-
-
-def _decode_real(fields: Json) -> RealServer:
-    address, port = parse_endpoint(fields.pop("address"))
-    return RealServer(address, port or 0, **fields)
+def _real(fields: Json) -> RealServer:
+    address, port = parse_endpoint(fields["address"])
+    return RealServer(**{**fields, "address": address, "port": port or 0})

@@ -21,7 +21,7 @@ def verdict_line(engine: Engine) -> str:
         return f"{FAILED} the IPVS table has not been looked at for {stuck:.0f} s"
     if engine.table_error is not None:
         return f"{FAILED} {engine.table_error.reason}"
-    if not engine.settled:
+    if not engine.ready:
         return STARTING
     dead = [virtual for virtual, count in engine.alive().items() if not count]
     if not dead:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def make_check(address: Address, port: int, settings: CheckSettings) -> Check:
     """The check of the server at `address`, whose traffic goes to `port`."""
-    # Imported when wanted: h11 and dnspython cost more than everything else that a daemon without them starts with.
+    # Imported when wanted: h11 and dnspython take longer than everything else in a daemon's start.
     port = settings.port or port
     if settings.type == "tcp":
         from ocfpy.health.checks.tcp import TcpCheck

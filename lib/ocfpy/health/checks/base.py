@@ -1,4 +1,4 @@
-"""What every check does: one attempt at a server, ended by success, by a reason in words, or by the timeout."""
+"""What every check does: one attempt at a server, ended by success, a reason in words, or the timeout."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ class Result:
 
 
 class Check:
-    """One server and how it is tried. Subclasses implement `attempt`; an object makes one attempt at a time."""
+    """One server and how it is tried.
+
+    Subclasses implement `attempt`; an object makes one attempt at a time.
+    """
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         self.settings = settings
@@ -49,7 +52,10 @@ class Check:
         self.doing = ""
 
     async def attempt(self) -> None:
-        """Returns when the server is fine. Raises CheckFailed or OSError; sets `doing` to what it waits for."""
+        """Returns when the server is fine.
+
+        Raises CheckFailed or OSError; sets `doing` to what it waits for.
+        """
         raise NotImplementedError
 
     async def run(self) -> Result:

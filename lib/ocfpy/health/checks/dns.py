@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 class DnsCheck(Check):
-    """Asks once per check. With `expect`, one of the records must have it in its text form, such as an address."""
+    """Asks once per check.
+
+    With `expect`, one of the records must have it in its text form, such as an address.
+    """
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)

@@ -21,7 +21,10 @@ HTTP_PORT = 80
 
 
 class HttpCheck(Check):
-    """One request on a connection of its own. Redirects are not followed: a 302 is wanted or it is a failure."""
+    """One request on a connection of its own.
+
+    Redirects are not followed: a 302 is wanted or it is a failure.
+    """
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)

@@ -18,7 +18,7 @@ MAX_GREETING = 65536
 
 
 class TcpCheck(Check):
-    """Connects; with `expect` it also reads what the server says by itself, such as the banner of SSH or SMTP."""
+    """Connects; with `expect` it also reads what the server says by itself, such as the banner of SMTP."""
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)

@@ -1,0 +1,339 @@
+"""The parameters of ocf:anycast:ipvs-pool, and what they mean together."""
+
+from __future__ import annotations
+
+from ocfpy.health.expect import matcher, parse_status
+from ocfpy.health.members import members
+from ocfpy.ipvs.model import (
+    FORWARDS,
+    MAX_PORT,
+    TUNNEL_TYPES,
+    ServiceSettings,
+    parse_netmask,
+    parse_real_server,
+    parse_scheduler_flag,
+    parse_virtual,
+    problems,
+)
+from ocfpy.ocf.agent import Agent
+from ocfpy.ocf.parameters import BoolParam, DurationParam, IntParam, ListParam, StringParam
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ocfpy.health.spec import CheckSettings
+    from ocfpy.ipvs.model import RealServer
+
+_WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+_CHECKS = ("off", "on", "tcp", "http", "dns")
+_RDTYPES = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
+_DEFAULT_STATUS = "200-299"
+
+
+class _CheckHost(StringParam):
+    """The parameter check_host, whose name is that of a method in an agent."""
+
+    def __set_name__(self, owner: type[Agent], name: str) -> None:
+        self.name = "check_host"
+
+
+def _real_server_word(text: str) -> str:
+    """A real server as written, once it is known to be one: its defaults come from other parameters."""
+    parse_real_server(text)
+    return text
+
+
+class PoolParameters(Agent):
+    """Declares the parameters and puts them together; the agent itself is in ipvs_pool.py."""
+
+    virtual = ListParam(
+        "virtual services",
+        "What clients talk to, separated by white space: tcp/192.0.2.53:53 udp/[2001:db8::53]:53,"
+        " sctp/..., or a firewall mark: fwmark/7 (IPv4), fwmark6/7 (IPv6).",
+        parse=parse_virtual,
+        required=True,
+        reloadable=True,
+    )
+    real_servers = ListParam(
+        "real servers",
+        "The servers behind each virtual service, separated by white space: 10.0.0.11:53"
+        " [2001:db8:1::11]:53,weight=2,forward=nat. Without a port, that of the virtual service. Options:"
+        " weight, forward, lower and upper (connection thresholds), tunnel_type, tunnel_port. They serve"
+        " the virtual services of their own address family; where it has none, those with forward=tunnel"
+        " do. Host names are refused.",
+        parse=_real_server_word,
+        required=True,
+        reloadable=True,
+    )
+    scheduler = StringParam(
+        "scheduler",
+        "Any that the kernel knows: rr, wrr, lc, wlc, sh, mh, ...",
+        charset="abcdefghijklmnopqrstuvwxyz0123456789_",
+        default="wlc",
+        reloadable=True,
+    )
+    scheduler_flags = ListParam(
+        "scheduler flags",
+        "mh-fallback, mh-port, sh-fallback, sh-port, or flag-1 to flag-3.",
+        parse=parse_scheduler_flag,
+        reloadable=True,
+    )
+    forward = StringParam(
+        "forwarding method",
+        "dr (direct routing), nat or tunnel, for real servers that do not say otherwise.",
+        choices=FORWARDS,
+        default="dr",
+        reloadable=True,
+    )
+    tunnel_type = StringParam(
+        "kind of tunnel",
+        "ipip, gue or gre, for forward=tunnel.",
+        choices=TUNNEL_TYPES,
+        default="ipip",
+        reloadable=True,
+    )
+    tunnel_port = IntParam(
+        "port of the tunnel",
+        "UDP port at which the real servers receive GUE.",
+        minimum=1,
+        maximum=MAX_PORT,
+        reloadable=True,
+    )
+    persistence_timeout = DurationParam(
+        "persistence",
+        "How long a client stays with its real server; whole seconds. 0: each connection is on its own.",
+        default="0s",
+        reloadable=True,
+    )
+    persistence_netmask = StringParam(
+        "persistence netmask",
+        "Clients of the same network stay together: 24 or 255.255.255.0. Unset: each address is on its own.",
+        reloadable=True,
+    )
+    persistence_engine = StringParam(
+        "persistence engine", "sip, or another that the kernel has.", charset=_WORD, reloadable=True
+    )
+    one_packet = BoolParam(
+        "one-packet scheduling",
+        "Schedule each UDP packet by itself, such as for DNS.",
+        default="false",
+        reloadable=True,
+    )
+    check = StringParam(
+        "health check",
+        "tcp: a connection; http: a request; dns: a question over UDP; on: always alive; off: never alive.",
+        choices=_CHECKS,
+        default="tcp",
+        reloadable=True,
+    )
+    check_port = IntParam(
+        "port to check",
+        "Unset: the port of the real server.",
+        minimum=1,
+        maximum=MAX_PORT,
+        reloadable=True,
+    )
+    check_interval = DurationParam(
+        "time between two checks",
+        "Every server is checked this often. Checks keep to the wall clock, so that both nodes of a pair"
+        " check the same server at the same time.",
+        minimum="100ms",
+        maximum="1h",
+        default="2s",
+        reloadable=True,
+    )
+    check_timeout = DurationParam(
+        "time for one check",
+        "A server that has not answered by then has failed the check. Not longer than check_interval.",
+        minimum="10ms",
+        maximum="1h",
+        default="1s",
+        reloadable=True,
+    )
+    check_expect = StringParam(
+        "expected text",
+        "Text that the answer has to contain, or a regular expression after re:. In http it is looked for"
+        " in the body (the first MiB), in dns in the records of the answer, in tcp in what the server says"
+        " by itself.",
+        reloadable=True,
+    )
+    http_host = _CheckHost(
+        "HTTP host",
+        "The Host header of check=http. Unset: the address of the server.",
+        charset=_WORD + "[]:",
+        reloadable=True,
+    )
+    check_path = StringParam(
+        "HTTP path", "The path, with its query, that check=http asks for.", default="/", reloadable=True
+    )
+    check_method = StringParam(
+        "HTTP method", "The method of check=http.", choices=("GET", "HEAD"), default="GET", reloadable=True
+    )
+    check_status = ListParam(
+        "HTTP statuses",
+        "The statuses with which check=http is content: 200-299 301.",
+        parse=parse_status,
+        default=_DEFAULT_STATUS,
+        reloadable=True,
+    )
+    check_name = StringParam(
+        "DNS name", "The name that check=dns asks for.", charset=_WORD + "*/", reloadable=True
+    )
+    check_rdtype = StringParam(
+        "DNS record type",
+        "The type that check=dns asks for; the answer has to have one.",
+        choices=_RDTYPES,
+        default="A",
+        reloadable=True,
+    )
+    rise = IntParam(
+        "good checks",
+        "So many in a row bring a server back.",
+        minimum=1,
+        maximum=100,
+        default=2,
+        reloadable=True,
+    )
+    fall = IntParam(
+        "bad checks",
+        "So many in a row take a server out.",
+        minimum=1,
+        maximum=100,
+        default=3,
+        reloadable=True,
+    )
+    quiesce = BoolParam(
+        "quiesce",
+        "true: a failed server gets weight 0 and may end what it has. false: it is removed.",
+        default="true",
+        reloadable=True,
+    )
+    attribute = StringParam(
+        "node attribute",
+        "Holds how many backends are alive: of the virtual service that has the fewest. Unset: healthy-"
+        " and the name of the resource.",
+        charset=_WORD,
+    )
+    dampen = DurationParam(
+        "dampening",
+        "How long the cluster waits for further changes of the attribute before it acts on one.",
+        default="0s",
+        reloadable=True,
+    )
+
+    def reals(self) -> tuple[RealServer, ...]:
+        """The real servers, with what the pool's own parameters say about them."""
+        return tuple(map(self._real, self.real_servers))
+
+    def _real(self, text: str) -> RealServer:
+        real = parse_real_server(text, self.forward)
+        if real.forward == "tunnel":
+            if ",tunnel_type=" not in text:
+                real = real.replace(tunnel_type=self.tunnel_type)
+            if ",tunnel_port=" not in text and self.tunnel_port:
+                real = real.replace(tunnel_port=self.tunnel_port)
+        return real
+
+    def settings(self) -> ServiceSettings:
+        """How every virtual service of the pool spreads its clients."""
+        netmask = None
+        if self.persistence_netmask:
+            netmask = parse_netmask(self.persistence_netmask, self.virtual[0].family)
+        return ServiceSettings(
+            self.scheduler,
+            tuple(sorted(set(self.scheduler_flags))),
+            int(self.persistence_timeout),
+            netmask,
+            self.persistence_engine or "",
+            self.one_packet,
+        )
+
+    def check_config(self) -> list[str]:
+        faults = [f"{text} is given twice" for text in _twice([str(virtual) for virtual in self.virtual])]
+        if self.check_timeout > self.check_interval:
+            faults.append(
+                f"check_timeout ({self.check_timeout:g} s) is longer than"
+                f" check_interval ({self.check_interval:g} s)"
+            )
+        if self.check == "dns" and not self.check_name:
+            faults.append("check=dns needs check_name, a name that the servers can answer for")
+        if not self.check_path.startswith("/") or " " in self.check_path or not self.check_path.isascii():
+            faults.append(f"check_path {self.check_path!r} has to start with / and to be without blanks")
+        if self.check_expect:
+            faults += _fault_of(matcher, "check_expect", self.check_expect)
+        if self.persistence_timeout % 1:
+            faults.append("persistence_timeout has to be whole seconds")
+        return faults + self._faults_of_services()
+
+    def _faults_of_services(self) -> list[str]:
+        families = {virtual.family for virtual in self.virtual}
+        if self.persistence_netmask:
+            if len(families) > 1:
+                return [
+                    "persistence_netmask is of one address family: use one pool for IPv4 and one for IPv6"
+                ]
+            faults = _fault_of(
+                lambda text: parse_netmask(text, max(families)),
+                "persistence_netmask",
+                self.persistence_netmask,
+            )
+            if faults:
+                return faults
+        faults = []
+        settings, reals = self.settings(), self.reals()
+        for virtual in self.virtual:
+            behind = members(virtual, reals)
+            faults += [
+                f"{virtual}: real server {text} is given twice" for text in _twice(list(map(str, behind)))
+            ]
+            faults += problems(virtual, settings, {real.key: real for real in behind})
+            if not behind:
+                faults.append(f"{virtual} has no real server of its address family, IPv{virtual.family}")
+            if self.check not in ("on", "off") and not self.check_port:
+                faults += [
+                    f"{virtual}: which port of {real} is to be checked? set check_port"
+                    for real in behind
+                    if not real.port
+                ]
+        for real in reals:
+            if real.forward != "tunnel" and real.address.family not in families:
+                faults.append(f"real server {real} has no virtual service of its address family")
+        return faults
+
+    def check_settings(self) -> CheckSettings:
+        """How every real server is checked."""
+        from ocfpy.health.spec import CheckSettings
+
+        return CheckSettings(
+            type=self.check,
+            port=self.check_port or 0,
+            interval=self.check_interval,
+            timeout=self.check_timeout,
+            rise=self.rise,
+            fall=self.fall,
+            expect=self.check_expect or "",
+            host=self.http_host or "",
+            path=self.check_path,
+            method=self.check_method,
+            status=self.check_status,
+            name=self.check_name or "",
+            rdtype=self.check_rdtype,
+        )
+
+    def attribute_name(self) -> str:
+        """The node attribute that says how many backends are alive."""
+        return self.attribute or f"healthy-{self.context.resource}"
+
+
+def _twice(texts: list[str]) -> list[str]:
+    """The texts that are there more than once."""
+    return sorted({text for text in texts if texts.count(text) > 1})
+
+
+def _fault_of(parse: Callable[[str], object], name: str, text: str) -> list[str]:
+    try:
+        parse(text)
+    except ValueError as error:
+        return [f"parameter {name}: {error}"]
+    return []

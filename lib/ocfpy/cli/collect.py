@@ -1,0 +1,64 @@
+"""Gathers what the agents left under their run directory, and what their daemons say now."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from ocfpy.health.client import DaemonHangs, NoDaemon, ask
+from ocfpy.ocf.state import StateFile
+
+RUNDIR = "/run/resource-agents/anycast"
+ASK_TIMEOUT_S = 2.0
+POOL = "ipvs-pool-"
+VIP = "anycast-vip-"
+ROUTE = "bgp-announce-"
+
+Json = dict[str, Any]
+
+
+def collect(rundir: str = RUNDIR) -> Json:
+    """Pools as status.status_document has them, and the records of addresses and announcements.
+
+    Raises PermissionError for somebody else than root.
+    """
+    return {
+        "pools": [_pool(rundir, name) for name in _names(rundir, POOL)],
+        "addresses": [_record(rundir, VIP, name) for name in _names(rundir, VIP)],
+        "announcements": [_record(rundir, ROUTE, name) for name in _names(rundir, ROUTE)],
+    }
+
+
+def _names(rundir: str, prefix: str) -> list[str]:
+    try:
+        files = sorted(os.listdir(rundir))
+    except FileNotFoundError:
+        return []
+    return [
+        file[len(prefix) : -len(".state")]
+        for file in files
+        if file.startswith(prefix) and file.endswith(".state")
+    ]
+
+
+def _pool(rundir: str, name: str) -> Json:
+    """The pool as its daemon shows it; when the daemon is gone or hangs, as it was last seen."""
+    base = os.path.join(rundir, POOL + name)
+    try:
+        document: Json = json.loads(ask(f"{base}.sock", "status", ASK_TIMEOUT_S))
+        return document
+    except NoDaemon:
+        state = "failed the health daemon is gone"
+    except DaemonHangs:
+        state = f"failed the health daemon does not answer within {ASK_TIMEOUT_S:g} s"
+    try:
+        with open(f"{base}.status", encoding="utf-8") as file:
+            document = json.load(file)
+    except (FileNotFoundError, ValueError):
+        document = {"resource": name, "virtual": []}
+    return {**document, "state": state}
+
+
+def _record(rundir: str, prefix: str, name: str) -> Json:
+    return {"resource": name, **(StateFile(os.path.join(rundir, f"{prefix}{name}.state")).read() or {})}

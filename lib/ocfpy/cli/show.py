@@ -1,0 +1,79 @@
+"""Shows a collected status to people: tables on a terminal with rich, plain columns everywhere else."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Rows = list[tuple[str, ...]]
+
+_COLOURS = {"up": "green", "down": "red", "unknown": "yellow"}
+
+
+def as_text(found: dict[str, Any], out: TextIO) -> None:
+    """Writes everything in `found` (see collect.collect) to `out`."""
+    for pool in found["pools"]:
+        attribute = pool.get("attribute", {})
+        said = f", {attribute['name']}={attribute['value']}" if attribute else ""
+        _table(
+            f"{pool['resource']}: {pool['state']}{said}",
+            ("service", "real server", "weight", "state", "for", "why"),
+            [row for service in pool["virtual"] for row in _servers(service)],
+            out,
+        )
+    addresses = [(one["resource"], one.get("ip", ""), one.get("nic", "")) for one in found["addresses"]]
+    routes = [(one["resource"], one.get("prefix", ""), one.get("vrf", "")) for one in found["announcements"]]
+    for title, columns, rows in (
+        ("addresses", ("resource", "address", "nic"), addresses),
+        ("announcements", ("resource", "prefix", "vrf"), routes),
+    ):
+        if rows:
+            _table(title, columns, rows, out)
+    if not any(found.values()):
+        print("no anycast resource is started on this node", file=out)
+
+
+def _servers(service: dict[str, Any]) -> Iterable[tuple[str, ...]]:
+    name = f"{service['service']} ({service['alive']} alive)"
+    for real in service["real_servers"]:
+        age = _duration(time.time() - real["since"])
+        yield name, real["server"], str(real["weight"]), real["state"], age, real["reason"]
+        name = ""
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def _table(title: str, columns: tuple[str, ...], rows: Rows, out: TextIO) -> None:
+    if out.isatty() and _rich_table(title, columns, rows):
+        return
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows)]
+    print(title, file=out)
+    for row in (columns, *rows):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths)]
+        print(f"  {'  '.join(cells)}".rstrip(), file=out)
+    print(file=out)
+
+
+def _rich_table(title: str, columns: tuple[str, ...], rows: Rows) -> bool:
+    """Whether there was rich to do it with."""
+    try:
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+    except ImportError:
+        return False
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
+    Console().print(table)
+    return True
