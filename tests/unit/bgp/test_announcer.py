@@ -1,0 +1,153 @@
+"""What the announcer makes of bgpd's answers, word for word as FRR 8.4.4 and 10.3 give them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from ocfpy.bgp.announcer import Announcer
+from ocfpy.bgp.errors import CommandRefused, FrrError
+from ocfpy.ocf.addresses import parse_address
+from ocfpy.ocf.errors import HostError
+
+V4 = parse_address("192.0.2.53")
+V6 = parse_address("2001:db8::53")
+OURS: dict[str, Any] = {"local": True, "sourced": True, "valid": True, "bestpath": {"overall": True}}
+LEARNED: dict[str, Any] = {"valid": True, "peer": {"peerId": "10.1.0.1", "type": "external"}}
+TOLD = {"10.1.0.1": {"hostname": "r1"}, "10.1.0.2": {"hostname": "r2"}}
+
+
+class Script:
+    """A backend that answers from a table and writes down what it is told."""
+
+    def __init__(self, shows: dict[str, object] | None = None, refusals: dict[str, str] | None = None) -> None:
+        self.shows = shows or {}
+        self.refusals = refusals or {}
+        self.configured: list[tuple[str, ...]] = []
+
+    def show(self, command: str) -> str:
+        answer = self.shows[command]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer if isinstance(answer, str) else json.dumps(answer, indent=2) + "\n"
+
+    def configure(self, lines: Iterable[str]) -> None:
+        self.configured.append(tuple(lines))
+        for line in self.configured[-1]:
+            if line in self.refusals:
+                raise CommandRefused(line, 13, self.refusals[line])
+
+
+def route_of(*paths: dict[str, Any], **more: object) -> tuple[object, ...]:
+    reply = {"prefix": "192.0.2.53/32", "paths": list(paths), **more} if paths else {}
+    route = Announcer(Script({"show bgp ipv4 unicast 192.0.2.53/32 json": reply})).route(V4)
+    return route.exists, route.leaving, route.valid, route.best, route.advertised_to
+
+
+def test_route() -> None:
+    assert route_of() == (False, False, False, False, ())
+    assert route_of(OURS, advertisedTo=TOLD) == (True, False, True, True, ("10.1.0.1", "10.1.0.2"))
+    assert route_of(OURS) == (True, False, True, True, ())
+
+
+def test_route_without_the_address() -> None:
+    """import-check: the path is shown as local all the same."""
+    assert route_of({**OURS, "valid": False, "bestpath": {}}) == (True, False, False, False, ())
+
+
+def test_route_learned_from_a_neighbor_is_not_ours() -> None:
+    assert route_of({**LEARNED, "bestpath": {"overall": True}}, advertisedTo=TOLD) == (False, False, False, False, ())
+    second = {**OURS, "bestpath": {}}
+    assert route_of({**LEARNED, "bestpath": {"overall": True}}, second, advertisedTo=TOLD) == (
+        True, False, True, False, ()
+    )  # fmt: skip
+
+
+def test_route_whose_withdrawal_is_in_the_queue() -> None:
+    assert route_of({**OURS, "removed": True}, advertisedTo=TOLD) == (False, True, False, False, ())
+    assert route_of({**OURS, "removed": True}, OURS)[0]
+
+
+@pytest.mark.parametrize("warning", ["Default BGP instance not found", "View/Vrf is unknown"])
+def test_no_instance_has_no_route(warning: str) -> None:
+    command = "show bgp vrf red ipv6 unicast 2001:db8::53/128 json"
+    refusal = CommandRefused(command, 1, f'{{ "warning":"{warning}" }}')
+    assert not Announcer(Script({command: refusal}), "red").route(V6).exists
+
+
+def test_any_other_refusal_is_not_an_answer() -> None:
+    command = "show bgp ipv4 unicast 192.0.2.53/32 json"
+    with pytest.raises(CommandRefused):
+        Announcer(Script({command: CommandRefused(command, 2, "% Unknown command")})).route(V4)
+    with pytest.raises(FrrError, match="cannot be read"):
+        Announcer(Script({command: "% not JSON\n"})).route(V4)
+
+
+def test_announce_and_withdraw() -> None:
+    script = Script()
+    Announcer(script).announce(V4)
+    Announcer(script).announce(V6, "DRAIN")
+    Announcer(script).withdraw(V4)
+    assert script.configured == [
+        ("router bgp", "address-family ipv4 unicast", "network 192.0.2.53/32"),
+        ("router bgp", "address-family ipv6 unicast", "network 2001:db8::53/128 route-map DRAIN"),
+        ("router bgp", "address-family ipv4 unicast", "no network 192.0.2.53/32"),
+    ]
+
+
+def test_withdrawing_what_is_not_there() -> None:
+    line = "no network 192.0.2.53/32"
+    Announcer(Script(refusals={line: "% Can't find static route specified\n"})).withdraw(V4)
+    Announcer(Script(refusals={"router bgp": "% No BGP process is configured\n"})).withdraw(V4)
+    with pytest.raises(CommandRefused):
+        Announcer(Script(refusals={line: "% Something else\n"})).withdraw(V4)
+
+
+def test_the_as_number_is_read() -> None:
+    summary = {"ipv4Unicast": {"as": 65099, "peers": {}}}
+    script = Script({"show bgp vrf red summary json": summary})
+    Announcer(script, "red").announce(V4)
+    assert script.configured[-1][0] == "router bgp 65099 vrf red"
+    script = Script({"show bgp summary json": summary}, {"router bgp": "% Please specify ASN and VRF\n"})
+    Announcer(script).announce(V4)
+    assert script.configured[-1][0] == "router bgp 65099"
+
+
+@pytest.mark.parametrize("answer", [{}, CommandRefused("show bgp summary json", 1, "{}")])
+def test_the_as_number_is_never_guessed(answer: object) -> None:
+    script = Script({"show bgp summary json": answer}, {"router bgp": "% Please specify ASN and VRF\n"})
+    with pytest.raises(HostError, match="router bgp"):
+        Announcer(script).announce(V4)
+    assert len(script.configured) == 1
+
+
+def test_peers() -> None:
+    known = {
+        "10.1.0.1": {"state": "Established", "peerState": "OK"},
+        "10.1.0.2": {"state": "Established", "peerState": "Policy"},
+        "eth1": {"state": "Active", "peerState": "OK"},
+    }
+    script = Script({"show bgp summary json": {"ipv4Unicast": {"as": 1, "peers": known}}})
+    assert [str(peer) for peer in Announcer(script).peers(V4)] == [
+        "10.1.0.1 Established",
+        "10.1.0.2 Established without an export policy (RFC 8212)",
+        "eth1 Active",
+    ]
+    assert Announcer(script).peers(V6) == []
+
+
+def test_graceful_restart() -> None:
+    modes = {"a": "Helper*", "b": "Restart*", "c": "Disable*", "d": "Restart", "e": "Helper"}
+    neighbors = {name: {"gracefulRestartInfo": {"localGrMode": mode}} for name, mode in modes.items()}
+    neighbors["f"] = {}
+    assert Announcer(Script({"show bgp neighbors json": neighbors})).restarters() == ["b", "d"]
+
+
+@pytest.mark.parametrize("answer", [{"BGP": {"DRAIN": {}}}, {"DRAIN": {}}])
+def test_route_map(answer: object) -> None:
+    script = Script({"show route-map DRAIN json": answer, "show route-map NOPE json": {"BGP": {}}})
+    assert Announcer(script).has_route_map("DRAIN")
+    assert not Announcer(script).has_route_map("NOPE")

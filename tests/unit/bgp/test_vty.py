@@ -1,0 +1,189 @@
+"""The framing of FRR's vty protocol, against a fake bgpd at the other end of a socket pair."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused
+from ocfpy.bgp.vty import LINE_MAX_BYTES, RESPONSE_LIMIT_S, Session, Vty
+from ocfpy.ocf.deadline import Deadline
+from ocfpy.ocf.errors import DeadlineError, HostError
+
+SHORT_S = 0.2
+
+
+def late() -> Exception:
+    return BgpdHung("late")
+
+
+class FakeBgpd:
+    """Answers each command with the next of its replies, each given as the pieces it is sent in."""
+
+    def __init__(self, *replies: Sequence[bytes], closes: bool = False) -> None:
+        ours, theirs = socket.socketpair()
+        self.session = Session(ours, SHORT_S, late)  # type: ignore[arg-type]
+        self.commands: list[bytes] = []
+        self._replies = replies
+        self._closes = closes
+        self._socket = theirs
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        for pieces in self._replies:
+            command = b""
+            while not command.endswith(b"\0"):
+                got = self._socket.recv(1)
+                if not got:
+                    return
+                command += got
+            self.commands.append(command)
+            for piece in pieces:
+                self._socket.sendall(piece)
+        if not self._closes:
+            self._socket.recv(1)  # until the other side closes
+        self._socket.close()
+
+
+def framed(text: bytes, status: int) -> bytes:
+    return text + b"\0\0\0" + bytes([status])
+
+
+def split_everywhere(reply: bytes) -> Iterator[list[bytes]]:
+    for cut in range(1, len(reply)):
+        yield [reply[:cut], reply[cut:]]
+    yield [bytes([byte]) for byte in reply]
+
+
+@pytest.mark.parametrize("text", [b"", b"{}\n", b"a line\nand another\n"])
+def test_reply_split_at_every_byte(text: bytes) -> None:
+    for pieces in split_everywhere(framed(text, 0)):
+        assert FakeBgpd(pieces).session.command("show version") == text.decode()
+
+
+@pytest.mark.parametrize("status", [1, 2, 13, 16, 255])
+def test_status_split_at_every_byte(status: int) -> None:
+    for pieces in split_everywhere(framed(b"% no\n", status)):
+        with pytest.raises(CommandRefused) as refusal:
+            FakeBgpd(pieces).session.command("no network 192.0.2.53/32")
+        assert refusal.value.status == status
+        assert refusal.value.text == "% no\n"
+        assert "no network 192.0.2.53/32" in refusal.value.reason
+
+
+TEXTS = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), max_size=300)
+
+
+@settings(deadline=None)
+@given(TEXTS, st.integers(0, 255), st.data())
+def test_any_reply_in_any_pieces(text: str, status: int, data: st.DataObject) -> None:
+    reply = framed(text.encode(), status)
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(reply) - 1), max_size=6)))
+    pieces = [reply[start:end] for start, end in zip([0, *cuts], [*cuts, len(reply)])]
+    session = FakeBgpd(pieces).session
+    if status == 0:
+        assert session.command("x") == text
+    else:
+        with pytest.raises(CommandRefused) as refusal:
+            session.command("x")
+        assert (refusal.value.status, refusal.value.text) == (status, text)
+
+
+def test_commands_end_in_one_nul_and_wait_for_their_reply() -> None:
+    bgpd = FakeBgpd([framed(b"", 0)], [framed(b"two", 0)])
+    bgpd.session.command("enable")
+    assert bgpd.session.command("show two") == "two"
+    assert bgpd.commands == [b"enable\0", b"show two\0"]
+
+
+def test_silence_is_a_hung_bgpd() -> None:
+    with pytest.raises(BgpdHung):
+        FakeBgpd([]).session.command("show version")
+
+
+def test_half_a_reply_is_a_hung_bgpd() -> None:
+    for cut in range(4):
+        with pytest.raises(BgpdHung):
+            FakeBgpd([framed(b"", 0)[:cut]]).session.command("show version")
+
+
+def test_end_of_file_is_a_dead_bgpd() -> None:
+    for cut in range(4):
+        with pytest.raises(BgpdDead):
+            FakeBgpd([framed(b"", 0)[:cut]], closes=True).session.command("show version")
+
+
+@pytest.mark.parametrize("reply", [b"text\0\0x\0", b"text\0x\0\0", b"\0\0\0\0more", b"a\0\0\0\0b\0\0\0\0"])
+def test_another_protocol_is_recognised(reply: bytes) -> None:
+    with pytest.raises(BgpdDead, match="protocol"):
+        FakeBgpd([reply]).session.command("show version")
+
+
+@pytest.mark.parametrize("line", ["a\nb", "a\0b", "a\rb", "\t", "x" * LINE_MAX_BYTES, "é"])
+def test_what_is_not_one_line_is_never_sent(line: str) -> None:
+    bgpd = FakeBgpd([framed(b"", 0)])
+    with pytest.raises(ValueError):
+        bgpd.session.command(line)
+    assert bgpd.commands == []
+
+
+@pytest.fixture
+def listener(tmp_path: Path) -> Iterator[Callable[[int], str]]:
+    """Listens on a socket and never accepts."""
+    server = socket.socket(socket.AF_UNIX)
+
+    def listen(backlog: int) -> str:
+        path = str(tmp_path / "bgpd.vty")
+        server.bind(path)
+        server.listen(backlog)
+        return path
+
+    yield listen
+    server.close()
+
+
+def test_no_socket_and_nobody_behind_it(tmp_path: Path) -> None:
+    with pytest.raises(BgpdDead, match="does not run"):
+        Vty(str(tmp_path / "absent"), Deadline(1)).show("x")
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(tmp_path / "left"))
+    left.close()
+    with pytest.raises(BgpdDead, match="does not run"):
+        Vty(str(tmp_path / "left"), Deadline(1)).show("x")
+
+
+def test_path_that_no_socket_can_have() -> None:
+    with pytest.raises(HostError):
+        Vty("/" + "x" * 200, Deadline(1)).show("x")
+
+
+def test_hung_bgpd_takes_two_seconds_to_tell(listener: Callable[[int], str]) -> None:
+    deadline = Deadline(60)
+    with pytest.raises(BgpdHung):
+        Vty(listener(5), deadline).show("x")
+    assert RESPONSE_LIMIT_S <= 60 - deadline.remaining() < RESPONSE_LIMIT_S + 1
+
+
+def test_own_deadline_says_nothing_about_bgpd(listener: Callable[[int], str]) -> None:
+    with pytest.raises(DeadlineError):
+        Vty(listener(5), Deadline(SHORT_S)).show("x")
+
+
+def test_full_queue_is_waited_for(listener: Callable[[int], str]) -> None:
+    path = listener(0)
+    first = socket.socket(socket.AF_UNIX)
+    first.connect(path)
+    with pytest.raises(DeadlineError):
+        Vty(path, Deadline(SHORT_S)).pid()
+    first.close()
+
+
+def test_pid_of_the_listener(listener: Callable[[int], str]) -> None:
+    assert Vty(listener(5), Deadline(1)).pid() == os.getpid()

@@ -1,0 +1,71 @@
+"""vtysh as the way to bgpd: what it is given, and what its exit code and output mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from ocfpy.bgp import vtysh
+from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused
+from ocfpy.ocf.deadline import Deadline
+from ocfpy.ocf.errors import DeadlineError
+from ocfpy.ocf.process import Completed
+
+
+class Runs:
+    """Stands in for ocfpy.ocf.process.run."""
+
+    def __init__(self, result: Completed | Exception) -> None:
+        self.result = result
+        self.argv: list[str] = []
+
+    def __call__(self, argv: Sequence[str], limit: float, package: str) -> Completed:
+        self.argv = list(argv)
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+
+def make(monkeypatch: pytest.MonkeyPatch, result: Completed | Exception, seconds: float = 20) -> tuple[vtysh.Vtysh, Runs]:
+    runs = Runs(result)
+    monkeypatch.setattr(vtysh, "run", runs)
+    return vtysh.Vtysh("/run/frr", Deadline(seconds)), runs
+
+
+def test_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, runs = make(monkeypatch, Completed(0, "{}\n", ""))
+    assert backend.show("show bgp summary json") == "{}\n"
+    start = ["vtysh", "--vty_socket", "/run/frr", "-d", "bgpd"]
+    assert runs.argv == [*start, "-c", "show bgp summary json"]
+    backend.configure(("router bgp", "network x"))
+    assert runs.argv == [*start, "-c", "configure terminal", "-c", "router bgp", "-c", "network x"]
+
+
+def test_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, _ = make(monkeypatch, Completed(1, "% Can't find static route specified\n", ""))
+    with pytest.raises(CommandRefused, match="Can't find static route"):
+        backend.configure(("no network 192.0.2.53/32",))
+
+
+@pytest.mark.parametrize(
+    ("out", "err"), [("bgpd is not running\n", ""), ("", "Exiting: failed to connect to any daemons.\n")]
+)
+def test_nobody_there(monkeypatch: pytest.MonkeyPatch, out: str, err: str) -> None:
+    backend, _ = make(monkeypatch, Completed(1, out, err))
+    with pytest.raises(BgpdDead):
+        backend.show("x")
+
+
+def test_hung_or_out_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BgpdHung):
+        make(monkeypatch, DeadlineError("late"))[0].show("x")
+    with pytest.raises(DeadlineError):
+        make(monkeypatch, DeadlineError("late"), seconds=1)[0].show("x")
+
+
+def test_a_line_break_is_never_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, runs = make(monkeypatch, Completed(0, "", ""))
+    with pytest.raises(ValueError):
+        backend.configure(("network x\nwrite memory",))
+    assert runs.argv == []
