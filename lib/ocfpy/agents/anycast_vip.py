@@ -203,8 +203,8 @@ class AnycastVip(Agent):
         """Why dead backends are a failure of this resource by now, or "".
 
         With a location rule Pacemaker is told by the attribute, a moment after the kernel's table, and the
-        two nodes of a pair lose their backends one after the other. A start or a move under way at that moment
-        must not leave a failed action: it would outlast the outage.
+        two nodes of a pair lose their backends one after the other. A start or a move under way at that
+        moment must not leave a failed action: it would outlast the outage.
         """
         if not self.attribute:
             return reason

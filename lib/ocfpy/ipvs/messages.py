@@ -128,32 +128,35 @@ def message(
     return msg
 
 
-def service_of(msg: ipvsmsg) -> tuple[VirtualService, ServiceSettings]:
-    """The virtual service in a message from the kernel."""
-    attrs = dict(msg.get_attr("IPVS_CMD_ATTR_SERVICE")["attrs"])
-    get = {name[len("IPVS_SVC_ATTR_") :]: value for name, value in attrs.items()}
+def key_of(msg: ipvsmsg) -> VirtualService:
+    """The virtual service that a message is about."""
+    get = _fields(msg, "IPVS_CMD_ATTR_SERVICE")
     family = 6 if get["AF"] == AF_INET6 else 4
     if "FWMARK" in get:
-        virtual = VirtualService(fwmark=get["FWMARK"], family=family)
-    else:
-        protocol = _PROTOCOLS.get(get["PROTOCOL"], str(get["PROTOCOL"]))
-        virtual = VirtualService(protocol, _address(get["ADDR"], family), get["PORT"])
+        return VirtualService(fwmark=get["FWMARK"], family=family)
+    protocol = _PROTOCOLS.get(get["PROTOCOL"], str(get["PROTOCOL"]))
+    return VirtualService(protocol, _address(get["ADDR"], family), get["PORT"])
+
+
+def service_of(msg: ipvsmsg) -> tuple[VirtualService, ServiceSettings]:
+    """The virtual service in a message, and how it is set."""
+    virtual = key_of(msg)
+    get = _fields(msg, "IPVS_CMD_ATTR_SERVICE")
     flags = get["FLAGS"]["flags"]
     persistent = bool(flags & SVC_F_PERSISTENT)
     return virtual, ServiceSettings(
         scheduler=get.get("SCHED_NAME", ""),
         flags=tuple(name for name, bit in _SVC_F_SCHEDULER.items() if flags & bit),
         persistence_timeout=get["TIMEOUT"] if persistent else 0,
-        netmask=_mask_length(bytes(get["NETMASK"]), family) if persistent else None,
+        netmask=_mask_length(bytes(get["NETMASK"]), virtual.family) if persistent else None,
         engine=get.get("PE_NAME", ""),
         one_packet=bool(flags & SVC_F_ONE_PACKET),
     )
 
 
 def real_of(msg: ipvsmsg, family: int) -> RealServer:
-    """The real server in a message from the kernel; `family` is its service's, for old kernels."""
-    attrs = dict(msg.get_attr("IPVS_CMD_ATTR_DEST")["attrs"])
-    get: dict[str, Any] = {name[len("IPVS_DEST_ATTR_") :]: value for name, value in attrs.items()}
+    """The real server in a message; `family` is its service's, for old kernels."""
+    get = _fields(msg, "IPVS_CMD_ATTR_DEST")
     if "ADDR_FAMILY" in get:
         family = 6 if get["ADDR_FAMILY"] == AF_INET6 else 4
     real = RealServer(
@@ -169,6 +172,11 @@ def real_of(msg: ipvsmsg, family: int) -> RealServer:
         real.tunnel_port = get.get("TUN_PORT", 0)
         real.tunnel_checksum = TUNNEL_CHECKSUMS[get.get("TUN_FLAGS", 0)]
     return real
+
+
+def _fields(msg: ipvsmsg, part: str) -> dict[str, Any]:
+    """The attributes of the service or the destination in a message, by the last part of their names."""
+    return {name.split("_ATTR_")[1]: value for name, value in msg.get_attr(part)["attrs"]}
 
 
 def _key_attrs(virtual: VirtualService) -> list[tuple[str, Any]]:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     R = TypeVar("R", bound="Record")
-    RealKey = tuple[Address, int]
-    Table = dict["VirtualService", tuple["ServiceSettings", dict[RealKey, "RealServer"]]]
+
+RealKey = tuple[Address, int]
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 FORWARDS = ("dr", "nat", "tunnel")
@@ -169,6 +169,9 @@ class ServiceSettings(Record):
         self.netmask = netmask
         self.engine = engine
         self.one_packet = one_packet
+
+
+Table = dict[VirtualService, tuple[ServiceSettings, dict[RealKey, RealServer]]]
 
 
 def endpoint(address: Address, port: int) -> str:

@@ -77,11 +77,10 @@ class IpvsTable:
         """
         failures = self._attempt(changes)
         again = [_other_way(change, errno) for change, errno in failures]
-        failures = [failure for failure, other in zip(failures, again) if other is None]
-        failures += self._attempt([other for other in again if other is not None])
-        failures = _root_causes([failure for failure in failures if not _is_done(*failure)])
+        if again != [change for change, _ in failures]:
+            failures = self._attempt(again)
         if failures:
-            raise IpvsError(failures)
+            raise IpvsError(_root_causes(failures))
 
     def _reals(self, virtual: VirtualService) -> dict[RealKey, RealServer]:
         request = messages.message(messages.CMD_GET_DEST, virtual)
@@ -89,8 +88,10 @@ class IpvsTable:
         return {real.key: real for real in reals}
 
     def _attempt(self, changes: Sequence[Change]) -> list[tuple[Change, int]]:
+        """The changes that failed, with their errno, in the order they were made."""
         failed = self._netlink.request([_message(change) for change in changes])
-        return [(changes[position], errno) for position, errno in failed.items()]
+        failures = [(changes[position], errno) for position, errno in sorted(failed.items())]
+        return [failure for failure in failures if not _is_done(*failure)]
 
 
 def _message(change: Change) -> messages.ipvsmsg:
@@ -102,15 +103,15 @@ def _is_done(change: Change, errno: int) -> bool:
     return change.verb == DELETE and errno in (ENOENT, ESRCH)
 
 
-def _other_way(change: Change, errno: int) -> Change | None:
-    """The change to make instead when the table is not what it was when this one was planned."""
+def _other_way(change: Change, errno: int) -> Change:
+    """The change to make instead when the table is not what it was when this one was planned, or just it."""
     # ip_vs_genl_set_cmd: ESRCH is a missing service, ENOENT a missing real server or scheduler.
     gone = ENOENT if change.real is not None else ESRCH
     if change.verb == ADD and errno == EEXIST:
         return change.replace(verb=EDIT)
     if change.verb == EDIT and errno == gone:
         return change.replace(verb=ADD)
-    return None
+    return change
 
 
 def _root_causes(failures: Sequence[tuple[Change, int]]) -> list[tuple[Change, int]]:

@@ -1,0 +1,133 @@
+"""IPVS of a kernel in memory, behind the socket that the real one is behind; it fails as ip_vs_ctl.c does.
+
+Whether it does is for tests/lab/kernel to show, with a real kernel.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from errno import EEXIST, ENOENT, EPERM, ESRCH
+from typing import Any
+
+from ocfpy.ipvs import messages, netlink
+from ocfpy.ipvs.model import Table
+from pyroute2.netlink import ctrlmsg
+
+FAMILY_ID = 0x23
+HEADER = struct.Struct("=IHHII")
+
+
+class FakeKernel:
+    """Takes the place of a socket; `table` is what the kernel holds."""
+
+    def __init__(
+        self, table: Table | None = None, schedulers: tuple[str, ...] = ("rr", "wlc", "mh", "sh")
+    ) -> None:
+        self.table: Table = dict(table or {})
+        self.schedulers = schedulers
+        self.has_ipvs = True
+        self.is_root = True
+        self.sends: list[int] = []
+        self.closed = False
+        self._answers: deque[bytes] = deque()
+
+    def setsockopt(self, *_: object) -> None:
+        pass
+
+    def settimeout(self, seconds: float) -> None:
+        assert 0 < seconds < 60
+
+    def bind(self, address: object) -> None:
+        assert address == (0, 0)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def sendto(self, data: bytes, address: object) -> None:
+        offset = count = 0
+        while offset < len(data):
+            length, kind, flags, sequence, _ = HEADER.unpack_from(data, offset)
+            self._handle(kind, flags, sequence, bytes(data[offset : offset + length]))
+            offset += (length + 3) & ~3
+            count += 1
+        self.sends.append(count)
+
+    def recv(self, size: int) -> bytes:
+        assert self._answers, "a real kernel would have nothing to say"
+        return self._answers.popleft()
+
+    def _handle(self, kind: int, flags: int, sequence: int, data: bytes) -> None:
+        if kind == netlink.GENL_ID_CTRL:
+            self._family(sequence)
+            return
+        msg: Any = messages.ipvsmsg(data)
+        msg.decode()
+        if not self.is_root:
+            self._error(sequence, EPERM)
+        elif flags & netlink.NLM_F_DUMP == netlink.NLM_F_DUMP:
+            self._dump(msg, sequence)
+        else:
+            errno = self._change(msg)
+            if errno or flags & netlink.NLM_F_ACK:
+                self._error(sequence, errno)
+
+    def _family(self, sequence: int) -> None:
+        if not self.has_ipvs:
+            self._error(sequence, ENOENT)
+            return
+        answer = ctrlmsg()
+        answer["cmd"] = 1
+        answer["attrs"].append(("CTRL_ATTR_FAMILY_ID", FAMILY_ID))
+        self._say(answer, netlink.GENL_ID_CTRL, sequence)
+
+    def _dump(self, msg: Any, sequence: int) -> None:
+        if msg["cmd"] == messages.CMD_GET_SERVICE:
+            for virtual, (settings, _) in self.table.items():
+                self._say(messages.message(1, virtual, settings), FAMILY_ID, sequence)
+        else:
+            virtual = messages.key_of(msg)
+            for real in self.table.get(virtual, (None, {}))[1].values():
+                self._say(messages.message(5, real=real), FAMILY_ID, sequence)
+        self._answers.append(HEADER.pack(20, netlink.NLMSG_DONE, 2, sequence, 0) + bytes(4))
+
+    def _change(self, msg: Any) -> int:
+        virtual = messages.key_of(msg)
+        known = virtual in self.table
+        command = msg["cmd"]
+        if not known and command != messages.CMD_NEW_SERVICE:
+            return ESRCH
+        if command == messages.CMD_DEL_SERVICE:
+            del self.table[virtual]
+            return 0
+        if command in (messages.CMD_NEW_SERVICE, messages.CMD_SET_SERVICE):
+            if known and command == messages.CMD_NEW_SERVICE:
+                return EEXIST
+            _, settings = messages.service_of(msg)
+            if settings.scheduler not in self.schedulers:
+                return ENOENT
+            self.table[virtual] = settings, self.table[virtual][1] if known else {}
+            return 0
+        return self._change_real(command, self.table[virtual][1], messages.real_of(msg, virtual.family))
+
+    def _change_real(self, command: int, reals: Any, real: Any) -> int:
+        if command == messages.CMD_NEW_DEST and real.key in reals:
+            return EEXIST
+        if command != messages.CMD_NEW_DEST and real.key not in reals:
+            return ENOENT
+        if command == messages.CMD_DEL_DEST:
+            del reals[real.key]
+        else:
+            reals[real.key] = real
+        return 0
+
+    def _say(self, msg: Any, kind: int, sequence: int) -> None:
+        msg["header"]["type"] = kind
+        msg["header"]["flags"] = 0
+        msg["header"]["sequence_number"] = sequence
+        msg.encode()
+        self._answers.append(bytes(msg.data))
+
+    def _error(self, sequence: int, errno: int) -> None:
+        body = struct.pack("=i", -errno) + HEADER.pack(16, FAMILY_ID, 0, sequence, 0)
+        self._answers.append(HEADER.pack(16 + len(body), netlink.NLMSG_ERROR, 0, sequence, 0) + body)
