@@ -24,12 +24,12 @@ SHIPPED_FILES := $(shell find $(wildcard $(SHIPPED)) -name __pycache__ -prune -o
 SUITES := unit conformance frr simulate lab
 
 # What each target needs on a bare Debian 12. Lists, not metapackages: this is also the documentation of the needs.
-DEBS_DEB         := python3 dpkg-dev debhelper dh-python fakeroot lintian
+DEBS_DEB         := python3 dpkg-dev debhelper dh-python fakeroot
 DEBS_RPM         := python3 rpm
 DEBS_LIB         := python3 python3-pyroute2 python3-dnspython python3-h11 python3-rich
 DEBS_PYTEST      := $(DEBS_LIB) python3-pytest python3-hypothesis python3-lxml iproute2 procps
 DEBS_AGENTS      := resource-agents pacemaker-cli-utils libxml2-utils
-DEBS_UNIT        := $(DEBS_PYTEST) $(DEBS_DEB) $(DEBS_RPM)
+DEBS_UNIT        := $(DEBS_PYTEST) $(DEBS_DEB) $(DEBS_RPM) lintian
 DEBS_CONFORMANCE := $(DEBS_PYTEST) $(DEBS_AGENTS) crmsh pcs
 DEBS_FRR         := $(DEBS_PYTEST) $(DEBS_AGENTS) frr
 DEBS_SIMULATE    := $(DEBS_PYTEST) $(DEBS_AGENTS) pacemaker crmsh
@@ -96,6 +96,7 @@ build/stage.stamp: $(SHIPPED_FILES) build/shipped
 	    mv build/stage.new build/stage; rm -rf build/stage.old; touch $@'
 
 # A package is built from a copy of what is shipped, under build/, one build at a time.
+# dpkg-buildpackage -d: it asks for build-essential, but there is nothing to compile.
 COPY_SHIPPED := tar -c --exclude=__pycache__ --exclude='*.pyc' --owner=0 --group=0 $(wildcard $(SHIPPED)) | tar -x -C
 
 deb: deps-deb $(DEB)
@@ -105,7 +106,7 @@ $(DEB): $(SHIPPED_FILES) build/shipped
 	    rm -rf build/deb; mkdir -p build/deb/source; \
 	    $(COPY_SHIPPED) build/deb/source; \
 	    cp -a packaging/deb build/deb/source/debian; \
-	    (cd build/deb/source && dpkg-buildpackage -b -us -uc) >build/deb/log 2>&1 || { cat build/deb/log; exit 1; }; \
+	    (cd build/deb/source && dpkg-buildpackage -d -b -us -uc) >build/deb/log 2>&1 || { cat build/deb/log; exit 1; }; \
 	    mv build/deb/$(@F) $@; echo $@'
 
 # rpmbuild --nodeps: on Debian the rpm database knows nothing of what is installed.
