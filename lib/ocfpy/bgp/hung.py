@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 
-from ocfpy.bgp.errors import FrrError
 from ocfpy.ocf.errors import ServiceError
 
 TYPE_CHECKING = False
@@ -32,7 +31,7 @@ def _listener(vty: Vty) -> int:
     """The kernel knows who listens, unless the queue of connections is full: 0."""
     try:
         return _if_bgpd(vty.pid())
-    except FrrError:
+    except ServiceError:
         return 0
 
 

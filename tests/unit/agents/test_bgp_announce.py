@@ -1,0 +1,242 @@
+"""bgp-announce against a bgpd of a few lines: every verdict has its sentence, and no parameter reaches bgpd unparsed."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from ocfpy.agents import bgp_announce
+from ocfpy.agents.bgp_announce import BgpAnnounce, parse_peer
+from ocfpy.bgp import allowed
+from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused
+from ocfpy.ocf.deadline import Deadline
+from ocfpy.ocf.dispatch import main
+
+
+class FakeBgpd:
+    """Keeps `network` statements, shows them as bgpd would, and stands in for the Vty that the agent makes."""
+
+    def __init__(self) -> None:
+        self.statements: dict[str, str] = {}
+        self.lines: list[str] = []
+        self.error: Exception | None = None
+        self.path_extra: dict[str, Any] = {}
+        self.told = ["10.1.0.1"]
+        self.modes: dict[str, str] = {}
+        self.here = True
+
+    def __call__(self, path: str, deadline: Deadline) -> FakeBgpd:
+        return self
+
+    path = "/run/frr/bgpd.vty"
+
+    def exists(self) -> bool:
+        return True
+
+    def show(self, command: str) -> str:
+        if self.error:
+            raise self.error
+        return json.dumps(self._reply(command.split()))
+
+    def _reply(self, words: list[str]) -> object:
+        if words[-2] == "summary":
+            return {"ipv4Unicast": {"as": 65010, "peers": {"10.1.0.1": {"state": "Established"}}}}
+        if words[-2] == "neighbors":
+            return {name: {"gracefulRestartInfo": {"localGrMode": mode}} for name, mode in self.modes.items()}
+        if words[:2] == ["show", "route-map"]:
+            return {"KNOWN": {}}
+        if words[-2] not in self.statements:
+            return {}
+        path = {"local": True, "sourced": True, "valid": True, "bestpath": {"overall": True}, **self.path_extra}
+        return {"paths": [path], "advertisedTo": dict.fromkeys(self.told, {})}
+
+    def configure(self, lines: Iterable[str]) -> None:
+        if self.error:
+            raise self.error
+        taken = list(lines)
+        self.lines += taken
+        words = taken[-1].split()
+        if words[0] == "network":
+            self.statements[words[1]] = " ".join(words[2:])
+        elif self.statements.pop(words[2], None) is None:
+            raise CommandRefused(taken[-1], 13, "% Can't find static route specified")
+
+
+@pytest.fixture
+def bgpd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeBgpd:
+    fake = FakeBgpd()
+    monkeypatch.setattr(bgp_announce, "Vty", fake)
+    monkeypatch.setattr(bgp_announce, "find_address", lambda address: ["lo"] if fake.here else [])
+    monkeypatch.setattr(bgp_announce, "check_allowed", lambda prefix, nets: allowed.check_allowed(prefix, nets, "/nonexistent"))
+    monkeypatch.setattr(BgpAnnounce, "_check_installed", lambda self: None)
+    monkeypatch.setenv("HA_RSCTMP", str(tmp_path))
+    return fake
+
+
+class Resource:
+    """Runs actions in this process, with parameters as Pacemaker passes them."""
+
+    def __init__(self, rundir: Path, capfd: pytest.CaptureFixture[str], **parameters: str) -> None:
+        self.parameters = {"prefix": "192.0.2.53", "allowed_prefixes": "192.0.2.0/24", "settle": "0", **parameters}
+        self._rundir = rundir
+        self._capfd = capfd
+        self.instance = "bgp"
+        self.reason = ""
+
+    def run(self, action: str, interval: str = "", timeout: str = "3000") -> int:
+        environ = {
+            "HA_RSCTMP": str(self._rundir),
+            "HA_LOGFACILITY": "none",
+            "OCF_RESOURCE_INSTANCE": self.instance,
+            "OCF_RESKEY_CRM_meta_timeout": timeout,
+            "OCF_RESKEY_CRM_meta_interval": interval,
+            **{f"OCF_RESKEY_{name}": value for name, value in self.parameters.items()},
+        }
+        code = main(BgpAnnounce, ["bgp-announce", action], environ)
+        said = [line for line in self._capfd.readouterr().err.splitlines() if line.startswith("ocf-exit-reason:")]
+        assert len(said) <= 1, said
+        self.reason = said[0].partition(":")[2] if said else ""
+        return code
+
+    def monitor(self) -> int:
+        return self.run("monitor", interval="5000")
+
+
+@pytest.fixture
+def resource(bgpd: FakeBgpd, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Resource:
+    return Resource(tmp_path, capfd)
+
+
+def test_lifecycle(bgpd: FakeBgpd, resource: Resource) -> None:
+    assert resource.run("monitor") == 7
+    assert resource.run("start") == 0
+    assert bgpd.statements == {"192.0.2.53/32": ""}
+    assert resource.monitor() == 0
+    assert resource.run("stop") == 0
+    assert bgpd.statements == {}
+    assert resource.run("stop") == 0
+    assert set(bgpd.lines) == {"router bgp", FAMILIES[0], "network 192.0.2.53/32", "no network 192.0.2.53/32"}
+
+
+@pytest.mark.parametrize(
+    ("trouble", "sentence"),
+    [
+        ({"here": False}, "is not on this node"),
+        ({"path_extra": {"valid": False}}, "does zebra run"),
+        ({"path_extra": {"bestpath": {}}}, "from a neighbor"),
+        ({"told": []}, "0 of the 1 peers that it takes: 10.1.0.1 Established"),
+        ({"error": BgpdHung("bgpd hangs")}, "may keep the route"),
+    ],
+)
+def test_failures_have_a_sentence(bgpd: FakeBgpd, resource: Resource, trouble: dict[str, Any], sentence: str) -> None:
+    assert resource.run("start") == 0
+    vars(bgpd).update(trouble)
+    assert resource.monitor() == 1
+    assert sentence in resource.reason
+    assert resource.run("monitor") == 1, "a probe must not say stopped either"
+
+
+def test_dead_bgpd_is_a_stopped_resource(bgpd: FakeBgpd, resource: Resource) -> None:
+    assert resource.run("start") == 0
+    bgpd.error = BgpdDead("bgpd does not run")
+    assert resource.monitor() == 7
+    assert resource.run("monitor") == 7
+    assert resource.run("stop") == 0
+
+
+def test_stop_undoes_what_was_started_whatever_the_parameters_say_now(bgpd: FakeBgpd, resource: Resource) -> None:
+    assert resource.run("start") == 0
+    resource.parameters.update(prefix="not an address", settle="soon", vrf="red blue")
+    assert resource.monitor() == 6
+    assert resource.run("stop") == 0
+    assert bgpd.statements == {}
+
+
+def test_changed_prefix_does_not_leave_the_old_one(bgpd: FakeBgpd, resource: Resource) -> None:
+    assert resource.run("start") == 0
+    resource.parameters["prefix"] = "192.0.2.54"
+    assert resource.run("start") == 0
+    assert list(bgpd.statements) == ["192.0.2.54/32"]
+
+
+def test_graceful_restart_is_refused(bgpd: FakeBgpd, resource: Resource) -> None:
+    bgpd.modes = {"10.1.0.1": "Restart*", "10.1.0.2": "Helper*"}
+    assert resource.run("start") == 2
+    assert "towards 10.1.0.1:" in resource.reason
+    assert bgpd.lines == []
+
+
+def test_all_errors_of_a_configuration(resource: Resource) -> None:
+    resource.parameters.update(prefix="203.0.113.1", min_peers="3", peers="10.1.0.1 eth1", settle="1h", route_map="a b")
+    assert resource.run("validate-all") == 6
+    for fault in ("settle", "route_map", "outside", "min_peers is 3"):
+        assert fault in resource.reason
+
+
+@pytest.mark.parametrize("action", ["validate-all", "monitor"])
+def test_level_zero_touches_nothing(bgpd: FakeBgpd, resource: Resource, action: str) -> None:
+    bgpd.error = AssertionError("bgpd was asked")
+    if action == "validate-all":
+        assert resource.run(action) == 0
+    resource.parameters["prefix"] = ""
+    assert resource.run(action) == (6 if action == "validate-all" else 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("10.1.0.1", "10.1.0.1"), ("2001:DB8:0::1", "2001:db8::1"), ("eth0.7", "eth0.7"), ("swp1", "swp1")],
+)
+def test_peer(text: str, name: str) -> None:
+    assert parse_peer(text) == name
+
+
+@pytest.mark.parametrize("text", ["10.1.0.1/32x", "fe80::1%eth0", "a;b", "10.1.0", "é"])
+def test_peer_that_is_none(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_peer(text)
+
+
+PIECES = st.sampled_from(
+    ["192.0.2.53", "192.0.2.1", "/32", "2001:db8::53", "/128", "\n", "\r", "\0", ";", " ", "no ", "network ", "route-map X",
+     "end", "write memory", "router bgp 1", "٣", "%", "0", "::ffff:", "!", "\u2028", "\x85", "|", "?", "\t", "/", "."]
+)  # fmt: skip
+FAMILIES = ("address-family ipv4 unicast", "address-family ipv6 unicast")
+HOSTILE = st.lists(PIECES, max_size=8).map("".join) | st.text(max_size=40)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(prefix=HOSTILE, route_map=st.just("") | HOSTILE, vrf=st.just("") | HOSTILE)
+@example("192.0.2.53/32\nrouter bgp 65000", "", "")
+@example("192.0.2.53/32 route-map X", "", "")
+@example("192.0.2.53", "KNOWN\nend\nwrite memory", "")
+@example("::ffff:192.0.2.53", "", "")
+def test_nothing_reaches_bgpd_unparsed(
+    bgpd: FakeBgpd, resource: Resource, prefix: str, route_map: str, vrf: str
+) -> None:
+    """Whatever the parameters are, bgpd gets canonical statements of host routes in the allowed subnets, or nothing."""
+    bgpd.lines.clear()
+    resource.parameters.update(
+        prefix=prefix, route_map=route_map, vrf=vrf, allowed_prefixes="192.0.2.0/24 2001:db8::/64", min_peers="0"
+    )
+    codes = [resource.run(action, timeout="1000") for action in ("start", "monitor", "stop", "monitor")]
+    assert codes[2] == 0
+    assert codes[3] == 7
+    assert bgpd.statements == {}
+    for line in bgpd.lines:
+        if line in ("router bgp", f"router bgp 65010 vrf {vrf}") or line in FAMILIES:
+            continue
+        words = line.split(" ")
+        network = ipaddress.ip_network(words[words.index("network") + 1])
+        assert network.num_addresses == 1
+        assert any(
+            network.version == subnet.version and network.network_address in subnet
+            for subnet in (ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/64"))
+        )
+        assert line in (f"network {network}", f"no network {network}", f"network {network} route-map KNOWN")
