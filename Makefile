@@ -13,12 +13,12 @@ MAN         = $(DESTDIR)$(prefix)/share/man
 DOC         = $(DESTDIR)$(prefix)/share/doc/$(NAME)
 
 AGENTS   := ipvs-pool anycast-vip bgp-announce
-EXAMPLES := $(wildcard cib-examples/*.crm)
 DEB      := build/packages/$(NAME)_$(VERSION)-1_all.deb
 RPM      := build/packages/$(NAME)-$(VERSION)-1.noarch.rpm
 
 # Everything that the packages are made from.
-SHIPPED  := Makefile pyproject.toml $(wildcard LICENSE README.md) agents bin lib cib-examples docs/man packaging
+SHIPPED  := Makefile pyproject.toml $(wildcard LICENSE README.md) agents bin lib cib-examples packaging \
+            docs/man docs/examples $(wildcard docs/*.md)
 SHIPPED_FILES := $(shell find $(wildcard $(SHIPPED)) -name __pycache__ -prune -o -type f -print | sort)
 
 SUITES := unit conformance frr simulate lab
@@ -70,7 +70,10 @@ install:
 	install -Dpm 644 packaging/files/modules-load.conf $(DESTDIR)$(prefix)/lib/modules-load.d/$(NAME).conf
 	install -Dpm 644 packaging/files/resource-agents-deps.conf \
 	    $(SYSTEMD)/resource-agents-deps.target.d/$(NAME).conf
-	$(if $(EXAMPLES),install -pm 644 $(EXAMPLES) $(DOC)/cib-examples)
+	install -pm 644 cib-examples/*.crm $(DOC)/cib-examples
+	install -pm 644 $(wildcard README.md docs/*.md) $(DOC)
+	install -d $(DOC)/examples
+	install -pm 644 docs/examples/* $(DOC)/examples
 	install -d $(MAN)/man7 $(MAN)/man8
 	gzip -9nc docs/man/anycastctl.8 >$(MAN)/man8/anycastctl.8.gz
 	$(foreach agent,$(AGENTS),$(call install_manpage,$(agent)))

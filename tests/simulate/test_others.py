@@ -53,6 +53,27 @@ def test_failure_timeout_standby_is_make_before_break(serving: Loader) -> None:
     )
 
 
+def test_single_address_standby_is_make_before_break(serving: Loader) -> None:
+    cluster = serving("single-address")
+    active = the_node(cluster, "vip")
+    peer = the_other(cluster, active)
+    cluster.standby(active)
+    cluster.settle().assert_order(
+        f"vip migrate_to {active}", f"vip migrate_from {peer}",
+        f"bgp migrate_to {active}", f"bgp migrate_from {peer}",
+        f"bgp stop {active}", f"vip stop {active}", f"pool stop {active}",
+    )
+
+
+def test_single_address_dead_pool_withdraws_and_comes_back(serving: Loader) -> None:
+    cluster = serving("single-address")
+    active = the_node(cluster, "vip")
+    cluster.alive("pool", 0)
+    assert list(map(str, cluster.settle())) == [f"bgp stop {active}", f"vip stop {active}"]
+    cluster.alive("pool", 1, active)
+    assert list(map(str, cluster.settle())) == [f"vip start {active}", f"bgp start {active}"]
+
+
 def test_active_active_announces_from_both(serving: Loader) -> None:
     cluster = serving("active-active")
     for family in FAMILIES:
