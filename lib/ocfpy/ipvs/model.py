@@ -23,7 +23,9 @@ TUNNEL_CHECKSUMS = ("nocsum", "csum", "remcsum")
 MAX_PORT = 65535
 MAX_WEIGHT = 65535
 """ipvsadm's limit; the kernel itself takes any positive int."""
-MAX_U32 = 0xFFFFFFFF
+MAX_THRESHOLD = 2**31 - 1
+"""Beyond it kernel 7.2 answers EINVAL; older ones take any 32 bits."""
+MAX_FWMARK = 2**32 - 1
 
 # What a flag means depends on the scheduler: IP_VS_SVC_F_SCHED_{SH,MH}_{FALLBACK,PORT} in linux/ip_vs.h.
 SCHEDULER_FLAGS = ("flag-1", "flag-2", "flag-3")
@@ -186,7 +188,7 @@ def parse_virtual(text: str) -> VirtualService:
     if not slash or not rest:
         raise ValueError(f"{text!r} is not like tcp/192.0.2.53:53, udp/[2001:db8::53]:53 or fwmark/7")
     if kind in ("fwmark", "fwmark6"):
-        mark = _number(rest, f"{text!r}: the firewall mark", 1, MAX_U32)
+        mark = _number(rest, f"{text!r}: the firewall mark", 1, MAX_FWMARK)
         return VirtualService(fwmark=mark, family=6 if kind == "fwmark6" else 4)
     if kind not in PROTOCOLS:
         raise ValueError(f"{text!r} begins with none of {', '.join(PROTOCOLS)}, fwmark and fwmark6")
@@ -226,8 +228,8 @@ def parse_real_server(text: str, default_forward: str = "dr") -> RealServer:
 _REAL_OPTIONS: dict[str, int | tuple[str, ...]] = {
     "weight": MAX_WEIGHT,
     "forward": FORWARDS,
-    "lower": MAX_U32,
-    "upper": MAX_U32,
+    "lower": MAX_THRESHOLD,
+    "upper": MAX_THRESHOLD,
     "tunnel_type": TUNNEL_TYPES,
     "tunnel_port": MAX_PORT,
     "tunnel_checksum": TUNNEL_CHECKSUMS,

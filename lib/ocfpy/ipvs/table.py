@@ -106,10 +106,10 @@ def _is_done(change: Change, errno: int) -> bool:
 def _other_way(change: Change, errno: int) -> Change:
     """The change to make instead when the table is not what it was when this one was planned, or just it."""
     # ip_vs_genl_set_cmd: ESRCH is a missing service, ENOENT a missing real server or scheduler.
-    gone = ENOENT if change.real is not None else ESRCH
+    gone = (ESRCH,) if change.real is None else (ESRCH, ENOENT)
     if change.verb == ADD and errno == EEXIST:
         return change.replace(verb=EDIT)
-    if change.verb == EDIT and errno == gone:
+    if change.verb == EDIT and errno in gone:
         return change.replace(verb=ADD)
     return change
 

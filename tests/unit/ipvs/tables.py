@@ -6,7 +6,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from ocfpy.ipvs.model import (
     FORWARDS,
+    MAX_FWMARK,
     MAX_PORT,
+    MAX_THRESHOLD,
     MAX_WEIGHT,
     PROTOCOLS,
     SCHEDULER_FLAGS,
@@ -23,7 +25,7 @@ from ocfpy.ocf.addresses import Address
 bounded = settings(deadline=None, max_examples=50)
 
 BITS = {4: 32, 6: 128}
-U32 = st.integers(0, 2**32 - 1)
+THRESHOLDS = st.integers(0, MAX_THRESHOLD)
 PORTS = st.integers(1, MAX_PORT)
 
 
@@ -38,7 +40,7 @@ def virtual_services(draw: st.DrawFn) -> VirtualService:
     """By address or by mark."""
     family = draw(st.sampled_from((4, 6)))
     if draw(st.booleans()):
-        return VirtualService(fwmark=draw(st.integers(1, 2**32 - 1)), family=family)
+        return VirtualService(fwmark=draw(st.integers(1, MAX_FWMARK)), family=family)
     return VirtualService(draw(st.sampled_from(PROTOCOLS)), draw(addresses(family)), draw(PORTS))
 
 
@@ -66,8 +68,8 @@ def real_servers(draw: st.DrawFn, family: int) -> RealServer:
         draw(PORTS),
         weight=draw(st.integers(0, MAX_WEIGHT)),
         forward=forward,
-        lower=draw(U32),
-        upper=draw(U32),
+        lower=draw(THRESHOLDS),
+        upper=draw(THRESHOLDS),
         tunnel_type=draw(st.sampled_from(TUNNEL_TYPES)) if tunnel else "ipip",
         tunnel_port=draw(PORTS) if tunnel else 0,
         tunnel_checksum=draw(st.sampled_from(TUNNEL_CHECKSUMS)) if tunnel else "nocsum",
