@@ -57,8 +57,9 @@ def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "192.0.2", "192.0.2.1/", "192.0.2.1/33", "192.0.2.1/+1", "192.0.2.01", "::/129", "fe80::1%eth0", " ::1",
-     "192.0.2.1/32/32", "x.org", "1", "::/³", "192.0.2.1\0"],
+    ["", "192.0.2", "192.0.2.1/", "192.0.2.1/33", "192.0.2.1/+1", "192.0.2.01",
+     "::/129", "fe80::1%eth0", " ::1",
+     "192.0.2.1/32/32", "x.y", "1", "::/³", "1\0"],
 )  # fmt: skip
 def test_what_is_not_an_address(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not an IP|prefix length"):
