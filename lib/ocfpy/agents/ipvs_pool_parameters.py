@@ -268,6 +268,8 @@ class PoolParameters(Agent):
 
     def _faults_of_services(self) -> list[str]:
         families = {virtual.family for virtual in self.virtual}
+        if not families:
+            return []
         if self.persistence_netmask:
             if len(families) > 1:
                 return [

@@ -24,14 +24,14 @@ def as_text(found: dict[str, Any], out: TextIO) -> None:
             [row for service in pool["virtual"] for row in _servers(service)],
             out,
         )
-    addresses = [(one["resource"], one.get("ip", ""), one.get("nic", "")) for one in found["addresses"]]
-    routes = [(one["resource"], one.get("prefix", ""), one.get("vrf", "")) for one in found["announcements"]]
-    for title, columns, rows in (
-        ("addresses", ("resource", "address", "nic"), addresses),
-        ("announcements", ("resource", "prefix", "vrf"), routes),
-    ):
-        if rows:
-            _table(title, columns, rows, out)
+    addresses: Rows = [(one["resource"], one.get("ip", ""), one.get("nic", "")) for one in found["addresses"]]
+    routes: Rows = [
+        (one["resource"], one.get("prefix", ""), one.get("vrf", "")) for one in found["announcements"]
+    ]
+    if addresses:
+        _table("addresses", ("resource", "address", "nic"), addresses, out)
+    if routes:
+        _table("announcements", ("resource", "prefix", "vrf"), routes, out)
     if not any(found.values()):
         print("no anycast resource is started on this node", file=out)
 

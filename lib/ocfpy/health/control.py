@@ -35,7 +35,10 @@ def require_ipvs(deadline: Deadline) -> None:
     if not os.path.exists(PROC_IP_VS):
         from ocfpy.ocf import process  # starting programs takes imports that a start can do without
 
-        process.run(["modprobe", "ip_vs"], deadline, package="kmod")
+        try:
+            process.run(["modprobe", "ip_vs"], deadline)
+        except OcfError:
+            pass  # what matters is said below
         if not os.path.exists(PROC_IP_VS):
             raise NotInstalledError(
                 "this kernel has no IPVS: modprobe ip_vs, or install a kernel with CONFIG_IP_VS"
@@ -66,13 +69,14 @@ def spawn(paths: Paths, spec: PoolSpec, deadline: Deadline) -> None:
         os.set_inheritable(report, True)
         # Pacemaker kills an action's whole process group, and reads its output to the end: the daemon has its
         # own session and no part in either.
-        os.posix_spawn(
+        pid = os.posix_spawn(
             HEALTHD,
             [HEALTHD, paths.spec, str(lock), str(report)],
             {name: value for name, value in os.environ.items() if not name.startswith("OCF_RESKEY_")},
             file_actions=[(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)],
             setsid=True,
         )
+        os.pwrite(lock, b"%d\n" % pid, 0)
         os.close(report)
         report = -1
         _await_report(ready, deadline)
@@ -188,6 +192,6 @@ def _try_lock(fd: int) -> bool:
 
 
 def _holder(fd: int) -> int | None:
-    """The process that holds the lock; None in the moment before it has written its number there."""
+    """The process that holds the lock; None in the moment before its number is written there."""
     number = os.pread(fd, 32, 0).strip()
     return int(number) if number.isdigit() else None

@@ -54,7 +54,8 @@ class DnsCheck(Check):
             raise CheckFailed("the answer is to another question")
         if answer.rcode() != dns.rcode.NOERROR:
             raise CheckFailed(f"rcode {dns.rcode.to_text(answer.rcode())}")
-        records = [str(record) for rrset in answer.answer if rrset.rdtype == self.rdtype for record in rrset]
+        rrsets = [rrset for rrset in answer.answer if rrset.rdtype == self.rdtype]
+        records = sorted(str(record) for rrset in rrsets for record in rrset)
         if not records:
             cut = " (truncated)" if answer.flags & dns.flags.TC else ""
             raise CheckFailed(f"no {self.settings.rdtype} record of {self.settings.name} in the answer{cut}")

@@ -80,6 +80,6 @@ class HttpCheck(Check):
                 return event
             if event is h11.NEED_DATA:
                 data = await asyncio.get_running_loop().sock_recv(sock, RECEIVE_SIZE)
-                if not data and http.their_state is h11.IDLE:
+                if not data and http.their_state is h11.SEND_RESPONSE and not http.trailing_data[0]:
                     raise CheckFailed("connection closed before an answer")
                 http.receive_data(data)

@@ -1,0 +1,283 @@
+"""The agent around the health daemon: its parameters, and what it makes of the daemon's answers."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ocfpy.agents import ipvs_pool
+from ocfpy.agents.ipvs_pool import IpvsPool
+from ocfpy.health import control
+from ocfpy.ipvs.model import VirtualService, parse_virtual
+from ocfpy.ipvs.proc import ProcService
+from ocfpy.ocf import dispatch
+from ocfpy.ocf.context import Context
+from ocfpy.ocf.errors import ConfigError
+
+DNS = "udp/192.0.2.53:53"
+LIMIT_S = 20
+MINIMUM = {"virtual": DNS, "real_servers": "10.0.0.11 10.0.0.12"}
+
+
+def environ(rundir: Path, params: Mapping[str, str], **more: str) -> dict[str, str]:
+    return {
+        "OCF_RESOURCE_INSTANCE": "dns:1",
+        "HA_RSCTMP": str(rundir),
+        "HA_LOGFACILITY": "none",
+        **{f"OCF_RESKEY_{name}": value for name, value in params.items()},
+        **more,
+    }
+
+
+def agent(rundir: Path, **params: str) -> IpvsPool:
+    context = Context(["ipvs-pool", "monitor"], environ(rundir, {**MINIMUM, **params}), "ipvs-pool")
+    return IpvsPool(context, lenient=False)
+
+
+@contextmanager
+def daemon_that_says(pool: IpvsPool, *answers: str) -> Iterator[list[str]]:
+    """Answers one question after the other; yields the questions."""
+    Path(pool.context.rundir).mkdir(exist_ok=True)
+    heard: list[str] = []
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(pool.paths.socket)
+        server.listen()
+        server.settimeout(LIMIT_S)
+
+        def serve() -> None:
+            for answer in answers:
+                connection, _ = server.accept()
+                with connection:
+                    heard.append(connection.recv(100).decode().strip())
+                    connection.sendall(f"{answer}\n".encode())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield heard
+        thread.join(LIMIT_S)
+
+
+def test_defaults(tmp_path: Path) -> None:
+    pool = agent(tmp_path)
+    spec = pool.spec()
+    assert spec.attribute == "healthy-dns"
+    assert spec.settings.scheduler == "wlc"
+    assert (spec.check.type, spec.check.interval, spec.check.timeout, spec.check.rise, spec.check.fall) == (
+        "tcp", 2.0, 1.0, 2, 3,
+    )  # fmt: skip
+    assert [str(status) for status in spec.check.status] == ["200-299"]
+    assert [(str(real), real.forward, real.weight) for real in spec.reals(spec.virtual[0]).values()] == [
+        ("10.0.0.11:53", "dr", 1),
+        ("10.0.0.12:53", "dr", 1),
+    ]
+    assert pool.claim() == {"virtual": DNS, "attribute": "healthy-dns"}
+
+
+def test_everything(tmp_path: Path) -> None:
+    spec = agent(
+        tmp_path,
+        virtual="tcp/192.0.2.53:80 fwmark/7",
+        real_servers="10.0.0.11:80,weight=2 10.0.0.12:80,forward=nat",
+        scheduler="mh",
+        scheduler_flags="mh-port mh-fallback",
+        forward="tunnel",
+        tunnel_type="gue",
+        tunnel_port="6080",
+        persistence_timeout="5min",
+        persistence_netmask="255.255.255.0",
+        persistence_engine="sip",
+        check="http",
+        check_port="8080",
+        check_interval="500ms",
+        check_timeout="250ms",
+        check_host="www.example.com:80",
+        check_path="/health?deep=1",
+        check_method="HEAD",
+        check_status="200 301-302",
+        check_expect="re:^ok",
+        rise="1",
+        fall="5",
+        quiesce="no",
+        attribute="web-here",
+        dampen="1.5s",
+    ).spec()
+    settings, check = spec.settings, spec.check
+    assert (settings.scheduler, settings.flags) == ("mh", ("flag-1", "flag-2"))
+    assert (settings.persistence_timeout, settings.netmask, settings.engine) == (300, 24, "sip")
+    one, two = spec.real_servers
+    assert (one.forward, one.tunnel_type, one.tunnel_port, one.weight) == ("tunnel", "gue", 6080, 2)
+    assert (two.forward, two.tunnel_port) == ("nat", 0)
+    assert (check.port, check.interval, check.timeout) == (8080, 0.5, 0.25)
+    assert (check.host, check.path, check.method) == ("www.example.com:80", "/health?deep=1", "HEAD")
+    assert (check.rise, check.fall, check.expect) == (1, 5, "re:^ok")
+    assert (spec.quiesce, spec.attribute, spec.dampen) == (False, "web-here", "1500ms")
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"virtual": ""}, "parameter virtual: required"),
+        ({"real_servers": ""}, "parameter real_servers: required"),
+        ({"virtual": "tcp/192.0.2.53"}, "has no port"),
+        ({"real_servers": "web1:80"}, "host names are not looked up"),
+        ({"virtual": f"{DNS} {DNS}"}, f"{DNS} is given twice"),
+        ({"real_servers": "10.0.0.11 10.0.0.11:53"}, "10.0.0.11:53 is given twice"),
+        ({"real_servers": "10.0.0.11:80"}, "real server 10.0.0.11:80: forward=dr"),
+        ({"real_servers": "[fd00::11]"}, "has no real server of its address family"),
+        ({"real_servers": "10.0.0.11 [fd00::11]"}, "real server [fd00::11] has no virtual service"),
+        ({"virtual": "fwmark/7"}, "which port of 10.0.0.11 is to be checked? set check_port"),
+        ({"virtual": "tcp/192.0.2.53:0"}, "needs a persistence_timeout"),
+        ({"check": "ldap"}, "not one of off, on, tcp, http, dns"),
+        ({"check": "dns"}, "check=dns needs check_name"),
+        ({"check": "http", "check_path": "status"}, "has to start with /"),
+        ({"check": "http", "check_path": "/a b"}, "without blanks"),
+        ({"check_status": "2xx"}, "not an HTTP status"),
+        ({"check_expect": "re:("}, "not a regular expression"),
+        ({"check_timeout": "3s"}, "check_timeout (3 s) is longer than check_interval (2 s)"),
+        ({"check_interval": "0s"}, "shorter than 100ms"),
+        ({"check_host": "a\nb"}, "parameter check_host"),
+        ({"check_host": "a b"}, "parameter check_host"),
+        ({"check_name": "a;b"}, "parameter check_name"),
+        ({"rise": "0"}, "less than 1"),
+        ({"scheduler": "wlc; reboot"}, "parameter scheduler"),
+        ({"scheduler_flags": "nonsense"}, "not a scheduler flag"),
+        ({"persistence_netmask": "33", "persistence_timeout": "60"}, "the length of the netmask"),
+        (
+            {"persistence_netmask": "24", "virtual": "tcp/192.0.2.1:80 tcp/[2001:db8::1]:80"},
+            "use one pool for IPv4 and one for IPv6",
+        ),
+        ({"persistence_timeout": "1.5s"}, "whole seconds"),
+        ({"attribute": "a b"}, "parameter attribute"),
+        (
+            {"virtual": "nonsense", "persistence_netmask": "24"},
+            "parameter virtual: 'nonsense' is not a virtual service",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_configuration(tmp_path: Path, params: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        agent(tmp_path, **params)
+    assert said in raised.value.reason
+
+
+def test_all_errors_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        agent(tmp_path, check="dns", check_timeout="5s", fall="0")
+    assert raised.value.reason.count(";") == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "reason"),
+    [
+        ("running", "running", ""),
+        ("degraded no backend is alive: why", "degraded", "no backend is alive: why"),
+        ("failed cannot edit", "failed", "cannot edit"),
+        ("starting", "failed", "the health daemon has no verdict on every real server yet"),
+    ],
+)
+def test_what_the_daemon_says_is_the_status(tmp_path: Path, answer: str, kind: str, reason: str) -> None:
+    pool = agent(tmp_path)
+    with daemon_that_says(pool, answer) as heard:
+        status = pool.observe(pool.claim())
+    assert (status.kind, status.reason) == (kind, reason)
+    assert heard == ["monitor"]
+
+
+def test_a_daemon_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ipvs_pool, "MONITOR_TIMEOUT_S", 0.1)
+    pool = agent(tmp_path)
+    with daemon_that_says(pool):
+        status = pool.observe(pool.claim())
+    assert (status.kind, status.reason) == ("failed", "the health daemon does not answer within 0.1 s")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "in_kernel", "kind"),
+    [
+        (False, None, "stopped"),
+        (False, [DNS], "stopped"),  # ldirectord's, perhaps
+        (True, None, "stopped"),
+        (True, [], "stopped"),
+        (True, ["tcp/192.0.2.99:99"], "stopped"),
+        (True, [DNS], "failed"),
+    ],
+)
+def test_without_a_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorded: bool, in_kernel: list[str] | None, kind: str
+) -> None:
+    def read_proc(only: Any) -> dict[VirtualService, ProcService]:
+        if in_kernel is None:
+            raise FileNotFoundError
+        return {virtual: ProcService("wlc", {}) for virtual in map(parse_virtual, in_kernel) if only(virtual)}
+
+    monkeypatch.setattr(ipvs_pool, "read_proc", read_proc)
+    pool = agent(tmp_path)
+    if recorded:
+        pool.context.state.write(pool.claim())
+    assert pool.observe(pool.claim()).kind == kind
+
+
+def test_a_virtual_service_belongs_to_one_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "require_ipvs", lambda deadline: None)
+    pool = agent(tmp_path)
+    other = Context(["ipvs-pool", "start"], environ(tmp_path, {}, OCF_RESOURCE_INSTANCE="web"), "ipvs-pool")
+    other.state.write({"virtual": "tcp/192.0.2.1:80"})
+    pool.check_host()
+    other.state.write({"virtual": f"tcp/192.0.2.1:80 {DNS}"})
+    with pytest.raises(ConfigError, match=f"resource web already has {DNS}"):
+        pool.check_host()
+
+
+def test_stop_without_a_daemon_removes_what_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cleaned: list[tuple[list[str], str]] = []
+    monkeypatch.setattr(
+        control,
+        "clean_up",
+        lambda virtual, attribute, _: cleaned.append((list(map(str, virtual)), attribute)),
+    )
+    context = Context(["ipvs-pool", "stop"], environ(tmp_path, {}), "ipvs-pool")
+    context.state.write({"virtual": f"{DNS} fwmark6/7", "attribute": "healthy-dns"})
+    code = dispatch.main(IpvsPool, ["ipvs-pool", "stop"], environ(tmp_path, {"virtual": "nonsense"}))
+    assert code == 0
+    assert cleaned == [([DNS, "fwmark6/7"], "healthy-dns")]
+    assert not list(Path(context.rundir).iterdir())
+
+
+def test_stop_asks_the_daemon_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "clean_up", lambda *_: pytest.fail("the daemon has done it"))
+    pool = agent(tmp_path)
+    with daemon_that_says(pool, "running", "stopped") as heard:
+        pool.stop(pool.claim())
+    assert heard == ["monitor", "stop"]
+    assert not list(Path(pool.context.rundir).iterdir())
+
+
+def test_until_a_reload_is_done_stop_knows_of_both_configurations(tmp_path: Path) -> None:
+    before, now = agent(tmp_path), agent(tmp_path, virtual="tcp/192.0.2.54:53")
+    Path(before.context.rundir).mkdir()
+    before.spec().write(before.paths.spec)
+    before.context.state.write({**before.claim(), "kept": "yes"})
+    with daemon_that_says(now, "failed cannot add") as heard, pytest.raises(Exception, match="cannot add"):
+        now.reload_agent(now.claim())
+    assert heard == ["reload"]
+    record = now.context.state.read()
+    assert record is not None
+    assert set(record["virtual"].split()) == {DNS, "tcp/192.0.2.54:53"}
+    Path(now.paths.socket).unlink()
+    with daemon_that_says(now, "running"):
+        now.reload_agent(now.claim())
+    assert now.context.state.read() == {**now.claim(), "kept": "yes"}
+
+
+def test_every_parameter_but_the_attribute_can_be_reloaded() -> None:
+    assert [parameter.name for parameter in IpvsPool.parameters() if not parameter.reloadable] == [
+        "attribute"
+    ]
+    assert IpvsPool.can_reload()

@@ -1,0 +1,207 @@
+"""The daemon as a process, with a table in memory: lock, socket, report, kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Callable
+
+import pytest
+from ocfpy.health import control
+from ocfpy.health.client import DaemonHangs, NoDaemon, Paths, ask
+from ocfpy.health.spec import CheckSettings
+from ocfpy.ocf.deadline import Deadline
+from ocfpy.ocf.errors import DeadlineError, OcfError, ServiceError
+
+from tests.unit.health.samples import pool
+
+LIB = str(Path(control.__file__).resolve().parents[2])
+LIMIT_S = 20.0
+
+# The real daemon with a table that is kept in memory and an attribute manager that notes what it is told.
+PLAYED = f"""#!{sys.executable}
+import sys
+sys.path.insert(0, {LIB!r})
+from ocfpy.health import daemon, kernel
+class Table:
+    table = {{}}
+    def read(self):
+        return self.table
+    def apply(self, changes):
+        for change in changes:
+            if change.real is None and change.verb == "delete":
+                del self.table[change.virtual]
+            elif change.real is None:
+                reals = self.table.get(change.virtual, (None, {{}}))[1]
+                self.table[change.virtual] = (change.settings, reals)
+            elif change.verb == "delete":
+                del self.table[change.virtual][1][change.real.key]
+            else:
+                self.table[change.virtual][1][change.real.key] = change.real
+def read_proc():
+    raise FileNotFoundError
+real = kernel.Kernel
+daemon.Kernel = lambda: real(Table, read_proc)
+def note(*words, **_):
+    with open(sys.argv[1] + ".attributes", "a") as file:
+        print(*words[:2], file=file)
+    return True
+daemon.set_attribute = daemon.delete_attribute = note
+sys.exit(daemon.main())
+"""
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Where the daemon's files are; too deep for the path of a socket. Whatever runs there is killed."""
+    healthd = tmp_path / "healthd"
+    healthd.write_text(PLAYED)
+    healthd.chmod(0o755)
+    monkeypatch.setattr(control, "HEALTHD", str(healthd))
+    monkeypatch.setenv("HA_LOGFACILITY", "none")
+    directory = tmp_path / ("deep" * 20) / "rundir"
+    directory.mkdir(parents=True)
+    yield str(directory / "ipvs-pool-dns")
+    control.kill(Paths(str(directory / "ipvs-pool-dns")), Deadline(LIMIT_S))
+
+
+def eventually(probe: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + LIMIT_S
+    while not probe():
+        assert time.monotonic() < end, what
+        time.sleep(0.01)
+
+
+def spawn(base: str, check: str = "on") -> Paths:
+    paths = Paths(base)
+    control.spawn(
+        paths, pool(check=CheckSettings(check, port=1, interval=0.2, timeout=0.1)), Deadline(LIMIT_S)
+    )
+    return paths
+
+
+def pid(paths: Paths) -> int:
+    return int(Path(paths.lock).read_text())
+
+
+@contextmanager
+def stopped(number: int) -> Iterator[None]:
+    os.kill(number, 19)
+    try:
+        yield
+    finally:
+        try:
+            os.kill(number, 18)
+        except ProcessLookupError:
+            pass
+
+
+def test_a_life(base: str) -> None:
+    paths = spawn(base)
+    assert ask(paths.socket, "monitor", LIMIT_S) == "running"
+    document = json.loads(ask(paths.socket, "status", LIMIT_S))
+    assert document["virtual"][0]["alive"] == 2
+    assert document["pid"] == pid(paths)
+    assert json.loads(Path(paths.status).read_text())["virtual"] == document["virtual"]
+    assert ask(paths.socket, "dance", LIMIT_S) == "failed there is no command 'dance'"
+    assert os.getsid(pid(paths)) == pid(paths), "it must not be in the session of the agent"
+    assert ask(paths.socket, "stop", LIMIT_S) == "stopped"
+    control.remove_files(paths, Deadline(LIMIT_S))
+    assert os.listdir(os.path.dirname(base)) == ["ipvs-pool-dns.spec.attributes"]
+    assert Path(f"{base}.spec.attributes").read_text().splitlines() == ["healthy-dns 2", "healthy-dns 5.0"]
+    with pytest.raises(NoDaemon):
+        ask(paths.socket, "monitor", LIMIT_S)
+
+
+def test_nobody_alive(base: str) -> None:
+    paths = spawn(base, "off")
+    answer = ask(paths.socket, "monitor", LIMIT_S)
+    assert answer.startswith(
+        "degraded no backend of udp/192.0.2.53:53 is alive: 10.0.0.11:53 is switched off"
+    )
+
+
+def test_reload(base: str) -> None:
+    paths = spawn(base)
+    pool("udp/192.0.2.53:53 tcp/192.0.2.53:53", "10.0.0.13", CheckSettings("on")).write(paths.spec)
+    assert ask(paths.socket, "reload", LIMIT_S) == "running"
+    document = json.loads(ask(paths.socket, "status", LIMIT_S))
+    assert [service["alive"] for service in document["virtual"]] == [1, 1]
+    Path(paths.spec).write_text("{}")
+    assert ask(paths.socket, "reload", LIMIT_S).startswith("failed ")
+    assert ask(paths.socket, "monitor", LIMIT_S) == "running"
+
+
+def test_another_takes_the_place_of_one_that_hangs(base: str) -> None:
+    paths = spawn(base)
+    first = pid(paths)
+    with stopped(first):
+        with pytest.raises(DaemonHangs):
+            ask(paths.socket, "monitor", 0.1)
+        assert spawn(base).lock == paths.lock
+    assert pid(paths) != first
+    assert ask(paths.socket, "monitor", LIMIT_S) == "running"
+
+
+def test_killed_it_is_gone_and_its_lock_with_it(base: str) -> None:
+    paths = spawn(base)
+    control.kill(paths, Deadline(LIMIT_S))
+    with pytest.raises(NoDaemon):
+        ask(paths.socket, "monitor", LIMIT_S)
+    control.kill(paths, Deadline(LIMIT_S))
+
+
+def test_two_by_hand_are_one_too_many(base: str) -> None:
+    paths = spawn(base)
+    done = subprocess.run([control.HEALTHD, paths.spec], capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode == 1
+    assert "another health daemon runs" in done.stderr
+    assert ask(paths.socket, "monitor", LIMIT_S) == "running"
+
+
+def test_a_start_that_cannot_be_is_explained(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OcfError, match="there is no check 'nonsense'"):
+        spawn(base, "nonsense")
+    broken = Path(control.HEALTHD)
+    broken.write_text("#!/bin/sh\nexit 3\n")
+    with pytest.raises(ServiceError, match="died while it started"):
+        spawn(base)
+
+
+def test_a_start_that_hangs_ends_at_the_deadline(base: str) -> None:
+    Path(control.HEALTHD).write_text("#!/bin/sh\nexec sleep 60\n")
+    with pytest.raises(DeadlineError, match="first verdict"):
+        control.spawn(Paths(base), pool(), Deadline(0.3))
+    control.kill(Paths(base), Deadline(LIMIT_S))
+
+
+def test_an_answer_that_is_cut_short_is_no_answer(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+
+        def cut() -> None:
+            connection, _ = server.accept()
+            connection.sendall(b"runn")
+            connection.close()
+
+        thread = threading.Thread(target=cut)
+        thread.start()
+        with pytest.raises(NoDaemon):
+            ask(str(tmp_path / "s"), "monitor", LIMIT_S)
+        thread.join()
+
+
+@pytest.mark.parametrize("path", ["/nonexistent/x.sock", "/tmp/no-such-socket-here.sock"])
+def test_where_nobody_is(path: str) -> None:
+    with pytest.raises(NoDaemon):
+        ask(path, "monitor", LIMIT_S)

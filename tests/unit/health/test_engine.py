@@ -1,0 +1,390 @@
+"""The pool at work, with a kernel, a cluster and servers that are played."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from ocfpy.health.checks.base import Check, Result
+from ocfpy.health.engine import Engine
+from ocfpy.health.kernel import Kernel
+from ocfpy.health.publisher import Publisher
+from ocfpy.health.spec import CheckSettings, PoolSpec
+from ocfpy.health.status import status_document, verdict_line
+from ocfpy.ipvs.model import Table, VirtualService, parse_virtual
+from ocfpy.ipvs.plan import plan
+from ocfpy.ocf.addresses import Address
+from ocfpy.ocf.errors import HostError, OcfError, ServiceError
+
+from tests.unit.health import clock
+from tests.unit.health.samples import DNS, WEB, pool
+
+
+class PlayedKernel:
+    """A table in memory; `history` has every state with its time."""
+
+    def __init__(self) -> None:
+        self.table: Table = {}
+        self.error: OcfError | None = None
+        self.history: list[tuple[float, dict[str, dict[str, int]]]] = []
+
+    def adopted(self) -> dict[Any, int]:
+        return {
+            (virtual, key): real.weight
+            for virtual, (_, reals) in self.table.items()
+            for key, real in reals.items()
+        }
+
+    async def make(self, wanted: Table, owned: frozenset[VirtualService]) -> list[Any]:
+        if self.error is not None:
+            raise self.error
+        changes = plan(self.table, wanted, owned)
+        self.table = {virtual: entry for virtual, entry in self.table.items() if virtual not in owned}
+        self.table.update({virtual: (settings, dict(reals)) for virtual, (settings, reals) in wanted.items()})
+        self.history.append((asyncio.get_running_loop().time(), self.weights()))
+        return changes
+
+    keep = make
+
+    def weights(self) -> dict[str, dict[str, int]]:
+        return {
+            str(virtual): {str(real.address): real.weight for real in reals.values()}
+            for virtual, (_, reals) in self.table.items()
+        }
+
+
+class PlayedCluster:
+    """Takes attribute values at once."""
+
+    def __init__(self) -> None:
+        self.value: int | None = None
+        self.taken = True
+        self.said = asyncio.Event()
+        self.history: list[tuple[float, int | None]] = []
+
+    def want(self, value: int | None) -> None:
+        if value != self.value:
+            self.value = value
+            self.history.append((asyncio.get_running_loop().time(), value))
+        self.said.set()
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    async def delete(self) -> None:
+        self.want(None)
+
+
+class Log:
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def info(self, text: str) -> None:
+        self.lines.append(text)
+
+    warning = error = debug = info
+
+
+class World:
+    """An engine and everything around it. `dead` servers refuse, `hanging` ones time out; both by address."""
+
+    def __init__(self, spec: PoolSpec) -> None:
+        self.kernel = PlayedKernel()
+        self.cluster = PlayedCluster()
+        self.log = Log()
+        self.dead: set[str] = set()
+        self.hanging: set[str] = set()
+        self.checks: list[tuple[float, str]] = []
+        self.faults: list[BaseException] = []
+        self.engine = Engine(
+            spec,
+            cast(Kernel, self.kernel),
+            cast(Publisher, self.cluster),
+            cast(Any, self.log),
+            on_fault=self.faults.append,
+            wall=clock.wall,
+            make_check=self._make_check,
+        )
+
+    def _make_check(self, address: Address, port: int, settings: CheckSettings) -> Check:
+        return cast(Check, _PlayedCheck(self, str(address), settings.timeout))
+
+    def times_of(self, address: str) -> list[float]:
+        return [at for at, name in self.checks if name == address]
+
+
+class _PlayedCheck:
+    def __init__(self, world: World, address: str, timeout: float) -> None:
+        self.world, self.address, self.timeout = world, address, timeout
+
+    async def run(self) -> Result:
+        loop = asyncio.get_running_loop()
+        self.world.checks.append((loop.time(), self.address))
+        if self.address in self.world.hanging:
+            await asyncio.sleep(self.timeout)
+            return Result(False, f"timed out after {self.timeout:g} s, waiting", self.timeout)
+        await asyncio.sleep(0.001)
+        return (
+            Result(False, "connection refused", 0.001)
+            if self.address in self.world.dead
+            else Result(True, "", 0.001)
+        )
+
+
+ONE, TWO = "10.0.0.11", "10.0.0.12"
+
+
+def test_start_returns_with_a_complete_table_and_the_attribute_out() -> None:
+    async def story() -> None:
+        world = World(pool(f"{DNS} {WEB}"))
+        world.dead = {TWO}
+        await world.engine.start()
+        assert world.kernel.weights() == {DNS: {ONE: 1, TWO: 0}, WEB: {ONE: 1, TWO: 0}}
+        assert world.cluster.value == 1
+        assert asyncio.get_running_loop().time() < 0.1
+        assert verdict_line(world.engine) == "running"
+
+    clock.run(story())
+
+
+def test_a_server_that_hangs_delays_start_by_one_timeout_and_nobody_else() -> None:
+    async def story() -> None:
+        world = World(pool())
+        world.hanging = {TWO}
+        await world.engine.start()
+        assert asyncio.get_running_loop().time() == pytest.approx(1.0, abs=0.1)
+        await asyncio.sleep(60)
+        gaps = [b - a for a, b in zip(world.times_of(ONE)[1:], world.times_of(ONE)[2:])]
+        assert max(gaps) == pytest.approx(2.0, abs=0.01)
+
+    clock.run(story())
+
+
+@pytest.mark.parametrize("kind", ["dead", "hanging"])
+@pytest.mark.parametrize("after", [10.0, 10.6, 11.1, 11.7])
+def test_detection_keeps_its_promise(kind: str, after: float) -> None:
+    async def story() -> None:
+        world = World(pool())
+        await world.engine.start()
+        await asyncio.sleep(after)
+        getattr(world, kind).add(TWO)
+        died = asyncio.get_running_loop().time()
+        await asyncio.sleep(30)
+        out = [at for at, table in world.kernel.history if table[DNS].get(TWO) == 0]
+        check = world.engine.spec.check
+        assert out[0] - died <= check.interval * check.fall + check.timeout
+        assert world.cluster.history[-1][1] == 1
+        assert world.cluster.history[-1][0] - out[0] < 0.001
+
+    clock.run(story())
+
+
+def test_a_restart_moves_nobody_and_one_lost_packet_takes_nobody_out() -> None:
+    async def story() -> None:
+        first = World(pool())
+        first.dead = {TWO}
+        await first.engine.start()
+        second = World(pool())
+        second.kernel.table = first.kernel.table
+        second.dead = {ONE, TWO}
+        start = asyncio.ensure_future(second.engine.start())
+        await asyncio.sleep(0.0015)  # after the first check of each, before the second of ONE
+        second.dead = {TWO}
+        await start
+        assert all(table == {DNS: {ONE: 1, TWO: 0}} for _, table in second.kernel.history)
+        assert second.cluster.history[0][1] == 1
+
+    clock.run(story())
+
+
+def test_a_restart_finds_who_died_meanwhile() -> None:
+    async def story() -> None:
+        world = World(pool())
+        await world.engine.start()
+        again = World(pool())
+        again.kernel.table = world.kernel.table
+        again.dead = {ONE}
+        await again.engine.start()
+        assert again.kernel.weights() == {DNS: {ONE: 0, TWO: 1}}
+        assert len(again.times_of(ONE)) == 3
+
+    clock.run(story())
+
+
+def test_nobody_alive_is_told_with_reasons_and_recovery_by_itself() -> None:
+    async def story() -> None:
+        world = World(pool())
+        await world.engine.start()
+        world.dead, world.hanging = {ONE}, {TWO}
+        await asyncio.sleep(10)
+        assert world.cluster.value == 0
+        assert verdict_line(world.engine) == (
+            f"degraded no backend of {DNS} is alive:"
+            f" {ONE}:53 connection refused, {TWO}:53 timed out after 1 s, waiting"
+        )
+        world.dead, world.hanging = set(), set()
+        await asyncio.sleep(2 * 2 + 1.1)
+        assert world.cluster.value == 2
+        assert verdict_line(world.engine) == "running"
+
+    clock.run(story())
+
+
+def test_the_attribute_is_the_minimum_over_the_services() -> None:
+    async def story() -> None:
+        world = World(pool("tcp/192.0.2.53:80 tcp/[2001:db8::53]:80", f"{ONE} {TWO} [fd00::11]"))
+        await world.engine.start()
+        assert world.cluster.value == 1
+
+    clock.run(story())
+
+
+def test_services_that_are_checked_alike_share_a_check() -> None:
+    async def story() -> None:
+        world = World(pool("tcp/192.0.2.53:53 udp/192.0.2.53:53 tcp/192.0.2.54:53", ONE))
+        await world.engine.start()
+        assert len(world.checks) == 1
+
+    clock.run(story())
+
+
+def test_two_nodes_check_at_the_same_instants() -> None:
+    async def story() -> None:
+        one, other = World(pool()), World(pool())
+        await one.engine.start()
+        await asyncio.sleep(0.7)
+        await other.engine.start()
+        await asyncio.sleep(60)
+        assert one.times_of(ONE)[-10:] == pytest.approx(other.times_of(ONE)[-10:], abs=0.01)
+        assert one.times_of(ONE)[-1] != pytest.approx(one.times_of(TWO)[-1], abs=0.01)
+
+    clock.run(story())
+
+
+def test_drift_is_put_right_within_an_interval() -> None:
+    async def story() -> None:
+        world = World(pool())
+        await world.engine.start()
+        await asyncio.sleep(9)
+        wanted, world.kernel.table = world.kernel.weights(), {}
+        await asyncio.sleep(2.01)
+        assert world.kernel.weights() == wanted
+        assert "somebody changed the IPVS table" in world.log.lines[-1]
+
+    clock.run(story())
+
+
+def test_a_kernel_that_refuses_fails_the_start_with_its_own_code() -> None:
+    async def story() -> None:
+        world = World(pool())
+        world.kernel.error = HostError("no such scheduler")
+        with pytest.raises(HostError, match="no such scheduler"):
+            await world.engine.start()
+
+    clock.run(story())
+
+
+def test_a_kernel_that_refuses_later_fails_the_monitor_until_it_takes_it() -> None:
+    async def story() -> None:
+        world = World(pool())
+        await world.engine.start()
+        world.kernel.error = ServiceError("cannot edit")
+        await asyncio.sleep(5)
+        assert verdict_line(world.engine) == "failed cannot edit"
+        assert world.log.lines.count("cannot edit") == 1
+        world.kernel.error = None
+        await asyncio.sleep(5)
+        assert verdict_line(world.engine) == "running"
+
+    clock.run(story())
+
+
+def test_reload_keeps_verdicts_and_removes_what_is_no_longer_wanted() -> None:
+    async def story() -> None:
+        world = World(pool(f"{DNS} {WEB}"))
+        world.dead = {TWO}
+        await world.engine.start()
+        before = len(world.kernel.history)
+        await world.engine.reload(pool(DNS, f"{ONE},weight=5 {TWO} 10.0.0.13", CheckSettings("http", 80)))
+        assert world.kernel.weights() == {DNS: {ONE: 5, TWO: 0, "10.0.0.13": 1}}
+        assert world.cluster.value == 2
+        for _, table in world.kernel.history[before:]:
+            assert table[DNS][ONE] >= 1
+        assert world.engine._owned == {parse_virtual(DNS)}
+        tried = len(world.checks)
+        await asyncio.sleep(20)
+        assert len(world.checks) - tried == pytest.approx(30, abs=3), "the checks of before have ended"
+
+    clock.run(story())
+
+
+@pytest.mark.parametrize(("switch", "alive"), [("on", 2), ("off", 0)])
+def test_switched_on_or_off_nothing_is_checked(switch: str, alive: int) -> None:
+    async def story() -> None:
+        world = World(pool(check=CheckSettings(switch)))
+        await world.engine.start()
+        await asyncio.sleep(10)
+        assert world.cluster.value == alive
+        assert world.checks == []
+
+    clock.run(story())
+
+
+def test_stop_takes_back_the_services_and_the_attribute() -> None:
+    async def story() -> None:
+        world = World(pool())
+        foreign = parse_virtual("tcp/192.0.2.99:99")
+        world.kernel.table = {foreign: (world.engine.spec.settings, {})}
+        await world.engine.start()
+        await world.engine.stop()
+        assert list(world.kernel.table) == [foreign]
+        assert world.cluster.value is None
+
+    clock.run(story())
+
+
+def test_an_engine_that_is_stuck_says_so() -> None:
+    async def story() -> None:
+        world = World(pool())
+        await world.engine.start()
+
+        async def never(*_: object) -> list[Any]:
+            await asyncio.Event().wait()
+            return []
+
+        world.kernel.keep = world.kernel.make = never  # type: ignore[assignment, method-assign]
+        await asyncio.sleep(60)
+        assert verdict_line(world.engine).startswith("failed the IPVS table has not been looked at for ")
+
+    clock.run(story())
+
+
+def test_a_fault_in_the_engine_is_not_swallowed() -> None:
+    async def story() -> None:
+        world = World(pool())
+        await world.engine.start()
+        world.kernel.keep = world.kernel.make = None  # type: ignore[assignment, method-assign]
+        await asyncio.sleep(5)
+        assert isinstance(world.faults[0], TypeError)
+
+    clock.run(story())
+
+
+def test_the_status_document() -> None:
+    async def story() -> None:
+        world = World(pool())
+        world.dead = {TWO}
+        await world.engine.start()
+        document = status_document(world.engine)
+        assert document["attribute"] == {"name": "healthy-dns", "value": 1, "in_cluster": True}
+        (service,) = document["virtual"]
+        assert (service["service"], service["alive"]) == (DNS, 1)
+        up, down = service["real_servers"]
+        assert (up["server"], up["state"], up["reason"]) == (f"{ONE}:53", "up", "")
+        assert (down["server"], down["state"], down["reason"]) == (f"{TWO}:53", "down", "connection refused")
+        assert down["since"] == pytest.approx(clock.wall(), abs=1)
+
+    clock.run(story())

@@ -1,0 +1,143 @@
+"""The table behind its thread."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from ocfpy.health.kernel import FULL_COMPARE_EVERY, Kernel
+from ocfpy.health.pool import wanted_table
+from ocfpy.ipvs.model import Table, VirtualService, parse_virtual
+from ocfpy.ipvs.plan import ADD, DELETE, Change
+from ocfpy.ipvs.proc import ProcReal, ProcService
+from ocfpy.ocf.errors import OcfError, PermissionDeniedError, ServiceError
+
+from tests.unit.health.samples import DNS, pool
+
+SPEC = pool()
+WANTED = wanted_table(SPEC, lambda _: True, {})
+OURS = frozenset(SPEC.virtual)
+
+
+class FakeTable:
+    """A table in memory that counts how often it is read."""
+
+    def __init__(self) -> None:
+        self.table: Table = {}
+        self.reads = 0
+        self.failures: list[Exception] = []
+
+    def read(self) -> Table:
+        self.reads += 1
+        return {virtual: (settings, dict(reals)) for virtual, (settings, reals) in self.table.items()}
+
+    def apply(self, changes: list[Change]) -> None:
+        if self.failures:
+            raise self.failures.pop()
+        for change in changes:
+            if change.real is None and change.verb == DELETE:
+                self.table.pop(change.virtual)
+            elif change.real is None:
+                assert change.settings is not None
+                self.table[change.virtual] = (change.settings, self.table.get(change.virtual, (None, {}))[1])
+            elif change.verb == DELETE:
+                self.table[change.virtual][1].pop(change.real.key)
+            else:
+                self.table[change.virtual][1][change.real.key] = change.real
+
+    def proc(self) -> dict[VirtualService, ProcService]:
+        return {
+            virtual: ProcService(
+                settings.scheduler,
+                {key: ProcReal(*key, real.forward, real.weight, 0, 0) for key, real in reals.items()},
+            )
+            for virtual, (settings, reals) in self.table.items()
+        }
+
+
+def no_ipvs() -> Any:
+    raise FileNotFoundError
+
+
+def test_make_knows_what_is_there_and_keep_looks_cheaply() -> None:
+    async def story() -> None:
+        table = FakeTable()
+        kernel = Kernel(lambda: table, table.proc)
+        await kernel.make(WANTED, OURS)
+        assert table.table == WANTED
+        down = wanted_table(SPEC, lambda real: str(real.address) == "10.0.0.11", {})
+        changes = await kernel.make(down, OURS)
+        assert [str(change) for change in changes] == [f"edit real server 10.0.0.12:53 of {DNS} weight 0"]
+        assert await kernel.keep(down, OURS) == []
+        assert table.reads == 1
+
+    asyncio.run(story())
+
+
+def test_keep_repairs_and_leaves_others_alone() -> None:
+    async def story() -> None:
+        table = FakeTable()
+        kernel = Kernel(lambda: table, table.proc)
+        await kernel.make(WANTED, OURS)
+        foreign = parse_virtual("tcp/192.0.2.99:99")
+        table.table = {foreign: (SPEC.settings, {})}
+        changes = await kernel.keep(WANTED, OURS)
+        assert [change.verb for change in changes] == [ADD] * 3
+        assert table.table == {foreign: (SPEC.settings, {}), **WANTED}
+        await kernel.keep({}, OURS)
+        assert list(table.table) == [foreign]
+
+    asyncio.run(story())
+
+
+def test_now_and_then_all_of_it_is_compared() -> None:
+    async def story() -> None:
+        table = FakeTable()
+        kernel = Kernel(lambda: table, table.proc)
+        await kernel.make(WANTED, OURS)
+        virtual = SPEC.virtual[0]
+        table.table[virtual] = (SPEC.settings.replace(persistence_timeout=60), table.table[virtual][1])
+        changes = [change for _ in range(FULL_COMPARE_EVERY) for change in await kernel.keep(WANTED, OURS)]
+        assert len(changes) == 1
+        assert table.table == WANTED
+
+    asyncio.run(story())
+
+
+def test_a_change_that_fails_is_tried_again_on_what_is_really_there() -> None:
+    async def story() -> None:
+        table = FakeTable()
+        kernel = Kernel(lambda: table, table.proc)
+        await kernel.make(WANTED, OURS)
+        table.table.clear()
+        table.failures = [ServiceError("it is not there")]
+        down = wanted_table(SPEC, lambda _: False, {})
+        await kernel.make(down, OURS)
+        assert table.table == down
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [(PermissionError(1, "no"), PermissionDeniedError), (OSError(5, "broken"), ServiceError)],
+)
+def test_what_the_system_says_becomes_a_sentence(raised: OSError, expected: type[OcfError]) -> None:
+    def refuse() -> FakeTable:
+        raise raised
+
+    async def story() -> None:
+        with pytest.raises(expected):
+            await Kernel(refuse, no_ipvs).make(WANTED, OURS)
+
+    asyncio.run(story())
+
+
+def test_without_ipvs_there_is_nothing_to_adopt_and_nothing_to_remove() -> None:
+    async def story() -> None:
+        kernel = Kernel(FakeTable, no_ipvs)
+        assert kernel.adopted() == {}
+        assert await kernel.keep({}, OURS) == []
+
+    asyncio.run(story())

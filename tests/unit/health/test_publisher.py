@@ -1,0 +1,95 @@
+"""Values on their way to the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from ocfpy.health import publisher as module
+from ocfpy.health.publisher import Publisher
+
+LIMIT_S = 10
+
+
+class SlowCluster:
+    """Takes a value only when it is let."""
+
+    def __init__(self) -> None:
+        self.values: list[int | None] = []
+        self.gate = threading.Semaphore(0)
+        self.answer = True
+
+    def put(self, value: int) -> bool:
+        assert self.gate.acquire(timeout=LIMIT_S)
+        self.values.append(value)
+        return self.answer
+
+    def delete(self) -> bool:
+        self.values.append(None)
+        return True
+
+
+async def until(publisher: Publisher, cluster: SlowCluster, count: int) -> None:
+    """Waits until `count` values have arrived."""
+
+    async def look() -> None:
+        while len(cluster.values) < count:
+            await asyncio.sleep(0.001)
+
+    await asyncio.wait_for(look(), LIMIT_S)
+
+
+def test_while_one_is_on_its_way_the_latest_wins() -> None:
+    async def story() -> None:
+        cluster = SlowCluster()
+        publisher = Publisher(cluster.put, cluster.delete)
+        task = asyncio.ensure_future(publisher.run())
+        for value in (2, 1, 0, 3):
+            publisher.want(value)
+            await asyncio.sleep(0.001)
+        cluster.gate.release(2)
+        await until(publisher, cluster, 2)
+        assert cluster.values == [2, 3]
+        assert publisher.said.is_set()
+        task.cancel()
+
+    asyncio.run(story())
+
+
+def test_delete_comes_after_a_value_that_is_on_its_way() -> None:
+    async def story() -> None:
+        cluster = SlowCluster()
+        publisher = Publisher(cluster.put, cluster.delete)
+        task = asyncio.ensure_future(publisher.run())
+        publisher.want(2)
+        await asyncio.sleep(0.01)
+        task.cancel()
+        delete = asyncio.ensure_future(publisher.delete())
+        await asyncio.sleep(0.01)
+        cluster.gate.release()
+        await asyncio.wait_for(delete, LIMIT_S)
+        assert cluster.values == [2, None]
+
+    asyncio.run(story())
+
+
+def test_what_was_refused_is_said_again_soon_when_it_used_to_work() -> None:
+    async def story() -> None:
+        cluster = SlowCluster()
+        cluster.gate.release(10)
+        publisher = Publisher(cluster.put, cluster.delete)
+        task = asyncio.ensure_future(publisher.run())
+        publisher.want(2)
+        await until(publisher, cluster, 1)
+        cluster.answer = False
+        publisher.want(1)
+        await until(publisher, cluster, 3)
+        assert cluster.values[:3] == [2, 1, 1]
+        assert not publisher.taken
+        task.cancel()
+
+    before, module.RETRY_S = module.RETRY_S, 0.01
+    try:
+        asyncio.run(story())
+    finally:
+        module.RETRY_S = before
