@@ -1,6 +1,7 @@
 """What every module of the test bed uses: one error, one result of a command, one way to wait."""
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 VIP4 = "192.0.2.53"
 VIP6 = "2001:db8:53::53"
 VIPS = (VIP4, VIP6)
+PRIORITY = -10
 LAB = "/lab"
 """Where a node and a sandbox find the directory that they share with the host."""
 
@@ -68,6 +70,18 @@ def wait_for(probe: Callable[[], T], limit: float, what: str, every: float = 0.1
         if time.monotonic() >= end:
             raise LabError(f"{what}: not within {limit:g} s; last state: {last}")
         time.sleep(every)
+
+
+def favour(pid: int) -> None:
+    """Have the scheduler favour a process that stands for a machine of its own, over tests and builds on the same cores.
+
+    With autogroups (a session is a group) a nice value counts only inside the group, and the group has one of its own.
+    """
+    autogroup = Path("/proc", str(pid), "autogroup")
+    if autogroup.exists():
+        autogroup.write_text(str(PRIORITY))
+    else:
+        os.setpriority(os.PRIO_PROCESS, pid, PRIORITY)
 
 
 def in_order(*checks: Callable[[], object]) -> None:

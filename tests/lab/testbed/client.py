@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from . import stream_worker
-from .base import LabError, wait_for
+from .base import LabError, favour, wait_for
 from .network import Namespace
 from .report import Report, Request, account
 
@@ -29,7 +29,10 @@ class Stream:
         self._errors = log.with_suffix(".err")
         words = [sys.executable, "-I", stream_worker.__file__, str(log), str(interval), str(timeout), *kinds]
         with self._errors.open("w") as errors:
-            self._process = subprocess.Popen(namespace.enter(*words), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
+            self._process = subprocess.Popen(
+                namespace.enter(*words), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True
+            )
+        favour(self._process.pid)
 
     @property
     def requests(self) -> list[Request]:

@@ -14,6 +14,9 @@ CLIENT_NET6 = "2001:db8:100::/64"
 ANYCAST4 = "192.0.2.0/24"
 ANYCAST6 = "2001:db8:53::/64"
 PREFERENCE = {"a": 200, "b": 100}
+BFD_INTERVAL = 250
+"""Milliseconds; three missed are a failure. The examples' 100 ms are for machines of their own: here four nodes, three routers
+and whatever else runs share two cores, and a node that forks a lot was seen to answer 190 ms late."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class Plan:
 
 
 def replaced(text: str, words: Mapping[str, str]) -> str:
-    """Text with whole words (numbers, addresses, prefixes) replaced, in one pass."""
+    """Text with whole words (numbers, addresses, prefixes) replaced, in one pass, and this lab's BFD interval."""
+    text = text.replace("-interval 100\n", f"-interval {BFD_INTERVAL}\n")
     pattern = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
     return re.sub(rf"(?<![\w.:])({pattern})(?![\w.:])", lambda match: words[match[0]], text)
 
@@ -101,8 +105,8 @@ hostname core
 bfd
  profile ANYCAST
   detect-multiplier 3
-  receive-interval 100
-  transmit-interval 100
+  receive-interval {BFD_INTERVAL}
+  transmit-interval {BFD_INTERVAL}
  exit
 exit
 route-map ALL permit 10

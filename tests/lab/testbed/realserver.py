@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Iterator, Sequence
 
 from . import sandbox
-from .base import LAB, VIP4, VIP6, LabError, wait_for
+from .base import LAB, VIP4, VIP6, LabError, favour, wait_for
 from .network import Namespace
 from .rootfs import Images
 
@@ -81,6 +81,7 @@ class RealServer:
                     self._processes[service] = subprocess.Popen(
                         argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
                     )
+                favour(self._processes[service].pid)
 
     def stop(self, *services: str) -> None:
         """SIGKILL for services (without words: both): from now on the port refuses."""

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Sequence
 
-from .base import VIPS, LabError, host, in_order, wait_for
+from .base import VIPS, LabError, favour, host, in_order, wait_for
 from .network import Namespace
 
 DAEMONS = ("zebra", "bgpd", "bfdd")
@@ -73,8 +73,10 @@ class Router:
             words += ["--bfdctl", str(directory / "bfdd.sock")]
         with log.open("ab") as file:
             process = subprocess.Popen(
-                self.namespace.enter(*words), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+                self.namespace.enter(*words), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
+        favour(process.pid)
         self._processes.append(process)
         socket = directory / f"{daemon}.vty"
         wait_for(lambda: socket.exists() or process.poll() is not None, 15, f"{self.name}: {daemon} is up", every=0.02)

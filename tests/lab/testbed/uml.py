@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Mapping, Optional, Sequence
 
 from . import sandbox
-from .base import LAB, LabError, Result, wait_for
+from .base import LAB, LabError, Result, favour, wait_for
 from .network import Cable, Fabric, connect, kill
 from .rootfs import Images
 
@@ -113,6 +113,7 @@ class UmlNode:
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, start_new_session=True
             )
+        favour(self._process.pid)
         if wait:
             self.wait()
 
