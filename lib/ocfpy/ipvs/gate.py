@@ -81,8 +81,8 @@ class DeadTimes:
     def saw_dead(self) -> float:
         """Note that they are dead now; for how many seconds they have been."""
         now = self._clock()
-        since = (self._file.read() or {}).get("since", f"{now:.3f}")
-        self._file.write({"since": since, "last": f"{now:.3f}"})
+        since = (self._file.read() or {}).get("since", repr(now))
+        self._file.write({"since": since, "last": repr(now)})
         return now - float(since)
 
     def saw_alive(self) -> float:

@@ -1,0 +1,418 @@
+"""anycast-vip: whose the address is, when the gate is open, and that a pair's outage leaves no failure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from ocfpy.agents import anycast_vip
+from ocfpy.agents.anycast_vip import AnycastVip
+from ocfpy.ocf import codes
+from ocfpy.ocf.addresses import Address
+from ocfpy.ocf.dispatch import main
+
+ROOT = Path(__file__).resolve().parents[3]
+HEADING = "IP Virtual Server version 1.2.1 (size=4096)\nProt LocalAddress:Port Scheduler Flags\n"
+DNS4 = "tcp/192.0.2.53:53"
+
+
+class Host:
+    """The addresses, the IPVS table and the run directory of a machine."""
+
+    def __init__(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        self.addresses: list[tuple[str, str]] = [("lo", "127.0.0.1/8")]
+        self.added: list[str] = []
+        self.rundir = directory / "anycast"
+        self.proc = directory / "ip_vs"
+        self.prefixes = directory / "allowed-prefixes"
+        self.agent = type(
+            "OnHost", (AnycastVip,), {"proc_ip_vs": str(self.proc), "prefixes_file": str(self.prefixes)}
+        )
+        self._capfd = capfd
+        self._environ = {
+            "HA_RSCTMP": str(directory),
+            "HA_LOGFACILITY": "none",
+            "HA_LOGFILE": str(directory / "log"),
+        }
+        monkeypatch.setattr(anycast_vip, "locate", self._locate)
+        monkeypatch.setattr(anycast_vip, "add_address", self._add)
+        monkeypatch.setattr(anycast_vip, "remove_address", self._remove)
+
+    def table(self, **reals: str) -> None:
+        """Services on port 53 of both addresses, by protocol: a digit of weight for each real server."""
+        lines = [HEADING]
+        for proto, weights in reals.items():
+            for local, remote in (
+                ("C0000235", "0A00000{}"),
+                (f"[{IP6_IN_PROC}]", f"[{IP6_IN_PROC[:-1]}{{}}]"),
+            ):
+                lines.append(f"{proto.upper()}  {local}:0035 wlc  \n")
+                for number, weight in enumerate(weights, 1):
+                    lines.append(
+                        f"  -> {remote.format(f'{number:X}')}:0035      Route   {weight}      0          0\n"
+                    )
+        self.proc.write_text("".join(lines))
+
+    def do(
+        self, action: str, *, probe: bool = False, instance: str = "vip", **params: str
+    ) -> tuple[int, str]:
+        """Exit code and exit reason of an action."""
+        environ = {**self._environ, "OCF_RESOURCE_INSTANCE": instance, "OCF_RESKEY_CRM_meta_timeout": "2000"}
+        environ.update(
+            {f"OCF_RESKEY_{name}": value for name, value in {"ip": "192.0.2.53", **params}.items()}
+        )
+        if action == "monitor":
+            environ["OCF_RESKEY_CRM_meta_interval"] = "5000"
+        self._capfd.readouterr()
+        code = main(self.agent, ["anycast-vip", action.replace("probe", "monitor")], environ)
+        return code, self._capfd.readouterr().err.replace("ocf-exit-reason:", "").strip()
+
+    def dead_for(self, seconds: float) -> None:
+        """Have it that the backends have been seen dead for this long."""
+        then = time.monotonic() - seconds
+        (self.rundir / "anycast-vip-vip.gate").write_text(f"since={then}\nlast={then}\n")
+
+    def _locate(self, address: Address) -> list[tuple[str, int]]:
+        found = [(nic, *cidr.split("/")) for nic, cidr in self.addresses]
+        return [(nic, int(length)) for nic, ip, length in found if ip == str(address)]
+
+    def _add(self, address: Address, nic: str) -> None:
+        self.added.append(f"{address.cidr} on {nic}")
+        self.addresses.append((nic, address.cidr))
+
+    def _remove(self, address: Address, nic: str) -> None:
+        self.addresses = [entry for entry in self.addresses if entry != (nic, address.cidr)]
+
+
+IP6_IN_PROC = "2001:0db8:0000:0000:0000:0000:0000:0053"
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Host:
+    """A host whose pool has two backends alive."""
+    machine = Host(tmp_path, monkeypatch, capfd)
+    machine.table(tcp="11", udp="11")
+    return machine
+
+
+@pytest.mark.parametrize("ip", ["192.0.2.53/32", "2001:db8::53/128"])
+def test_life(host: Host, ip: str) -> None:
+    assert host.do("probe", ip=ip) == (codes.OCF_NOT_RUNNING, "")
+    assert host.do("start", ip=ip) == (codes.OCF_SUCCESS, "")
+    assert host.added == [f"{ip} on lo"]
+    for action in ("monitor", "start", "migrate_to", "migrate_from"):
+        assert host.do(action, ip=ip) == (codes.OCF_SUCCESS, ""), action
+    assert len(host.added) == 1
+    assert host.do("stop", ip=ip) == (codes.OCF_SUCCESS, "")
+    assert host.do("stop", ip=ip) == (codes.OCF_SUCCESS, "")
+    assert host.do("monitor", ip=ip) == (codes.OCF_NOT_RUNNING, "")
+    assert host.addresses == [("lo", "127.0.0.1/8")]
+    assert not list(host.rundir.glob("*.state"))
+
+
+# --- the gate ---
+
+
+def test_dead_backends_are_a_failure_that_names_them(host: Host) -> None:
+    host.do("start")
+    host.table(tcp="00", udp="11")
+    code, reason = host.do("monitor")
+    assert code == codes.OCF_ERR_GENERIC
+    assert reason == f"no backend of {DNS4} is alive (10.0.0.1:53, 10.0.0.2:53 at weight 0)"
+
+
+def test_start_fails_whenever_monitor_would_and_does_not_touch_the_address(host: Host) -> None:
+    host.table(tcp="00", udp="11")
+    code, reason = host.do("start")
+    assert code == codes.OCF_ERR_GENERIC
+    assert "no backend" in reason
+    assert not host.added
+    assert host.do("stop")[0] == codes.OCF_SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("tables", "params", "dead"),
+    [
+        ({"tcp": "10", "udp": "01"}, {}, ""),
+        ({"tcp": "10", "udp": "00"}, {}, "no backend of udp/"),
+        ({"tcp": "10", "udp": "00"}, {"gate": "any"}, ""),
+        ({"tcp": "00", "udp": "00"}, {"gate": "any"}, "no backend of tcp/"),
+        ({"tcp": "00"}, {"gate": "none"}, ""),
+        ({}, {}, "there is no virtual service on 192.0.2.53"),
+        ({"tcp": ""}, {}, f"{DNS4} has no backends"),
+        ({"tcp": "110"}, {"min_backends": "2"}, ""),
+        (
+            {"tcp": "100"},
+            {"min_backends": "2"},
+            "only 1 of 3 backends of tcp/192.0.2.53:53 are alive, which is less",
+        ),
+        ({"tcp": "100"}, {"min_backends": "34%"}, "less than 2 (10.0.0.2:53, 10.0.0.3:53 at weight 0)"),
+        ({"tcp": "100"}, {"min_backends": "33%"}, ""),
+        ({"tcp": "10", "udp": "00"}, {"services": DNS4}, ""),
+        (
+            {"udp": "11"},
+            {"services": DNS4},
+            f"there is no virtual service {DNS4}: is ipvs-pool running here?",
+        ),
+        ({"udp": "11"}, {"services": f"{DNS4} udp/192.0.2.53:53", "gate": "any"}, ""),
+        ({"tcp": "11"}, {"services": "fwmark/7"}, "there is no virtual service fwmark/7"),
+        ({"tcp": "00000000000"}, {}, "10.0.0.8:53, ... at weight 0)"),
+    ],
+)
+def test_gate(host: Host, tables: dict[str, str], params: dict[str, str], dead: str) -> None:
+    host.table(**tables)
+    code, reason = host.do("start", **params)
+    assert (code, dead in reason) == (codes.OCF_ERR_GENERIC if dead else codes.OCF_SUCCESS, True), reason
+
+
+def test_service_on_another_address_is_of_no_interest(host: Host) -> None:
+    code, reason = host.do("start", ip="192.0.2.99")
+    assert code == codes.OCF_ERR_GENERIC
+    assert "there is no virtual service on 192.0.2.99" in reason
+
+
+def test_kernel_without_ipvs_is_a_closed_gate_not_a_missing_program(host: Host) -> None:
+    host.proc.unlink()
+    code, reason = host.do("start")
+    assert (code, reason) == (
+        codes.OCF_ERR_GENERIC,
+        "this kernel has no IPVS yet: is ipvs-pool running here?",
+    )
+    assert host.do("probe")[0] == codes.OCF_NOT_RUNNING
+    assert host.do("start", gate="none")[0] == codes.OCF_SUCCESS
+
+
+def test_stop_does_not_ask_the_gate(host: Host) -> None:
+    host.do("start")
+    host.proc.unlink()
+    assert host.do("stop") == (codes.OCF_SUCCESS, "")
+
+
+# --- the race of a pair that loses its backends: no failed action while the location rule has its time ---
+
+
+@pytest.mark.parametrize("action", ["start", "migrate_from"])
+def test_coming_to_a_node_whose_backends_have_just_died_is_no_failure(host: Host, action: str) -> None:
+    host.table(tcp="00", udp="00")
+    assert host.do(action, attribute="healthy-pool") == (codes.OCF_SUCCESS, "")
+    assert host.do("monitor", attribute="healthy-pool") == (codes.OCF_SUCCESS, "")
+    assert host.do("migrate_to", attribute="healthy-pool") == (codes.OCF_SUCCESS, "")
+    assert host.do("stop", attribute="healthy-pool") == (codes.OCF_SUCCESS, "")
+
+
+def test_rule_that_does_not_act_is_a_failure_after_the_grace(host: Host) -> None:
+    host.do("start", attribute="healthy-pool")
+    host.table(tcp="00", udp="00")
+    assert host.do("monitor", attribute="healthy-pool")[0] == codes.OCF_SUCCESS
+    host.dead_for(14)
+    assert host.do("monitor", attribute="healthy-pool")[0] == codes.OCF_SUCCESS
+    host.dead_for(16)
+    code, reason = host.do("monitor", attribute="healthy-pool")
+    assert code == codes.OCF_ERR_GENERIC
+    assert "dead for 16 s, and Pacemaker has not moved the resource" in reason
+    assert reason.endswith("is there a location rule on healthy-pool?")
+
+
+def test_each_outage_has_its_own_grace(host: Host) -> None:
+    host.do("start", attribute="healthy-pool")
+    host.table(tcp="00", udp="00")
+    host.dead_for(16)
+    host.table(tcp="10", udp="10")
+    assert host.do("monitor", attribute="healthy-pool")[0] == codes.OCF_SUCCESS
+    host.table(tcp="00", udp="00")
+    assert host.do("monitor", attribute="healthy-pool")[0] == codes.OCF_SUCCESS
+
+
+def test_stop_ends_the_grace_of_the_old_outage(host: Host) -> None:
+    host.table(tcp="00", udp="00")
+    host.do("start", attribute="healthy-pool")
+    host.dead_for(1000)
+    assert host.do("stop", attribute="healthy-pool")[0] == codes.OCF_SUCCESS
+    assert host.do("start", attribute="healthy-pool")[0] == codes.OCF_SUCCESS
+
+
+def test_grace_is_a_parameter(host: Host) -> None:
+    host.table(tcp="00", udp="00")
+    assert host.do("start", grace="0", attribute="healthy-pool")[0] == codes.OCF_ERR_GENERIC
+
+
+# --- hold_down ---
+
+
+def test_hold_down_does_not_delay_a_first_start(host: Host) -> None:
+    begun = time.monotonic()
+    assert host.do("start", hold_down="60s")[0] == codes.OCF_SUCCESS
+    assert time.monotonic() - begun < 1
+
+
+def test_start_waits_until_the_backends_have_been_alive_for_long_enough(host: Host) -> None:
+    host.table(tcp="00", udp="00")
+    assert host.do("start", hold_down="300ms")[0] == codes.OCF_ERR_GENERIC
+    died = time.monotonic()
+    host.table(tcp="11", udp="11")
+    assert host.do("start", hold_down="300ms")[0] == codes.OCF_SUCCESS
+    assert time.monotonic() - died >= 0.29
+
+
+def test_hold_down_longer_than_the_timeout_says_what_it_waits_for(host: Host) -> None:
+    host.do("start")
+    host.table(tcp="00", udp="00")
+    host.do("stop", hold_down="60s")
+    host.table(tcp="11", udp="11")
+    code, reason = host.do("start", hold_down="60s")
+    assert code == codes.OCF_ERR_GENERIC
+    assert "the backends to be alive for 60 s" in reason
+    assert not host.added[1:]
+
+
+# --- whose the address is ---
+
+
+def test_address_of_another_resource(host: Host) -> None:
+    host.do("start")
+    assert host.do("probe", instance="vip2")[0] == codes.OCF_NOT_RUNNING
+    code, reason = host.do("start", instance="vip2")
+    assert code == codes.OCF_ERR_CONFIGURED
+    assert "resource vip already holds 192.0.2.53" in reason
+    assert host.do("stop", instance="vip2")[0] == codes.OCF_SUCCESS
+    assert host.do("monitor")[0] == codes.OCF_SUCCESS
+
+
+def test_address_without_an_owner_is_adopted(host: Host) -> None:
+    host.addresses.append(("lo", "192.0.2.53/32"))
+    assert host.do("probe")[0] == codes.OCF_SUCCESS
+    assert host.do("start")[0] == codes.OCF_SUCCESS
+    assert not host.added
+    assert host.do("stop")[0] == codes.OCF_SUCCESS
+    assert len(host.addresses) == 1
+
+
+@pytest.mark.parametrize(("nic", "cidr"), [("eth0", "192.0.2.53/32"), ("lo", "192.0.2.53/24")])
+def test_address_that_is_here_in_another_way(host: Host, nic: str, cidr: str) -> None:
+    host.addresses.append((nic, cidr))
+    code, reason = host.do("start")
+    assert code == codes.OCF_ERR_ARGS
+    assert f"192.0.2.53 is already on this host as {cidr} on {nic}" in reason
+    code, reason = host.do("monitor")
+    assert code == codes.OCF_NOT_RUNNING
+    assert cidr in reason
+    assert host.do("stop")[0] == codes.OCF_SUCCESS
+    assert host.addresses[-1] == (nic, cidr)
+
+
+def test_stop_removes_what_start_put_there_even_if_the_configuration_is_rubbish_now(host: Host) -> None:
+    host.do("start", nic="lo")
+    assert host.do("stop", ip="rubbish;", nic="no such", gate="x")[0] == codes.OCF_SUCCESS
+    assert len(host.addresses) == 1
+
+
+# --- configuration ---
+
+
+def test_all_faults_at_once(host: Host) -> None:
+    code, reason = host.do(
+        "start", ip="192.0.2.53/24", nic="lo;reboot", gate="some", services="53", min_backends="0", grace="x"
+    )
+    assert code == codes.OCF_ERR_CONFIGURED
+    for name in ("ip", "nic", "gate", "services", "min_backends", "grace"):
+        assert f"parameter {name}: " in reason
+
+
+@pytest.mark.parametrize(
+    ("params", "fault"),
+    [
+        ({"ip": "192.0.2.53", "services": "tcp/192.0.2.54:53"}, "tcp/192.0.2.54:53 is not on 192.0.2.53"),
+        ({"ip": "192.0.2.53", "services": "fwmark6/7"}, "fwmark6/7 is not for IPv4"),
+        (
+            {"ip": "192.0.2.53", "allowed_prefixes": "198.51.100.0/24 2001:db8::/32"},
+            "in none of allowed_prefixes",
+        ),
+        ({"nic": "a-very-long-interface"}, "more than 15 characters"),
+        ({"ip": ""}, "parameter ip: required"),
+    ],
+)
+def test_faults_across_parameters(host: Host, params: dict[str, str], fault: str) -> None:
+    code, reason = host.do("validate-all", **params)
+    assert code == codes.OCF_ERR_CONFIGURED
+    assert fault in reason
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "sentence"),
+    [
+        ("# nothing yet\n", codes.OCF_SUCCESS, ""),
+        ("192.0.2.0/24 # ours\n2001:db8::/32\n", codes.OCF_SUCCESS, ""),
+        ("198.51.100.0/24\n", codes.OCF_ERR_ARGS, "192.0.2.53 is in none of the networks that"),
+        ("\n192.0.2.1/24\n", codes.OCF_ERR_ARGS, "line 2: '192.0.2.1/24' has host bits set"),
+    ],
+)
+def test_allowed_prefixes_of_the_host(host: Host, content: str, code: int, sentence: str) -> None:
+    host.prefixes.write_text(content)
+    found, reason = host.do("start")
+    assert found == code
+    assert sentence in reason
+
+
+# --- the launcher, with real addresses ---
+
+
+@pytest.fixture
+def launcher(tmp_path: Path) -> Path:
+    """The agent as it is installed, with the library of this tree."""
+    agent = tmp_path / "lib/ocf/resource.d/anycast/anycast-vip"
+    agent.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "agents/anycast-vip", agent)
+    agent.chmod(0o755)
+    (tmp_path / "lib/ocf/lib").mkdir()
+    (tmp_path / "lib/ocf/lib/anycast").symlink_to(ROOT / "lib")
+    return agent
+
+
+@pytest.mark.parametrize(
+    ("ip", "shown"),
+    [
+        ("192.0.2.53", "inet 192.0.2.53/32 scope host lo"),
+        ("2001:db8::53", "inet6 2001:db8::53/128 scope global nodad deprecated"),
+    ],
+)
+def test_real_address_in_a_namespace(launcher: Path, tmp_path: Path, ip: str, shown: str) -> None:
+    script = f"""
+        ip link set lo up
+        {launcher} monitor; echo "rc=$?"
+        {launcher} start; echo "rc=$?"
+        {launcher} start; echo "rc=$?"
+        {launcher} monitor; echo "rc=$?"
+        ip address show dev lo
+        {launcher} stop; echo "rc=$?"
+        {launcher} stop; echo "rc=$?"
+        {launcher} monitor; echo "rc=$?"
+        ip address show dev lo | grep -cF {ip}
+    """
+    environ = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HA_RSCTMP": str(tmp_path / "run"),
+        "HA_LOGFACILITY": "none",
+        "OCF_RESOURCE_INSTANCE": f"vip-{os.getpid()}",
+        "OCF_RESKEY_ip": ip,
+        "OCF_RESKEY_gate": "none",
+    }
+    done = subprocess.run(
+        ["unshare", "-n", "sh", "-c", script],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    codes_seen = [int(line[3:]) for line in done.stdout.splitlines() if line.startswith("rc=")]
+    assert codes_seen == [7, 0, 0, 0, 0, 0, 7], done
+    assert shown in done.stdout
+    assert done.stdout.splitlines()[-1] == "0"
+    assert done.stderr == ""

@@ -1,0 +1,44 @@
+"""Memory of dead backends across actions; the gate itself is tested where it is used, in test_anycast_vip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ocfpy.ipvs.gate import NEVER, DeadTimes
+
+
+class Clock:
+    """A clock that is set by hand, in seconds."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_seconds_dead_and_alive(tmp_path: Path) -> None:
+    clock = Clock()
+    path = str(tmp_path / "run/vip.gate")
+
+    def times() -> DeadTimes:
+        return DeadTimes(path, clock)  # every action is a process of its own
+
+    assert times().saw_alive() == NEVER
+    assert not (tmp_path / "run").exists()
+    assert times().saw_dead() == 0
+    clock.now += 7
+    assert times().saw_dead() == 7
+    clock.now += 2
+    assert times().saw_alive() == 2
+    clock.now += 1
+    assert times().saw_alive() == 3
+    assert times().saw_dead() == 0
+
+
+def test_dead_time_is_counted_anew_after_nobody_looked(tmp_path: Path) -> None:
+    clock = Clock()
+    times = DeadTimes(str(tmp_path / "vip.gate"), clock)
+    times.saw_dead()
+    clock.now += 100
+    assert times.nobody_looks() == 1000
+    assert times.saw_dead() == 0
