@@ -155,7 +155,7 @@ def test_everything(tmp_path: Path) -> None:
         ({"attribute": "a b"}, "parameter attribute"),
         (
             {"virtual": "nonsense", "persistence_netmask": "24"},
-            "parameter virtual: 'nonsense' is not a virtual service",
+            "parameter virtual: 'nonsense' is not like tcp/",
         ),
     ],
 )
