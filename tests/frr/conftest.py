@@ -20,7 +20,7 @@ def shared_site() -> Iterator[Site]:
 
 @pytest.fixture
 def site(shared_site: Site) -> Site:
-    """The site with every session up; what a test configures by hand it must take back, or use `breakable`."""
+    """The site with every session up; a test that configures by hand takes it back, or uses `breakable`."""
     wait_for("all sessions", lambda: shared_site.lb.established() == SESSIONS)
     return shared_site
 
@@ -38,7 +38,9 @@ def on_loopback(site: Site) -> Iterator[Callable[[str], None]]:
     held: list[str] = []
 
     def add(address: str) -> None:
-        site.lb.namespace.ip("addr", "add", address, "dev", "lo", *(["scope", "host"] if "." in address else []))
+        site.lb.namespace.ip(
+            "addr", "add", address, "dev", "lo", *(["scope", "host"] if "." in address else [])
+        )
         held.append(address)
 
     yield add

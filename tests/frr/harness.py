@@ -1,8 +1,8 @@
-"""Real FRR in network namespaces: a bridge, nodes on it, zebra, bfdd and bgpd in each, and everything gone afterwards.
+"""Real FRR in network namespaces: a bridge, nodes on it with zebra, bfdd and bgpd, and all gone afterwards.
 
 Nothing runs in the namespace of the caller, and only processes started here are ended, by their pid.
-Environment: FRR_ROOT, another root directory to take FRR from (a Debian 13 tree, say), default /; OCF_STAGE, the tree
-that the agents are installed in, default build/stage.
+Environment: FRR_ROOT, another root directory to take FRR from (a Debian 13 tree, say), default /; OCF_STAGE,
+the tree that the agents are installed in, default build/stage.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Frr:
         self.inside = "/" + str(self.directory.relative_to(FRR_ROOT))  # as the daemons see it
         (self.directory / "frr.conf").write_text(config)
         (self.directory / "vtysh.conf").write_text("service integrated-vtysh-config\n")
-        if FRR_ROOT == Path("/"):
+        if Path("/") == FRR_ROOT:
             shutil.chown(self.directory, "frr", "frr")
         else:
             self._run("chown", "frr:frr", self.inside)
@@ -111,7 +111,7 @@ class Frr:
         return str(self.directory / "bgpd.vty")
 
     def _argv(self, *argv: str) -> list[str]:
-        chroot = [] if FRR_ROOT == Path("/") else ["chroot", str(FRR_ROOT)]
+        chroot = [] if Path("/") == FRR_ROOT else ["chroot", str(FRR_ROOT)]
         return self.namespace.command(*chroot, *argv)
 
     def _run(self, *argv: str) -> subprocess.CompletedProcess[str]:
@@ -128,7 +128,6 @@ class Frr:
 
     def start_daemon(self, name: str) -> None:
         """Start one daemon in the foreground and wait until it answers on its vty."""
-        log = open(self.directory / f"{name}.log", "ab")
         argv = [f"/usr/lib/frr/{name}", "--vty_socket", self.inside, "-i", f"{self.inside}/{name}.pid"]
         if name != "mgmtd":
             argv += ["-z", f"{self.inside}/zserv.api"]
@@ -137,7 +136,7 @@ class Frr:
         if name == "bgpd":
             argv += ["-f", "/dev/null"]
         argv += ["--log", "stdout", "-P", "0"] if name != "mgmtd" else ["--log", "stdout"]
-        with log:
+        with open(self.directory / f"{name}.log", "ab") as log:
             self._processes[name] = subprocess.Popen(
                 self._argv(*argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
@@ -146,7 +145,9 @@ class Frr:
     def _answers(self, name: str) -> bool:
         process = self._processes[name]
         if process.poll() is not None:
-            raise AssertionError(f"{name} ended: " + (self.directory / f"{name}.log").read_text(errors="replace"))
+            raise AssertionError(
+                f"{name} ended: " + (self.directory / f"{name}.log").read_text(errors="replace")
+            )
         try:
             return "FRR" in self.show("show version", name)
         except FrrError:
@@ -155,7 +156,11 @@ class Frr:
     def load(self) -> None:
         """Load frr.conf into the running daemons, as a boot does."""
         done = self._run("vtysh", "--vty_socket", self.inside, "--config_dir", self.inside, "-b")
-        said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("%") or "line " in line]
+        said = [
+            line
+            for line in (done.stdout + done.stderr).splitlines()
+            if line.startswith("%") or "line " in line
+        ]
         assert not said, said
 
     def vtysh(self, command: str) -> str:
@@ -226,7 +231,9 @@ class Frr:
 
 
 class Outcome:
-    """How an action of an agent ended: its exit code, its exit reason, all of stderr, and the seconds it took."""
+    """How an action of an agent ended: its exit code, its exit reason, all of stderr, and the seconds it
+    took.
+    """
 
     def __init__(self, code: int, stderr: str, seconds: float) -> None:
         self.code = code
@@ -240,7 +247,9 @@ class Outcome:
 
 
 class Resource:
-    """A bgp-announce resource on one node, run the way Pacemaker runs it: own process group, minimal environment."""
+    """A bgp-announce resource on one node, run the way Pacemaker runs it: own process group, minimal
+    environment.
+    """
 
     def __init__(self, node: Frr, name: str, **parameters: str) -> None:
         self.node = node
@@ -270,7 +279,9 @@ class Resource:
         )  # fmt: skip
 
     def finish(self, process: subprocess.Popen[str], timeout: float = 20) -> Outcome:
-        """Wait for it; after the timeout it gets what Pacemaker gives it, SIGKILL to the group, and the test fails."""
+        """Wait for it; after the timeout it gets what Pacemaker gives it, SIGKILL to the group, and the test
+        fails.
+        """
         try:
             _, stderr = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -309,7 +320,9 @@ class Site:
         self.switch = self._namespace("sw")
         self.switch.bridge()
         router = (EXAMPLES / "frr-router.conf").read_text()
-        self.lb = self._node("lb", (EXAMPLES / "frr-lb.conf").read_text(), "10.1.0.11/24", "2001:db8:1::11/64")
+        self.lb = self._node(
+            "lb", (EXAMPLES / "frr-lb.conf").read_text(), "10.1.0.11/24", "2001:db8:1::11/64"
+        )
         self.r1 = self._node("r1", router, "10.1.0.1/24", "2001:db8:1::1/64")
         second = router.replace("bgp router-id 10.1.0.1\n", "bgp router-id 10.1.0.2\n")
         self.r2 = self._node("r2", second, "10.1.0.2/24", "2001:db8:1::2/64")

@@ -30,7 +30,9 @@ def test_router_accepts_anycast_host_routes_only(breakable: Site, on_loopback: C
     on_loopback(V4)
     lines = [f"network {STRAY}", f"network {V4}", "no neighbor ROUTERS route-map ANYCAST-OUT out"]
     breakable.lb.configure("router bgp", "no bgp ebgp-requires-policy")
-    breakable.lb.configure("router bgp", "address-family ipv4 unicast", *lines, "do clear bgp ipv4 unicast * soft")
+    breakable.lb.configure(
+        "router bgp", "address-family ipv4 unicast", *lines, "do clear bgp ipv4 unicast * soft"
+    )
     wait_for("the anycast route", lambda: breakable.r1.has(V4))
     assert not breakable.r1.paths(STRAY)
     sent = breakable.lb.show_json("show bgp ipv4 unicast neighbors 10.1.0.1 advertised-routes")

@@ -1,4 +1,6 @@
-"""bgp-announce against a real bgpd that something has happened to: every one of these must be seen, and named."""
+"""bgp-announce against a real bgpd that something has happened to: every one of these must be seen, and
+named.
+"""
 
 from __future__ import annotations
 

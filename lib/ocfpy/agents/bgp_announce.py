@@ -1,4 +1,4 @@
-"""ocf:anycast:bgp-announce: the route to an anycast address, announced by FRR's bgpd for as long as the resource runs."""
+"""ocf:anycast:bgp-announce: FRR's bgpd announces an anycast address for as long as the resource runs."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 NAME_CHARACTERS = f"{_LETTERS}0123456789_.-"
 STOP_RESERVE_S = 2.0  # what withdrawing and looking takes at most, kept back from the drain time
 LOAD_LIMIT_S = 3.0  # vtysh -b takes a few tenths of a second
+DEEP = 10  # OCF_CHECK_LEVEL from which the instance is looked at as well
 _BRINGS_UP = ("start", "migrate_from")
 
 
@@ -43,20 +44,24 @@ def parse_peer(text: str) -> str:
 
 
 class BgpAnnounce(Agent):
-    """Announced means: bgpd answers, its path is valid and best, the address is local, enough peers were told."""
+    """Announced: bgpd answers, its path is valid and best, the address is local, enough peers were told."""
 
     name = "bgp-announce"
     version = "0.1"
     shortdesc = "Announces an anycast address by FRR's bgpd"
     longdesc = """\
-Announces one host route, /32 or /128, through a running FRR bgpd for as long as the resource is started here: by a
-network statement in the running configuration. frr.conf is never written, the AS number is read and never guessed, and
-a BGP instance is never created; sessions, policies and timers are the operator's (see docs/examples/frr-lb.conf).
+Announces one host route, /32 or /128, through a running FRR bgpd for as long as the resource is started here:
+by a network statement in the running configuration. frr.conf is never written, the AS number is read and
+never guessed, and a BGP instance is never created; sessions, policies and timers are the operator's (see
+docs/examples/frr-lb.conf).
 
-The route counts as announced when bgpd answers within 2 seconds, holds its own path to the prefix valid and best,
-the address is on an interface of this node, and at least min_peers established neighbors have been sent it. start
-returns when all of that is so. stop withdraws the route, waits until it has gone out, and then some (settle), so that
-the address can be removed when nobody sends to it any more.
+The route counts as announced when bgpd answers within 2 seconds, holds its own path to the prefix valid and
+best, the address is on an interface of this node, and at least min_peers established neighbors have been sent
+it. start returns when all of that is so. stop withdraws the route, waits until it has gone out, and then some
+(settle), so that the address can be removed when nobody sends to it any more.
+
+The monitor with OCF_CHECK_LEVEL=10 looks for graceful restart as well, which start refuses: it would leave
+the route at the neighbors for minutes after this node has gone.
 
 Place it after the address: order and colocation with ocf:anycast:anycast-vip."""
 
@@ -64,6 +69,7 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         Action("start", timeout="30s"),
         Action("stop", timeout="30s"),
         Action("monitor", timeout="10s", interval="5s", depth=0),
+        Action("monitor", timeout="10s", interval="60s", depth=10),
         Action("migrate_to", timeout="20s"),
         Action("migrate_from", timeout="30s"),
         Action("reload-agent", timeout="20s"),
@@ -71,49 +77,52 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
 
     prefix = AddressParam(
         "Address to announce",
-        "The anycast address, with or without its length: 192.0.2.53, 192.0.2.53/32, 2001:db8::53/128. Nothing but "
-        "host routes is announced.",
+        "The anycast address, with or without its length: 192.0.2.53, 192.0.2.53/32, 2001:db8::53/128. "
+        "Nothing but host routes is announced.",
         required=True,
         unique_group=True,
     )
     allowed_prefixes = PrefixListParam(
         "Anycast subnets",
-        "Prefixes, separated by spaces, outside of which nothing is announced. Needed here or, one a line, in "
-        "/etc/anycast/allowed-prefixes; where both are given an address has to be in both.",
+        "Prefixes, separated by spaces, outside of which nothing is announced. Needed here or, one a "
+        "line, in /etc/anycast/allowed-prefixes; where both are given an address has to be in both.",
     )
     min_peers = IntParam(
         "Neighbors that must have the route",
-        "The resource has failed when fewer established neighbors than this have been sent the route. With 0 it may run "
-        "without any session.",
+        "The resource has failed when fewer established neighbors than this have been sent the route. "
+        "With 0 it may run without any session.",
         minimum=0,
         default=1,
         reloadable=True,
     )
     peers = ListParam(
         "Neighbors that count",
-        "Neighbors, by address or by interface for unnumbered BGP, that count for min_peers. Default: all of the "
-        "address family.",
+        "Neighbors, by address or by interface for unnumbered BGP, that count for min_peers. Default: all "
+        "of the address family.",
         parse=parse_peer,
         reloadable=True,
     )
     route_map = StringParam(
         "Route-map of the announcement",
-        "Name of a route-map in frr.conf that is given to the network statement, to set communities or a metric.",
+        "Name of a route-map in frr.conf that is given to the network statement, to set communities or a "
+        "metric.",
         charset=NAME_CHARACTERS,
         default="",
         reloadable=True,
     )
     drain_route_map = StringParam(
         "Route-map that makes the route unattractive",
-        "Name of a route-map in frr.conf, one that sets the community graceful-shutdown for instance. stop applies it for "
-        "drain_time before it withdraws the route, so that traffic moves while both paths exist.",
+        "Name of a route-map in frr.conf, one that sets the community graceful-shutdown for instance. "
+        "stop applies it for drain_time before it withdraws the route, so that traffic moves while both "
+        "paths exist.",
         charset=NAME_CHARACTERS,
         default="",
         reloadable=True,
     )
     drain_time = DurationParam(
         "How long to drain",
-        "Time between applying drain_route_map and the withdrawal; cut short when the timeout of stop is near.",
+        "Time between applying drain_route_map and the withdrawal; cut short when the timeout of stop is "
+        "near.",
         default="1s",
         reloadable=True,
     )
@@ -126,8 +135,8 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
     )
     backend = StringParam(
         "Way to talk to bgpd",
-        "socket: bgpd's own socket, 0.2 ms a call. vtysh: the command of that name, 30 ms a call. auto: the socket when "
-        "it is there.",
+        "socket: bgpd's own socket, 0.2 ms a call. vtysh: the command of that name, 30 ms a call. auto: "
+        "the socket when it is there.",
         choices=("auto", "socket", "vtysh"),
         default="auto",
     )
@@ -144,9 +153,9 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
     )
     on_hung = StringParam(
         "What stop does with a bgpd that hangs",
-        "A bgpd that hangs keeps its sessions up and its routes at the neighbors. kill: stop ends it by SIGKILL, the "
-        "neighbors withdraw at once, and FRR's own watchdog starts it again. fail: stop fails, and Pacemaker fences the "
-        "node.",
+        "A bgpd that hangs keeps its sessions up and its routes at the neighbors. kill: stop ends it by "
+        "SIGKILL, the neighbors withdraw at once, and FRR's own watchdog starts it again. fail: stop "
+        "fails, and Pacemaker fences the node.",
         choices=("kill", "fail"),
         default="kill",
         reloadable=True,
@@ -179,11 +188,15 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         claim = self.claim()
         holder = self._other_holder(claim)
         if holder:
-            raise ConfigError(f"resource {holder} already announces {self.prefix.cidr}: remove one of the two")
+            raise ConfigError(
+                f"resource {holder} already announces {self.prefix.cidr}: remove one of the two"
+            )
         self._check_installed()
         announcer = self._announcer(claim)
         if self.context.action in _BRINGS_UP:
-            self.context.deadline.poll(lambda: _runs(announcer, self.prefix), f"bgpd to run ({self._vty(claim).path})")
+            self.context.deadline.poll(
+                lambda: _runs(announcer, self.prefix), f"bgpd to run ({self._vty(claim).path})"
+            )
             self._await_configuration(announcer)
         else:
             self._check_configured(announcer)
@@ -208,20 +221,32 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
     def _judge(self, prefix: Address, route: Route, claim: dict[str, str], announcer: Announcer) -> Status:
         """A statement is there: does it have the effect that is wanted?"""
         if self.context.action in _BRINGS_UP and not self._said:
-            # A statement found in place may have another route-map; said once more it gets ours, and no update is sent
-            # when it had it already.
+            # A statement found in place may have another route-map; said once more it gets ours, and no
+            # update is sent when it had it already.
             return Status.failed("not announced by this start yet")
         if claim.get("draining"):
             return Status.failed(f"a stop was interrupted while {prefix.cidr} was being drained")
         if not find_address(prefix):
             return Status.failed(f"{prefix} is not on this node: start ocf:anycast:anycast-vip with it first")
         if not route.valid:
-            return Status.failed(f"bgpd does not use its path to {prefix.cidr}: does zebra run, is the interface up?")
+            return Status.failed(
+                f"bgpd does not use its path to {prefix.cidr}: does zebra run, is the interface up?"
+            )
         if not route.best:
-            return Status.failed(f"bgpd prefers a path to {prefix.cidr} from a neighbor: refuse these prefixes inbound")
+            return Status.failed(
+                f"bgpd prefers a path to {prefix.cidr} from a neighbor: refuse these prefixes inbound"
+            )
         told = [peer for peer in route.advertised_to if not self.peers or peer in self.peers]
         if len(told) < self.min_peers:
             return Status.failed(self._too_few(prefix, told, announcer))
+        return self._judge_instance(announcer) if self.context.check_level >= DEEP else Status.running()
+
+    def _judge_instance(self, announcer: Announcer) -> Status:
+        """What does no harm yet: somebody has switched on graceful restart since the start."""
+        try:
+            self._check_graceful_restart(announcer)
+        except HostError as error:
+            return Status.degraded(error.reason)
         return Status.running()
 
     def start(self, claim: dict[str, str]) -> None:
@@ -231,13 +256,16 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         self._said = True
         if not announcer.route(self.prefix).exists:
             announcer.withdraw(self.prefix)
-            raise ServiceError(f"bgpd took the announcement of {self.prefix.cidr} and made no path of it: {self._why()}")
+            raise ServiceError(
+                f"bgpd took the announcement of {self.prefix.cidr} and made no path of it: {self._why()}"
+            )
 
     def _why(self) -> str:
         return f"route-map {self.route_map} denies it" if self.route_map else "see bgpd's log"
 
     def reload_agent(self, claim: dict[str, str]) -> None:
-        """The same statement with the new route-map; all other reloadable parameters have no trace in bgpd."""
+        """The same statement with the new route-map; of the other parameters bgpd knows nothing."""
+        self._check_configured(self._announcer(claim))
         self.start(claim)
 
     def stop(self, claim: dict[str, str]) -> None:
@@ -256,7 +284,10 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         self.context.deadline.sleep(self.settle)
 
     def _drain(self, prefix: Address, announcer: Announcer, claim: dict[str, str]) -> None:
-        """Make the route unattractive for a while. The state file says so: what is cut off here must not look healthy."""
+        """Make the route unattractive for a while.
+
+        The state file says so, for a stop that is cut off here must not look like a healthy resource.
+        """
         if not self.drain_route_map or not announcer.route(prefix).advertised_to:
             return
         self.context.state.write({**claim, "draining": "yes"})
@@ -286,12 +317,12 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         return ""
 
     def _check_installed(self) -> None:
-        from os.path import exists
-
         from ocfpy.ocf.process import have_binary
 
-        if not have_binary("vtysh") and (self.backend == "vtysh" or not exists(f"{self.vty_dir}/bgpd.vty")):
-            raise NotInstalledError(f"FRR is not installed (no vtysh, no bgpd in {self.vty_dir}): install package frr")
+        if not have_binary("vtysh") and (self.backend == "vtysh" or not self._vty(self.claim()).exists()):
+            raise NotInstalledError(
+                f"FRR is not installed (no vtysh, no bgpd in {self.vty_dir}): install package frr"
+            )
 
     def _await_configuration(self, announcer: Announcer) -> None:
         """A bgpd that has just been started answers before frr.conf has been read into it."""
@@ -314,8 +345,8 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         restarters = announcer.restarters()
         if restarters:
             raise HostError(
-                f"graceful restart is on towards {' '.join(restarters)}: they would keep the route for minutes after "
-                "this node is gone; take `bgp graceful-restart` out of frr.conf and restart FRR"
+                f"graceful restart is on towards {' '.join(restarters)}: they would keep the route for "
+                "minutes after this node is gone; take `bgp graceful-restart` out of frr.conf and restart FRR"
             )
 
     def _too_few(self, prefix: Address, told: list[str], announcer: Announcer) -> str:

@@ -1,4 +1,4 @@
-"""The anycast subnets outside of which nothing is announced: the floor under every slip in a configuration."""
+"""The anycast subnets, outside of which nothing is announced whatever slips into a configuration."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def outside(prefix: Address, allowed: Sequence[Prefix], place: str) -> str:
     """The sentence for a prefix that is in none of the allowed ones of a place, or nothing."""
     if any(network.contains(prefix) for network in allowed):
         return ""
-    return f"{prefix.cidr} is outside the prefixes that may be announced: {place} has {' '.join(map(str, allowed))}"
+    return f"{prefix.cidr} is outside what may be announced: {place} has {' '.join(map(str, allowed))}"
 
 
 def check_allowed(prefix: Address, from_parameter: Sequence[Prefix], path: str = ALLOWED_FILE) -> None:
-    """Raise when the prefix may not be announced from this host. Where both places name prefixes, both must agree.
+    """Raise when the prefix may not be announced from this host; it has to be in both places that name any.
 
-    ConfigError for what the parameter forbids; HostError for what the file forbids, and when neither says anything.
+    ConfigError for what the parameter forbids; HostError for what the file forbids, and when both are empty.
     """
     from_file = read_allowed(path)
     if not from_parameter and not from_file:
         raise HostError(
-            f"nothing may be announced yet: name your anycast subnets in the parameter allowed_prefixes or in {path}"
+            f"nothing may be announced: name the anycast subnets in parameter allowed_prefixes or in {path}"
         )
     if from_parameter and (fault := outside(prefix, from_parameter, "allowed_prefixes")):
         raise ConfigError(fault)

@@ -36,8 +36,8 @@ _WHICH_INSTANCE = "specify ASN"  # `router bgp` alone, and there are several
 class Route:
     """bgpd's own path to a prefix: is there one, is it valid, is it the best, who was told.
 
-    exists means that there is a `network` statement in effect; leaving that it has been withdrawn and the peers are
-    about to hear of it.
+    exists means that there is a `network` statement in effect; leaving that it has been withdrawn and the
+    peers are about to hear of it.
     """
 
     __slots__ = ("advertised_to", "best", "exists", "leaving", "valid")
@@ -58,7 +58,8 @@ class Route:
 
 
 class Peer:
-    """A neighbour: state as bgpd names it (Established, Active, ...), policy_missing when RFC 8212 blocks it."""
+    """A neighbour: state as bgpd names it (Established, Active, ...), policy_missing when RFC 8212 "
+    "blocks it."""
 
     __slots__ = ("name", "policy_missing", "state")
 
@@ -68,7 +69,9 @@ class Peer:
         self.policy_missing = policy_missing
 
     def __str__(self) -> str:
-        return f"{self.name} {self.state}{' without an export policy (RFC 8212)' if self.policy_missing else ''}"
+        return (
+            f"{self.name} {self.state}{' without an export policy (RFC 8212)' if self.policy_missing else ''}"
+        )
 
 
 class Announcer:
@@ -114,15 +117,19 @@ class Announcer:
         ]
 
     def asn(self) -> str:
-        """The AS number of the instance, as `router bgp` takes it. HostError when there is no such instance."""
+        """The AS number of the instance, as `router bgp` takes it. HostError when there is no such "
+        "instance."""
         for family in self._summary().values():
             if isinstance(family, dict) and family.get("as"):
                 return str(family["as"])
         where = f"VRF {self._vrf}" if self._vrf else "the default VRF"
-        raise HostError(f"bgpd has no BGP instance with a neighbor in {where}: configure `router bgp` in frr.conf")
+        raise HostError(
+            f"bgpd has no BGP instance with a neighbor in {where}: configure `router bgp` in frr.conf"
+        )
 
     def restarters(self) -> list[str]:
-        """The neighbours that are asked to keep our routes after we have gone (graceful restart, RFC 4724)."""
+        """The neighbours that are asked to keep our routes after we have gone (graceful restart, RFC "
+        "4724)."""
         neighbors = self._show(f"show bgp{self._of_vrf} neighbors json")
         return [
             name

@@ -1,4 +1,6 @@
-"""What can go wrong between an agent and bgpd; a hung bgpd, a dead one and one that refuses need different answers."""
+"""What can go wrong between an agent and bgpd; a hung bgpd, a dead one and one that refuses need different
+answers.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ class CommandRefused(FrrError):
 
 
 class BgpdHung(FrrError):
-    """bgpd took the command, or the connection, and does not answer. It keeps its sessions and its routes meanwhile."""
+    """bgpd took the command, or the connection, and does not answer. It keeps its sessions and its routes
+    meanwhile.
+    """
 
 
 class BgpdDead(FrrError):

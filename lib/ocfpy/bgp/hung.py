@@ -1,7 +1,7 @@
 """Ends a bgpd that no longer answers: its peers keep the session, and the route, for as long as it lives.
 
-Tried with FRR 8.4.4: with bgpd's main thread stopped the session outlived four hold times, for keepalives come from a
-thread of their own. Killed, the kernel closes its sessions and the peers withdraw after 76 ms.
+Tried with FRR 8.4.4: with bgpd's main thread stopped the session outlived four hold times, for keepalives
+come from a thread of their own. Killed, the kernel closes its sessions and the peers withdraw after 76 ms.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ PROCESS_NAME = "bgpd"
 
 
 def kill_bgpd(vty: Vty) -> int:
-    """SIGKILL the bgpd behind the socket and return its pid. ServiceError when no process can be made out for sure."""
+    """SIGKILL the bgpd behind the socket and return its pid. ServiceError when no process can be made out for
+    sure.
+    """
     pid = _listener(vty) or _from_pid_file(vty.path)
     if not pid:
         raise ServiceError(f"bgpd hangs and its process cannot be found from {vty.path}: end it by hand")

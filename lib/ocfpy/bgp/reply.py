@@ -1,4 +1,6 @@
-"""Reads bgpd's JSON with the parser behind the json package: the package itself imports re, 6 ms of every monitor."""
+"""Reads bgpd's JSON with the parser behind the json package: the package itself imports re, 6 ms of every
+monitor.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class _Settings:
-    """What json.JSONDecoder would have told the parser (Lib/json/decoder.py, the defaults)."""
+    """What json.JSONDecoder would have told the parser (Lib/json/decoder.py), but for strict."""
 
     strict = False  # a control character in a text, say a peer's description, is no reason to fail
     object_hook = None
@@ -17,7 +19,6 @@ class _Settings:
     parse_float = float
     parse_int = int
     parse_constant = float
-    memo: dict[str, str] = {}
 
 
 def parse(text: str) -> Any:
@@ -39,6 +40,8 @@ def _scanner() -> Callable[[str, int], tuple[Any, int]]:
     except ImportError:
         from json import JSONDecoder
 
-        return JSONDecoder(strict=False).scan_once
-    scanner: Callable[[str, int], tuple[Any, int]] = make_scanner(_Settings)
+        decoder: Any = JSONDecoder(strict=False)
+        scanner: Callable[[str, int], tuple[Any, int]] = decoder.scan_once
+    else:
+        scanner = make_scanner(_Settings)  # type: ignore[arg-type]
     return scanner

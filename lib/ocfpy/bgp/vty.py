@@ -1,7 +1,7 @@
-"""FRR's own protocol on /run/frr/bgpd.vty: a command and a NUL go out, text and three NULs and a status come back.
+"""FRR's protocol on /run/frr/bgpd.vty: a command and a NUL go out, text, three NULs and a status come back.
 
-Source: vtysh_read() in FRR's lib/vty.c, vtysh_client_run() in vtysh/vtysh.c. A call costs 0.2 ms where vtysh takes 30,
-and needs no lock that is shared with the other FRR daemons.
+Source: vtysh_read() in FRR's lib/vty.c, vtysh_client_run() in vtysh/vtysh.c. A call costs 0.2 ms where vtysh
+takes 30, and needs no lock that is shared with the other FRR daemons.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _UCRED_BYTES = 12  # pid, uid, gid: three 32-bit integers
 class Vty:
     """bgpd behind its socket. Every call has a connection of its own, so nothing survives a restart of bgpd.
 
-    Closing the connection also leaves bgpd's configuration mode, so an agent that is killed leaves nothing locked.
+    Closing the connection also leaves bgpd's configuration mode, so an agent that is killed leaves nothing
+    locked.
     """
 
     __slots__ = ("_deadline", "path")
@@ -48,14 +49,15 @@ class Vty:
     def show(self, command: str) -> str:
         """Run one command in enable mode, as vtysh has it, and return its text.
 
-        Raises CommandRefused, BgpdHung, BgpdDead; DeadlineError when the action's time is up before bgpd's is.
+        Raises CommandRefused, BgpdHung, BgpdDead; DeadlineError when the action's time is up before bgpd's
+        is.
         """
         with self._session() as session:
             session.command("enable")
             return session.command(command)
 
     def configure(self, lines: Iterable[str]) -> None:
-        """Run lines in configuration mode; the first one that bgpd refuses raises CommandRefused and ends it."""
+        """Run lines in configuration mode, up to the first one that is refused: CommandRefused."""
         with self._session() as session:
             for line in ("enable", "configure terminal", *lines):
                 session.command(line)
@@ -105,9 +107,9 @@ class Session:
         return reply
 
     def _read(self, end: float) -> tuple[str, int]:
-        """Read up to the status. The text has no NUL in it, so the first one begins the trailer: 00 00 00 status.
+        """Read up to the status. The text has no NUL in it, so the first one begins the trailer.
 
-        The trailer may come in pieces, and a status of 0 looks like one more of its NULs: count, do not search.
+        That is 00 00 00 status. It may come in pieces, and a status of 0 looks like one more of its NULs.
         """
         received = bytearray()
         while True:
@@ -147,7 +149,9 @@ def _connect(path: str, limit: float, late: Callable[[], Exception]) -> _socket.
             try:
                 connection.connect(path)
                 return connection
-            except BlockingIOError:  # its queue is full: many agents at once, or it hangs and nobody empties it
+            except (
+                BlockingIOError
+            ):  # its queue is full: many agents at once, or it hangs and nobody empties it
                 if time.monotonic() > end:
                     raise late() from None
                 time.sleep(CONNECT_RETRY_S)

@@ -1,4 +1,6 @@
-"""The fallback to the vty socket: the same two verbs by way of vtysh, 30 ms a call, whatever FRR makes of its sockets."""
+"""The fallback to the vty socket: the same two verbs by way of vtysh, 30 ms a call, whatever FRR makes of its
+sockets.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ _NOBODY = ("is not running", "failed to connect to any daemons")
 class Vtysh:
     """bgpd behind vtysh; directory is where the vty sockets are.
 
-    -d bgpd: no other daemon has a say. From FRR 9 on mgmtd would refuse `configure terminal` while somebody else is
-    configuring anything.
+    -d bgpd: no other daemon has a say. From FRR 9 on mgmtd would refuse `configure terminal` while somebody
+    else is configuring anything.
     """
 
     __slots__ = ("_argv", "_deadline")
@@ -43,7 +45,9 @@ class Vtysh:
             if not command.isprintable():  # vtysh takes a line break for the end of one command and the next
                 raise ValueError(f"not a line for vtysh: {command[:64]!r}")
         try:
-            done = run([*self._argv, *(word for line in commands for word in ("-c", line))], limit, package="frr")
+            done = run(
+                [*self._argv, *(word for line in commands for word in ("-c", line))], limit, package="frr"
+            )
         except DeadlineError:
             if limit < RESPONSE_LIMIT_S:
                 raise

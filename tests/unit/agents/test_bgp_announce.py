@@ -1,4 +1,4 @@
-"""bgp-announce against a bgpd of a few lines: every verdict has its sentence, and no parameter reaches bgpd unparsed."""
+"""bgp-announce against a bgpd of a few lines: each verdict has its sentence, nothing is passed on unparsed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-
 from ocfpy.agents import bgp_announce
 from ocfpy.agents.bgp_announce import BgpAnnounce, parse_peer
 from ocfpy.bgp import allowed
@@ -21,7 +20,7 @@ from ocfpy.ocf.dispatch import main
 
 
 class FakeBgpd:
-    """Keeps `network` statements, shows them as bgpd would, and stands in for the Vty that the agent makes."""
+    """Keeps `network` statements and shows them as bgpd would; stands in for the Vty that the agent makes."""
 
     def __init__(self) -> None:
         self.statements: dict[str, str] = {}
@@ -54,8 +53,14 @@ class FakeBgpd:
             return {"KNOWN": {}}
         if words[-2] not in self.statements:
             return {}
-        path = {"local": True, "sourced": True, "valid": True, "bestpath": {"overall": True}, **self.path_extra}
-        return {"paths": [path], "advertisedTo": dict.fromkeys(self.told, {})}
+        path = {
+            "local": True,
+            "sourced": True,
+            "valid": True,
+            "bestpath": {"overall": True},
+            **self.path_extra,
+        }
+        return {"paths": [path], "advertisedTo": {name: {} for name in self.told}}
 
     def configure(self, lines: Iterable[str]) -> None:
         if self.error:
@@ -74,7 +79,11 @@ def bgpd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeBgpd:
     fake = FakeBgpd()
     monkeypatch.setattr(bgp_announce, "Vty", fake)
     monkeypatch.setattr(bgp_announce, "find_address", lambda address: ["lo"] if fake.here else [])
-    monkeypatch.setattr(bgp_announce, "check_allowed", lambda prefix, nets: allowed.check_allowed(prefix, nets, "/nonexistent"))
+    monkeypatch.setattr(
+        bgp_announce,
+        "check_allowed",
+        lambda prefix, nets: allowed.check_allowed(prefix, nets, "/nonexistent"),
+    )
     monkeypatch.setattr(BgpAnnounce, "_check_installed", lambda self: None)
     monkeypatch.setenv("HA_RSCTMP", str(tmp_path))
     return fake
@@ -84,23 +93,31 @@ class Resource:
     """Runs actions in this process, with parameters as Pacemaker passes them."""
 
     def __init__(self, rundir: Path, capfd: pytest.CaptureFixture[str], **parameters: str) -> None:
-        self.parameters = {"prefix": "192.0.2.53", "allowed_prefixes": "192.0.2.0/24", "settle": "0", **parameters}
+        self.parameters = {
+            "prefix": "192.0.2.53",
+            "allowed_prefixes": "192.0.2.0/24",
+            "settle": "0",
+            **parameters,
+        }
         self._rundir = rundir
         self._capfd = capfd
         self.instance = "bgp"
         self.reason = ""
 
-    def run(self, action: str, interval: str = "", timeout: str = "3000") -> int:
+    def run(self, action: str, interval: str = "", timeout: str = "3000", level: str = "") -> int:
         environ = {
             "HA_RSCTMP": str(self._rundir),
             "HA_LOGFACILITY": "none",
             "OCF_RESOURCE_INSTANCE": self.instance,
             "OCF_RESKEY_CRM_meta_timeout": timeout,
             "OCF_RESKEY_CRM_meta_interval": interval,
+            "OCF_CHECK_LEVEL": level,
             **{f"OCF_RESKEY_{name}": value for name, value in self.parameters.items()},
         }
         code = main(BgpAnnounce, ["bgp-announce", action], environ)
-        said = [line for line in self._capfd.readouterr().err.splitlines() if line.startswith("ocf-exit-reason:")]
+        said = [
+            line for line in self._capfd.readouterr().err.splitlines() if line.startswith("ocf-exit-reason:")
+        ]
         assert len(said) <= 1, said
         self.reason = said[0].partition(":")[2] if said else ""
         return code
@@ -135,7 +152,9 @@ def test_lifecycle(bgpd: FakeBgpd, resource: Resource) -> None:
         ({"error": BgpdHung("bgpd hangs")}, "may keep the route"),
     ],
 )
-def test_failures_have_a_sentence(bgpd: FakeBgpd, resource: Resource, trouble: dict[str, Any], sentence: str) -> None:
+def test_failures_have_a_sentence(
+    bgpd: FakeBgpd, resource: Resource, trouble: dict[str, Any], sentence: str
+) -> None:
     assert resource.run("start") == 0
     vars(bgpd).update(trouble)
     assert resource.monitor() == 1
@@ -151,7 +170,9 @@ def test_dead_bgpd_is_a_stopped_resource(bgpd: FakeBgpd, resource: Resource) -> 
     assert resource.run("stop") == 0
 
 
-def test_stop_undoes_what_was_started_whatever_the_parameters_say_now(bgpd: FakeBgpd, resource: Resource) -> None:
+def test_stop_undoes_what_was_started_whatever_the_parameters_say_now(
+    bgpd: FakeBgpd, resource: Resource
+) -> None:
     assert resource.run("start") == 0
     resource.parameters.update(prefix="not an address", settle="soon", vrf="red blue")
     assert resource.monitor() == 6
@@ -173,8 +194,28 @@ def test_graceful_restart_is_refused(bgpd: FakeBgpd, resource: Resource) -> None
     assert bgpd.lines == []
 
 
+def test_graceful_restart_switched_on_later_is_told(bgpd: FakeBgpd, resource: Resource) -> None:
+    assert resource.run("start") == 0
+    bgpd.modes = {"10.1.0.1": "Restart"}
+    assert resource.monitor() == 0
+    assert resource.run("monitor", interval="60000", level="10") == 190
+    assert "graceful restart" in resource.reason
+
+
+def test_reload_to_a_route_map_that_is_not_there(bgpd: FakeBgpd, resource: Resource) -> None:
+    assert resource.run("start") == 0
+    resource.parameters["route_map"] = "NOPE"
+    assert resource.run("reload-agent") == 2
+    assert bgpd.statements == {"192.0.2.53/32": ""}
+    resource.parameters["route_map"] = "KNOWN"
+    assert resource.run("reload-agent") == 0
+    assert bgpd.statements == {"192.0.2.53/32": "route-map KNOWN"}
+
+
 def test_all_errors_of_a_configuration(resource: Resource) -> None:
-    resource.parameters.update(prefix="203.0.113.1", min_peers="3", peers="10.1.0.1 eth1", settle="1h", route_map="a b")
+    resource.parameters.update(
+        prefix="203.0.113.1", min_peers="3", peers="10.1.0.1 eth1", settle="1h", route_map="a b"
+    )
     assert resource.run("validate-all") == 6
     for fault in ("settle", "route_map", "outside", "min_peers is 3"):
         assert fault in resource.reason
@@ -199,14 +240,17 @@ def test_peer(text: str, name: str) -> None:
 
 @pytest.mark.parametrize("text", ["10.1.0.1/32x", "fe80::1%eth0", "a;b", "10.1.0", "é"])
 def test_peer_that_is_none(text: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"is neither|is not an IP|prefix length"):
         parse_peer(text)
 
 
 PIECES = st.sampled_from(
-    ["192.0.2.53", "192.0.2.1", "/32", "2001:db8::53", "/128", "\n", "\r", "\0", ";", " ", "no ", "network ", "route-map X",
-     "end", "write memory", "router bgp 1", "٣", "%", "0", "::ffff:", "!", "\u2028", "\x85", "|", "?", "\t", "/", "."]
-)  # fmt: skip
+    [
+        *("192.0.2.53", "192.0.2.1", "/32", "2001:db8::53", "/128", "::ffff:", "0", "٣", "%", ".", "/"),
+        *("\n", "\r", "\0", "\t", "\u2028", "\x85", ";", " ", "!", "|", "?"),
+        *("no ", "network ", "route-map X", "end", "write memory", "router bgp 1"),
+    ]
+)
 FAMILIES = ("address-family ipv4 unicast", "address-family ipv6 unicast")
 HOSTILE = st.lists(PIECES, max_size=8).map("".join) | st.text(max_size=40)
 
@@ -220,10 +264,16 @@ HOSTILE = st.lists(PIECES, max_size=8).map("".join) | st.text(max_size=40)
 def test_nothing_reaches_bgpd_unparsed(
     bgpd: FakeBgpd, resource: Resource, prefix: str, route_map: str, vrf: str
 ) -> None:
-    """Whatever the parameters are, bgpd gets canonical statements of host routes in the allowed subnets, or nothing."""
+    """Whatever the parameters are, bgpd gets canonical statements of host routes in the allowed subnets, or
+    nothing.
+    """
     bgpd.lines.clear()
     resource.parameters.update(
-        prefix=prefix, route_map=route_map, vrf=vrf, allowed_prefixes="192.0.2.0/24 2001:db8::/64", min_peers="0"
+        prefix=prefix,
+        route_map=route_map,
+        vrf=vrf,
+        allowed_prefixes="192.0.2.0/24 2001:db8::/64",
+        min_peers="0",
     )
     codes = [resource.run(action, timeout="1000") for action in ("start", "monitor", "stop", "monitor")]
     assert codes[2] == 0

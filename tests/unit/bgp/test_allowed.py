@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from ocfpy.bgp.allowed import check_allowed, read_allowed
 from ocfpy.ocf.addresses import parse_address, parse_prefix
 from ocfpy.ocf.errors import ConfigError, HostError

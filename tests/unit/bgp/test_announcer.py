@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-
 from ocfpy.bgp.announcer import Announcer
 from ocfpy.bgp.errors import CommandRefused, FrrError
 from ocfpy.ocf.addresses import parse_address
@@ -23,7 +22,9 @@ TOLD = {"10.1.0.1": {"hostname": "r1"}, "10.1.0.2": {"hostname": "r2"}}
 class Script:
     """A backend that answers from a table and writes down what it is told."""
 
-    def __init__(self, shows: dict[str, object] | None = None, refusals: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, shows: dict[str, object] | None = None, refusals: dict[str, str] | None = None
+    ) -> None:
         self.shows = shows or {}
         self.refusals = refusals or {}
         self.configured: list[tuple[str, ...]] = []
@@ -59,7 +60,13 @@ def test_route_without_the_address() -> None:
 
 
 def test_route_learned_from_a_neighbor_is_not_ours() -> None:
-    assert route_of({**LEARNED, "bestpath": {"overall": True}}, advertisedTo=TOLD) == (False, False, False, False, ())
+    assert route_of({**LEARNED, "bestpath": {"overall": True}}, advertisedTo=TOLD) == (
+        False,
+        False,
+        False,
+        False,
+        (),
+    )
     second = {**OURS, "bestpath": {}}
     assert route_of({**LEARNED, "bestpath": {"overall": True}}, second, advertisedTo=TOLD) == (
         True, False, True, False, ()

@@ -11,15 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from ocfpy.bgp.hung import kill_bgpd
 from ocfpy.bgp.vty import Vty
 from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.errors import ServiceError
 
 LISTEN = """
-import socket, sys
-server = socket.socket(socket.AF_UNIX); server.bind(sys.argv[1]); server.listen(1); print(flush=True); sys.stdin.read()
+import socket, sys server = socket.socket(socket.AF_UNIX); server.bind(sys.argv[1]); server.listen(1);
+print(flush=True); sys.stdin.read()
 """
 
 
@@ -33,7 +32,9 @@ def bgpd(tmp_path: Path, vty: Vty) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is called bgpd, listens, and never answers."""
     program = tmp_path / "bgpd"
     shutil.copy("/usr/bin/python3", program)
-    with subprocess.Popen([program, "-c", LISTEN, vty.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [program, "-c", LISTEN, vty.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout
         process.stdout.readline()
         yield process
@@ -45,7 +46,9 @@ def test_the_listener_is_killed(vty: Vty, bgpd: subprocess.Popen[bytes]) -> None
     assert bgpd.wait(5) == -signal.SIGKILL
 
 
-def test_the_pid_file_is_asked_when_the_queue_is_full(tmp_path: Path, vty: Vty, bgpd: subprocess.Popen[bytes]) -> None:
+def test_the_pid_file_is_asked_when_the_queue_is_full(
+    tmp_path: Path, vty: Vty, bgpd: subprocess.Popen[bytes]
+) -> None:
     waiting = []
     for _ in range(2):
         waiting.append(socket.socket(socket.AF_UNIX))

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused
 from ocfpy.bgp.vty import LINE_MAX_BYTES, RESPONSE_LIMIT_S, Session, Vty
 from ocfpy.ocf.deadline import Deadline
@@ -29,7 +28,7 @@ class FakeBgpd:
 
     def __init__(self, *replies: Sequence[bytes], closes: bool = False) -> None:
         ours, theirs = socket.socketpair()
-        self.session = Session(ours, SHORT_S, late)  # type: ignore[arg-type]
+        self.session = Session(ours, SHORT_S, late)
         self.commands: list[bytes] = []
         self._replies = replies
         self._closes = closes
@@ -129,7 +128,7 @@ def test_another_protocol_is_recognised(reply: bytes) -> None:
 @pytest.mark.parametrize("line", ["a\nb", "a\0b", "a\rb", "\t", "x" * LINE_MAX_BYTES, "é"])
 def test_what_is_not_one_line_is_never_sent(line: str) -> None:
     bgpd = FakeBgpd([framed(b"", 0)])
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"not a line|ascii"):
         bgpd.session.command(line)
     assert bgpd.commands == []
 

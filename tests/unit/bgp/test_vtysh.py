@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-
 from ocfpy.bgp import vtysh
 from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused
 from ocfpy.ocf.deadline import Deadline
@@ -27,7 +26,9 @@ class Runs:
         return self.result
 
 
-def make(monkeypatch: pytest.MonkeyPatch, result: Completed | Exception, seconds: float = 20) -> tuple[vtysh.Vtysh, Runs]:
+def make(
+    monkeypatch: pytest.MonkeyPatch, result: Completed | Exception, seconds: float = 20
+) -> tuple[vtysh.Vtysh, Runs]:
     runs = Runs(result)
     monkeypatch.setattr(vtysh, "run", runs)
     return vtysh.Vtysh("/run/frr", Deadline(seconds)), runs
@@ -66,6 +67,6 @@ def test_hung_or_out_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_line_break_is_never_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     backend, runs = make(monkeypatch, Completed(0, "", ""))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not a line"):
         backend.configure(("network x\nwrite memory",))
     assert runs.argv == []
