@@ -1,4 +1,4 @@
-"""bgp-announce against a bgpd of a few lines: each verdict has its sentence, nothing is passed on unparsed."""
+"""bgp-announce against a bgpd of a few lines: each verdict has its sentence, nothing passes unparsed."""
 
 from __future__ import annotations
 

@@ -17,8 +17,12 @@ from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.errors import ServiceError
 
 LISTEN = """
-import socket, sys server = socket.socket(socket.AF_UNIX); server.bind(sys.argv[1]); server.listen(1);
-print(flush=True); sys.stdin.read()
+import socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen(1)
+print(flush=True)
+sys.stdin.read()
 """
 
 
