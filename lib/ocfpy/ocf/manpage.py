@@ -21,6 +21,9 @@ def render(agent_class: type[Agent]) -> str:
     agent = f"ocf:{PROVIDER}:{agent_class.name}"
     lines = [
         f'.TH {_quoted(page.upper())} 7 "" {_quoted(f"{agent} {agent_class.version}")} "OCF resource agents"',
+        # A parameter or a path that was hyphenated cannot be searched for, nor copied.
+        ".nh",
+        ".ad l",
         ".SH NAME",
         f"{_text(page)} \\- {_text(agent_class.shortdesc)}",
         ".SH SYNOPSIS",

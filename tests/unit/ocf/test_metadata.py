@@ -93,7 +93,7 @@ def test_meta_data_ignores_the_configuration(runner: Runner, toy: type[Toy]) -> 
 def shown(agent: type[Agent]) -> str:
     """The page as man shows it, without warnings from groff."""
     done = subprocess.run(
-        ["groff", "-man", "-Tutf8", "-ww", "-rHY=0", "-P-cbou"],
+        ["groff", "-man", "-Tutf8", "-ww", "-P-cbou"],
         input=manpage.render(agent), capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stderr == ""
