@@ -19,7 +19,7 @@ IPADDR2 = "/usr/lib/ocf/resource.d/heartbeat/IPaddr2"
 ROUNDS = 15
 # Measured: 0.40 to 0.47. The rest is for the noise of a machine that does other things as well.
 LIMIT = 0.6
-# Processor time, children's included, hardly depends on the load; the least of several runs does so even less.
+# Processor time, children's included, hardly depends on the load; the least of several runs even less.
 MEASURE = """
 import json, os, resource, subprocess, sys
 
