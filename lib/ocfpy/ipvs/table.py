@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from errno import EEXIST, ENOENT, EPERM, ESRCH
 
 from ocfpy.ipvs import messages
-from ocfpy.ipvs.netlink import GenericNetlink
 from ocfpy.ipvs.plan import ADD, DELETE, EDIT, Change
+from ocfpy.net.genetlink import GenericNetlink
 from ocfpy.ocf import codes
 from ocfpy.ocf.errors import NotInstalledError, OcfError
 
@@ -47,7 +47,7 @@ class IpvsTable:
 
     def __init__(self) -> None:
         try:
-            self._netlink = GenericNetlink(messages.FAMILY_NAME, messages.ipvsmsg)
+            self._netlink = GenericNetlink(messages.FAMILY_NAME)
         except FileNotFoundError:
             raise NotInstalledError(
                 "this kernel has no IPVS: modprobe ip_vs, or install a kernel with CONFIG_IP_VS"
@@ -94,7 +94,7 @@ class IpvsTable:
         return [failure for failure in failures if not _is_done(*failure)]
 
 
-def _message(change: Change) -> messages.ipvsmsg:
+def _message(change: Change) -> bytes:
     commands = _SERVICE_COMMANDS if change.real is None else _DEST_COMMANDS
     return messages.message(commands[change.verb], change.virtual, change.settings, change.real)
 

@@ -1,13 +1,12 @@
 """Addresses of this host's interfaces over rtnetlink: where one is, putting it there, taking it away.
 
 Monitors run this every few seconds, and importing pyroute2 would cost each of them 150 ms. Numbers and
-layouts are those of linux/netlink.h, linux/rtnetlink.h and linux/if_addr.h.
+layouts are those of linux/rtnetlink.h and linux/if_addr.h.
 """
 
 from __future__ import annotations
 
 import os
-import struct
 
 # The C module behind socket, which itself pulls in enum and selectors.
 from _socket import (
@@ -21,7 +20,9 @@ from _socket import (
     socket,
 )
 from errno import EACCES, EADDRNOTAVAIL, EEXIST, EPERM
+from struct import Struct
 
+from ocfpy.net import netlink
 from ocfpy.ocf.addresses import Address
 from ocfpy.ocf.errors import HostError, PermissionDeniedError, ServiceError
 
@@ -32,14 +33,6 @@ if TYPE_CHECKING:
     from ocfpy.ocf.errors import OcfError
 
 NETLINK_ROUTE = 0
-NLMSG_ERROR = 2
-NLMSG_DONE = 3
-NLM_F_REQUEST = 0x001
-NLM_F_ACK = 0x004
-NLM_F_DUMP = 0x300
-NLM_F_EXCL = 0x200
-NLM_F_CREATE = 0x400
-
 RTM_NEWADDR = 20
 RTM_DELADDR = 21
 RTM_GETADDR = 22
@@ -52,25 +45,21 @@ RT_SCOPE_UNIVERSE = 0
 RT_SCOPE_HOST = 254
 FOREVER = 0xFFFFFFFF
 
-_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
-_IFADDRMSG = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, interface
-_ATTRIBUTE = struct.Struct("=HH")  # length, type
-_CACHEINFO = struct.Struct("=IIII")  # preferred, valid (seconds), created, updated
-_ERROR = struct.Struct("=i")
+_IFADDRMSG = Struct("=BBBBI")  # family, prefix length, flags, scope, interface
+_CACHEINFO = Struct("=IIII")  # preferred, valid (seconds), created, updated
 
 _AF = {4: AF_INET, 6: AF_INET6}
-_RECEIVE_BYTES = 65536
 
 
 def locate(address: Address) -> list[tuple[str, int]]:
     """Every interface that has this address, with the prefix length it has there."""
     found = []
     request = _IFADDRMSG.pack(_AF[address.family], 0, 0, 0, 0)
-    for body in _exchange(RTM_GETADDR, NLM_F_DUMP, request):
+    for body in _exchange(RTM_GETADDR, netlink.NLM_F_DUMP, request):
         family, length, _, _, index = _IFADDRMSG.unpack_from(body)
-        attributes = _attributes(body[_IFADDRMSG.size :])
+        get = netlink.attributes(body[_IFADDRMSG.size :])
         # IFA_ADDRESS is the peer where there is one; IPv6 has no IFA_LOCAL where there is none.
-        own = attributes.get(IFA_LOCAL) or attributes.get(IFA_ADDRESS)
+        own = get.get(IFA_LOCAL) or get.get(IFA_ADDRESS)
         if family == _AF[address.family] and own == address.packed:
             try:
                 found.append((if_indextoname(index), length))
@@ -97,12 +86,12 @@ def add_address(address: Address, nic: str) -> None:
     duplicates.
     Raises HostError, PermissionDeniedError or ServiceError.
     """
-    message = _ifaddrmsg(address, nic) + _attribute(IFA_LOCAL, address.packed)
-    message += _attribute(IFA_ADDRESS, address.packed)
+    body = _ifaddrmsg(address, nic) + netlink.attribute(IFA_LOCAL, address.packed)
+    body += netlink.attribute(IFA_ADDRESS, address.packed)
     if address.family == 6:
-        message += _attribute(IFA_CACHEINFO, _CACHEINFO.pack(0, FOREVER, 0, 0))
+        body += netlink.attribute(IFA_CACHEINFO, _CACHEINFO.pack(0, FOREVER, 0, 0))
     try:
-        list(_exchange(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, message))
+        list(_exchange(RTM_NEWADDR, netlink.NLM_F_ACK | netlink.NLM_F_CREATE | netlink.NLM_F_EXCL, body))
     except OSError as error:
         if error.errno != EEXIST:
             raise _refused("add", address, nic, error) from None
@@ -114,11 +103,11 @@ def remove_address(address: Address, nic: str) -> None:
     Raises PermissionDeniedError or ServiceError.
     """
     try:
-        message = _ifaddrmsg(address, nic) + _attribute(IFA_LOCAL, address.packed)
+        body = _ifaddrmsg(address, nic) + netlink.attribute(IFA_LOCAL, address.packed)
     except HostError:
         return
     try:
-        list(_exchange(RTM_DELADDR, NLM_F_ACK, message))
+        list(_exchange(RTM_DELADDR, netlink.NLM_F_ACK, body))
     except OSError as error:
         if error.errno != EADDRNOTAVAIL:
             raise _refused("remove", address, nic, error) from None
@@ -147,45 +136,14 @@ def _exchange(kind: int, flags: int, body: bytes) -> Iterator[bytes]:
     """What the kernel answers to one request, each without its header; OSError if it refuses."""
     connection = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)
     try:
-        connection.sendto(
-            _HEADER.pack(_HEADER.size + len(body), kind, flags | NLM_F_REQUEST, 1, 0) + body, (0, 0)
-        )
+        connection.sendto(netlink.message(kind, flags | netlink.NLM_F_REQUEST, 1, body), (0, 0))
         while True:
-            for answer, content in _messages(connection.recv(_RECEIVE_BYTES)):
-                if answer == NLMSG_DONE:
-                    return
-                if answer == NLMSG_ERROR:
-                    errno = -_ERROR.unpack_from(content)[0]
+            for answer, _, content in netlink.messages(connection.recv(netlink.RECEIVE_BYTES)):
+                if answer in (netlink.NLMSG_ERROR, netlink.NLMSG_DONE):
+                    errno = netlink.errno_of(content)
                     if errno:
                         raise OSError(errno, os.strerror(errno))
                     return
                 yield content
     finally:
         connection.close()
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    offset = 0
-    while offset + _HEADER.size <= len(data):
-        length, kind, _, _, _ = _HEADER.unpack_from(data, offset)
-        yield kind, data[offset + _HEADER.size : offset + length]
-        offset += _aligned(length)
-
-
-def _attributes(data: bytes) -> dict[int, bytes]:
-    found = {}
-    offset = 0
-    while offset + _ATTRIBUTE.size <= len(data):
-        length, kind = _ATTRIBUTE.unpack_from(data, offset)
-        found[kind] = data[offset + _ATTRIBUTE.size : offset + length]
-        offset += _aligned(length)
-    return found
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    length = _ATTRIBUTE.size + len(value)
-    return _ATTRIBUTE.pack(length, kind) + value.ljust(_aligned(length) - _ATTRIBUTE.size, b"\0")
-
-
-def _aligned(length: int) -> int:
-    return (length + 3) & ~3

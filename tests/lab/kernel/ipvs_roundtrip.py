@@ -350,17 +350,12 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
 
 def main() -> int:
     """All checks."""
-    import pyroute2
-
     checks = Checks()
     rng = random.Random(SEED)
     with IpvsTable() as ipvs:
         ipvsadm("-C")
         schedulers = [name for name in ("rr", "wrr", "lc", "wlc", "sh", "mh", "sed", "fo") if known(name)]
-        version = getattr(pyroute2, "__version__", "?")
-        print(
-            f"kernel {os.uname().release}, pyroute2 {version}, schedulers {' '.join(schedulers)}", flush=True
-        )
+        print(f"kernel {os.uname().release}, schedulers {' '.join(schedulers)}", flush=True)
         round_trips(checks, ipvs, rng, schedulers)
         refusals(checks, ipvs)
         latecomers(checks, ipvs)

@@ -59,9 +59,7 @@ class Host:
                     )
         self.proc.write_text("".join(lines))
 
-    def do(
-        self, action: str, *, probe: bool = False, instance: str = "vip", **params: str
-    ) -> tuple[int, str]:
+    def do(self, action: str, instance: str = "vip", **params: str) -> tuple[int, str]:
         """Exit code and exit reason of an action."""
         environ = {**self._environ, "OCF_RESOURCE_INSTANCE": instance, "OCF_RESKEY_CRM_meta_timeout": "2000"}
         environ.update(

@@ -10,9 +10,9 @@ from collections import deque
 from errno import EEXIST, ENOENT, EPERM, ESRCH
 from typing import Any
 
-from ocfpy.ipvs import messages, netlink
+from ocfpy.ipvs import messages
 from ocfpy.ipvs.model import Table
-from pyroute2.netlink import ctrlmsg
+from ocfpy.net import genetlink, netlink
 
 FAMILY_ID = 0x23
 HEADER = struct.Struct("=IHHII")
@@ -48,7 +48,7 @@ class FakeKernel:
         offset = count = 0
         while offset < len(data):
             length, kind, flags, sequence, _ = HEADER.unpack_from(data, offset)
-            self._handle(kind, flags, sequence, bytes(data[offset : offset + length]))
+            self._handle(kind, flags, sequence, bytes(data[offset + HEADER.size : offset + length]))
             offset += (length + 3) & ~3
             count += 1
         self.sends.append(count)
@@ -57,18 +57,16 @@ class FakeKernel:
         assert self._answers, "a real kernel would have nothing to say"
         return self._answers.popleft()
 
-    def _handle(self, kind: int, flags: int, sequence: int, data: bytes) -> None:
-        if kind == netlink.GENL_ID_CTRL:
+    def _handle(self, kind: int, flags: int, sequence: int, body: bytes) -> None:
+        if kind == genetlink.GENL_ID_CTRL:
             self._family(sequence)
             return
-        msg: Any = messages.ipvsmsg(data)
-        msg.decode()
         if not self.is_root:
             self._error(sequence, EPERM)
         elif flags & netlink.NLM_F_DUMP == netlink.NLM_F_DUMP:
-            self._dump(msg, sequence)
+            self._dump(body, sequence)
         else:
-            errno = self._change(msg)
+            errno = self._change(body)
             if errno or flags & netlink.NLM_F_ACK:
                 self._error(sequence, errno)
 
@@ -76,25 +74,23 @@ class FakeKernel:
         if not self.has_ipvs:
             self._error(sequence, ENOENT)
             return
-        answer = ctrlmsg()
-        answer["cmd"] = 1
-        answer["attrs"].append(("CTRL_ATTR_FAMILY_ID", FAMILY_ID))
-        self._say(answer, netlink.GENL_ID_CTRL, sequence)
+        family_id = netlink.attribute(genetlink.CTRL_ATTR_FAMILY_ID, struct.pack("=H", FAMILY_ID))
+        self._say(struct.pack("=BBH", 1, 2, 0) + family_id, genetlink.GENL_ID_CTRL, sequence)
 
-    def _dump(self, msg: Any, sequence: int) -> None:
-        if msg["cmd"] == messages.CMD_GET_SERVICE:
+    def _dump(self, body: bytes, sequence: int) -> None:
+        if body[0] == messages.CMD_GET_SERVICE:
             for virtual, (settings, _) in self.table.items():
                 self._say(messages.message(1, virtual, settings), FAMILY_ID, sequence)
         else:
-            virtual = messages.key_of(msg)
+            virtual = messages.key_of(body)
             for real in self.table.get(virtual, (None, {}))[1].values():
                 self._say(messages.message(5, real=real), FAMILY_ID, sequence)
-        self._answers.append(HEADER.pack(20, netlink.NLMSG_DONE, 2, sequence, 0) + bytes(4))
+        self._say(bytes(4), netlink.NLMSG_DONE, sequence)
 
-    def _change(self, msg: Any) -> int:
-        virtual = messages.key_of(msg)
+    def _change(self, body: bytes) -> int:
+        virtual = messages.key_of(body)
         known = virtual in self.table
-        command = msg["cmd"]
+        command = body[0]
         if not known and command != messages.CMD_NEW_SERVICE:
             return ESRCH
         if command == messages.CMD_DEL_SERVICE:
@@ -103,12 +99,12 @@ class FakeKernel:
         if command in (messages.CMD_NEW_SERVICE, messages.CMD_SET_SERVICE):
             if known and command == messages.CMD_NEW_SERVICE:
                 return EEXIST
-            _, settings = messages.service_of(msg)
+            _, settings = messages.service_of(body)
             if settings.scheduler not in self.schedulers:
                 return ENOENT
             self.table[virtual] = settings, self.table[virtual][1] if known else {}
             return 0
-        return self._change_real(command, self.table[virtual][1], messages.real_of(msg, virtual.family))
+        return self._change_real(command, self.table[virtual][1], messages.real_of(body, virtual.family))
 
     def _change_real(self, command: int, reals: Any, real: Any) -> int:
         if command == messages.CMD_NEW_DEST and real.key in reals:
@@ -121,13 +117,9 @@ class FakeKernel:
             reals[real.key] = real
         return 0
 
-    def _say(self, msg: Any, kind: int, sequence: int) -> None:
-        msg["header"]["type"] = kind
-        msg["header"]["flags"] = 0
-        msg["header"]["sequence_number"] = sequence
-        msg.encode()
-        self._answers.append(bytes(msg.data))
+    def _say(self, body: bytes, kind: int, sequence: int) -> None:
+        self._answers.append(netlink.message(kind, 0, sequence, body))
 
     def _error(self, sequence: int, errno: int) -> None:
         body = struct.pack("=i", -errno) + HEADER.pack(16, FAMILY_ID, 0, sequence, 0)
-        self._answers.append(HEADER.pack(16 + len(body), netlink.NLMSG_ERROR, 0, sequence, 0) + body)
+        self._say(body, netlink.NLMSG_ERROR, sequence)
