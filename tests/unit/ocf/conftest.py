@@ -13,6 +13,10 @@ from ocfpy.ocf.parameters import AddressParam, IntParam, ListParam, StringParam
 if TYPE_CHECKING:
     from pathlib import Path
 
+# How long an example takes says more about the machine than about the code; found examples are not kept.
+settings.register_profile("no-clock", deadline=None, database=None)
+settings.load_profile("no-clock")
+
 
 class Toy(Agent):
     """Serves an address out of a dictionary; `plan` holds what each method is to do instead."""
