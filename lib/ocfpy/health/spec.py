@@ -78,7 +78,13 @@ class CheckSettings(Record):
         return "|".join(parts)
 
 
-class PoolSpec(Record):
+class _Members(Record):
+    """Has room for what is worked out once; it is not a field, and does not tell two specifications apart."""
+
+    __slots__ = ("_members",)
+
+
+class PoolSpec(_Members):
     """A pool: its virtual services, the servers behind them, how they are checked, what is told of them."""
 
     __slots__ = (
@@ -111,10 +117,13 @@ class PoolSpec(Record):
         self.attribute = attribute
         self.dampen = dampen
         self.quiesce = quiesce
+        self._members: dict[VirtualService, dict[RealKey, RealServer]] = {}
 
     def reals(self, virtual: VirtualService) -> dict[RealKey, RealServer]:
         """The real servers behind `virtual`, by their keys, with the ports that they have there."""
-        return {real.key: real for real in members(virtual, self.real_servers)}
+        if virtual not in self._members:
+            self._members[virtual] = {real.key: real for real in members(virtual, self.real_servers)}
+        return self._members[virtual]
 
     def write(self, path: str) -> None:
         """Put the specification at `path`, whole or not at all."""
