@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 PROC_IP_VS = "/proc/net/ip_vs"
 
-_FORWARDS = {"Masq": "nat", "Local": "local", "Tunnel": "tunnel", "Route": "dr"}
+# Local and Bypass are left in ip_vs_fwd_name, but no real server has had them since 2.6.37.
+_FORWARDS = {"Masq": "nat", "Tunnel": "tunnel", "Route": "dr"}
 
 
 class ProcReal(Record):
@@ -106,7 +107,7 @@ def _add_marks(
 
 def _real(words: list[str]) -> ProcReal:
     address, port = _endpoint(words[1])
-    return ProcReal(address, port, _FORWARDS[words[2]], int(words[3]), int(words[4]), int(words[5]))
+    return ProcReal(address, port, _FORWARDS.get(words[2], "dr"), int(words[3]), int(words[4]), int(words[5]))
 
 
 def _endpoint(text: str) -> RealKey:
