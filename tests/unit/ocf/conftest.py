@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Callable, ClassVar
 
 import pytest
+from hypothesis import settings
 from ocfpy.ocf import dispatch
 from ocfpy.ocf.agent import Action, Agent, Status
 from ocfpy.ocf.parameters import AddressParam, IntParam, ListParam, StringParam
