@@ -5,6 +5,7 @@ Nothing of the host changes: the agents of the stage tree show up under /usr/lib
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -71,6 +72,15 @@ class Transition(list[Step]):
         assert not missing, f"never happened: {', '.join(missing)}\n{self.text}"
         places = [done.index(step) for step in steps]
         assert places == sorted(places), f"expected {' < '.join(steps)}, got {done}"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A resource as the configuration has it."""
+
+    name: str
+    agent: str
+    options: dict[str, str]
 
 
 def ocf_root(place: Path) -> Path:
@@ -144,10 +154,22 @@ class Cluster:
             name = f"healthy-{pool}"
             self.run("crm_attribute", "-t", "status", "-N", node, "-n", name, "-v", str(backends))
 
+    def declared(self) -> list[Declared]:
+        """The resources of our provider, with what they have from a template."""
+        cib = etree.parse(str(self.cib)).getroot()
+        found = []
+        for primitive in cib.iterfind(".//resources//primitive"):
+            name = primitive.get("template")
+            template = primitive if name is None else cib.find(f".//resources/template[@id='{name}']")
+            if template.get("provider") == "anycast":
+                pairs = [one.iterfind("instance_attributes/nvpair") for one in (template, primitive)]
+                options = {pair.get("name"): pair.get("value") for pair in itertools.chain(*pairs)}
+                found.append(Declared(primitive.get("id"), template.get("type"), options))
+        return found
+
     def pools(self) -> list[str]:
         """The names of the ipvs-pool resources."""
-        cib = etree.parse(str(self.cib))
-        return [str(name) for name in cib.xpath("//resources//primitive[@type='ipvs-pool']/@id")]
+        return [resource.name for resource in self.declared() if resource.agent == "ipvs-pool"]
 
     def standby(self, node: str, on: bool = True) -> None:
         """`crm node standby NODE`, or online."""

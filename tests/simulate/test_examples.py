@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from lxml import etree
 
 from tests.simulate.cluster import EXAMPLES
 from tests.simulate.conftest import Loaded, Loader
 
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.crm"))
-EXPECTED = {"recommended", "failure-timeout", "active-active", "single-node", "unicast"}
+EXPECTED = {"recommended", "failure-timeout", "active-active", "single-node", "unicast", "many-services"}
 
 # What Pacemaker says of every cluster without fencing.
 NO_FENCING = "Blind faith: not fencing unseen nodes"
@@ -52,13 +51,10 @@ def test_nothing_serves_before_a_backend_is_alive(name: str, configured: Loader)
 def test_agents_find_nothing_wrong(name: str, configured: Loader) -> None:
     """Each resource as it stands passes its agent's validate-all, which says nothing then."""
     cluster = configured(name)
-    cib = etree.parse(str(cluster.cib))
-    resources = cib.xpath("//resources//primitive[@provider='anycast']")
+    resources = cluster.declared()
     assert resources
     for resource in resources:
-        pairs = resource.iterfind("instance_attributes/nvpair")
-        options = [f"--option={pair.get('name')}={pair.get('value')}" for pair in pairs]
-        agent = resource.get("type")
-        where = ("--class=ocf", "--provider=anycast", f"--agent={agent}")
+        where = ("--class=ocf", "--provider=anycast", f"--agent={resource.agent}")
+        options = [f"--option={name}={value}" for name, value in resource.options.items()]
         said = cluster.run("crm_resource", "--validate", *where, *options)
-        assert said == f"Operation validate (ocf:anycast:{agent}) returned 0 (ok)\n", resource.get("id")
+        assert said == f"Operation validate (ocf:anycast:{resource.agent}) returned 0 (ok)\n", resource.name

@@ -129,3 +129,18 @@ def test_unicast_moves_the_address_to_a_pool_that_is_ready(serving: Loader) -> N
     assert list(map(str, cluster.settle())) == [f"vip4 stop {active}", f"vip4 start {peer}"]
     cluster.alive("pool4", 0, peer)
     assert list(map(str, cluster.settle())) == [f"vip4 stop {peer}"]
+
+
+def test_many_services_do_not_touch_each_other(serving: Loader) -> None:
+    cluster = serving("many-services")
+    assert cluster.where("dns-vip") != cluster.where("sso-vip")
+    active = the_node(cluster, "dns-vip")
+    peer = the_other(cluster, active)
+    cluster.alive("dns-pool", 0, active)
+    assert list(map(str, cluster.settle())) == [
+        f"dns-vip migrate_to {active}", f"dns-vip migrate_from {peer}",
+        f"dns-bgp migrate_to {active}", f"dns-bgp migrate_from {peer}",
+        f"dns-bgp stop {active}", f"dns-vip stop {active}",
+    ]
+    cluster.alive("dns-pool", 0, peer)
+    assert list(map(str, cluster.settle())) == [f"dns-bgp stop {peer}", f"dns-vip stop {peer}"]
