@@ -52,8 +52,8 @@ class BgpAnnounce(Agent):
     longdesc = """\
 Announces one host route, /32 or /128, through a running FRR bgpd for as long as the resource is started here:
 by a network statement in the running configuration. frr.conf is never written, the AS number is read and
-never guessed, and a BGP instance is never created; sessions, policies and timers are the operator's (see
-docs/examples/frr-lb.conf).
+never guessed, and a BGP instance is never created; sessions, policies and timers are the operator's
+(frr-lb.conf and frr-router.conf among this package's examples show both ends).
 
 The route counts as announced when bgpd answers within 2 seconds, holds its own path to the prefix valid and
 best, the address is on an interface of this node, and at least min_peers established neighbors have been sent
