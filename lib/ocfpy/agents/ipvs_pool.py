@@ -53,7 +53,7 @@ location rule on the attribute.
         from ocfpy.health import control
 
         control.require_ipvs(self.context.deadline)
-        control.require_modules(self.check)
+        control.require_module(self.check)
         wanted = set(map(str, self.virtual))
         for resource, record in self.context.other_claims(self.name):
             shared = sorted(wanted & set(record.get("virtual", "").split()))

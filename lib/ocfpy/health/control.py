@@ -26,8 +26,7 @@ LIBRARY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 HEALTHD = f"{LIBRARY}/healthd"
 SIGKILL = 9
 """As in signal, whose import takes longer than all the rest of this."""
-_PACKAGES = {"pyroute2": "python3-pyroute2", "h11": "python3-h11", "dns": "python3-dnspython"}
-_NEEDED_BY = {"http": ("h11",), "dns": ("dns",)}
+_NEEDED_BY = {"http": ("h11", "python3-h11"), "dns": ("dns", "python3-dnspython")}
 
 
 def require_ipvs(deadline: Deadline) -> None:
@@ -45,14 +44,16 @@ def require_ipvs(deadline: Deadline) -> None:
             )
 
 
-def require_modules(check: str) -> None:
-    """Raises NotInstalledError when a module that the daemon or its kind of check needs is not installed."""
+def require_module(check: str) -> None:
+    """Raises NotInstalledError when the module that such a check needs is not installed."""
+    if check not in _NEEDED_BY:
+        return
     from importlib.util import find_spec
 
     thirdparty.enable()
-    for module in ("pyroute2", *_NEEDED_BY.get(check, ())):
-        if find_spec(module) is None:
-            raise NotInstalledError(f"Python has no module {module}: install package {_PACKAGES[module]}")
+    module, package = _NEEDED_BY[check]
+    if find_spec(module) is None:
+        raise NotInstalledError(f"check={check} needs the Python module {module}: install package {package}")
 
 
 def spawn(paths: Paths, spec: PoolSpec, deadline: Deadline) -> None:
@@ -145,10 +146,9 @@ def clean_up(virtual: Iterable[VirtualService], attribute: str, deadline: Deadli
     except FileNotFoundError:
         return
     if left:
-        from ocfpy.health.tables import open_table
+        from ocfpy.ipvs.table import IpvsTable
 
-        thirdparty.enable()
-        with open_table() as table:
+        with IpvsTable() as table:
             table.apply(plan(table.read(), {}, ours))
 
 

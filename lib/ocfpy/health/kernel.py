@@ -6,9 +6,9 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Callable, Protocol
 
-from ocfpy.health.tables import open_table
 from ocfpy.ipvs.plan import Change, plan
 from ocfpy.ipvs.proc import read_proc
+from ocfpy.ipvs.table import IpvsTable
 from ocfpy.ocf.errors import OcfError, PermissionDeniedError, ServiceError
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ class TableLike(Protocol):
 
 
 class Kernel:
-    """The table behind a thread of its own, because netlink blocks and opening the table takes long."""
+    """The table behind a thread of its own: a change may wait while the kernel loads a scheduler's module."""
 
     def __init__(
         self,
-        open_table: Callable[[], TableLike] = open_table,
+        open_table: Callable[[], TableLike] = IpvsTable,
         read_proc: Callable[[], ProcTable] = read_proc,
     ) -> None:
         self._open_table = open_table

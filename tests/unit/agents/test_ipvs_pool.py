@@ -17,7 +17,7 @@ from ocfpy.ipvs.model import VirtualService, parse_virtual
 from ocfpy.ipvs.proc import ProcService
 from ocfpy.ocf import dispatch
 from ocfpy.ocf.context import Context
-from ocfpy.ocf.errors import ConfigError
+from ocfpy.ocf.errors import ConfigError, NotInstalledError
 
 DNS = "udp/192.0.2.53:53"
 LIMIT_S = 20
@@ -220,6 +220,13 @@ def test_without_a_daemon(
     if recorded:
         pool.context.state.write(pool.claim())
     assert pool.observe(pool.claim()).kind == kind
+
+
+def test_a_module_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(control._NEEDED_BY, "dns", ("no_such_module", "python3-dnspython"))
+    control.require_module("tcp")
+    with pytest.raises(NotInstalledError, match="install package python3-dnspython"):
+        control.require_module("dns")
 
 
 def test_a_virtual_service_belongs_to_one_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
