@@ -33,8 +33,8 @@ DEBS_UNIT        := $(DEBS_PYTEST) $(DEBS_DEB) $(DEBS_RPM) lintian
 DEBS_CONFORMANCE := $(DEBS_PYTEST) $(DEBS_AGENTS) crmsh pcs
 DEBS_FRR         := $(DEBS_PYTEST) $(DEBS_AGENTS) frr
 DEBS_SIMULATE    := $(DEBS_PYTEST) $(DEBS_AGENTS) pacemaker crmsh
-DEBS_LAB         := $(DEBS_PYTEST) $(DEBS_DEB) python3-matplotlib frr nginx-light bind9 mmdebstrap e2fsprogs nftables \
-                    iputils-ping dnsutils
+# The lab's nodes and real servers run from a Debian root that the lab builds; frr is for the routers.
+DEBS_LAB         := $(DEBS_PYTEST) $(DEBS_DEB) python3-matplotlib frr mmdebstrap e2fsprogs
 DEBS_LINT        := $(DEBS_PYTEST) python3-venv python3-matplotlib ca-certificates
 DEBS_TEST        := $(sort $(foreach suite,UNIT CONFORMANCE FRR SIMULATE LAB,$(DEBS_$(suite))))
 
