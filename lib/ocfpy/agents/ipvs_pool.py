@@ -138,4 +138,5 @@ location rule on the attribute.
     def reload_agent(self, claim: dict[str, str]) -> None:
         from ocfpy.health import control
 
-        control.reload(self.context.state, claim, self.paths, self.spec(), self.context.deadline)
+        state, deadline = self.context.state, self.context.deadline
+        control.reload(state, claim, self.paths, self.spec(), self.check_host, deadline)

@@ -15,7 +15,7 @@ from ocfpy.ocf.errors import NotInstalledError, OcfError, ServiceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from ocfpy.health.spec import PoolSpec
     from ocfpy.ipvs.model import VirtualService
@@ -107,15 +107,27 @@ def _await_report(ready: int, deadline: Deadline) -> None:
         raise error
 
 
-def reload(state: StateFile, claim: dict[str, str], paths: Paths, spec: PoolSpec, deadline: Deadline) -> None:
+def reload(
+    state: StateFile,
+    claim: dict[str, str],
+    paths: Paths,
+    spec: PoolSpec,
+    check_host: Callable[[], None],
+    deadline: Deadline,
+) -> None:
     """Has the running daemon go over to `spec`; returns when it is in force. Raises OcfError."""
     try:
         before = list(map(str, read_spec(paths.spec).virtual))
     except (OSError, ValueError):
         before = []
+    try:
+        check_host()
+    except OcfError:
+        # The record says already what will not be: a stop would take away what may be another pool's.
+        _record(state, claim, before or claim["virtual"].split())
+        raise
     # Until the daemon has removed what is no longer wanted, a stop has to know of it.
-    both = " ".join(dict.fromkeys([*claim["virtual"].split(), *before]))
-    state.write({**(state.read() or {}), **claim, "virtual": both})
+    _record(state, claim, dict.fromkeys([*claim["virtual"].split(), *before]))
     spec.write(paths.spec)
     try:
         word, _, reason = ask(paths.socket, "reload", deadline.remaining()).partition(" ")
@@ -125,7 +137,11 @@ def reload(state: StateFile, claim: dict[str, str], paths: Paths, spec: PoolSpec
         raise deadline.error("the health daemon to go over to the new configuration") from None
     if word != RUNNING:
         raise ServiceError(reason)
-    state.write({**(state.read() or {}), **claim})
+    _record(state, claim, claim["virtual"].split())
+
+
+def _record(state: StateFile, claim: dict[str, str], virtual: Iterable[str]) -> None:
+    state.write({**(state.read() or {}), **claim, "virtual": " ".join(virtual)})
 
 
 def kill(paths: Paths, deadline: Deadline) -> None:

@@ -266,7 +266,24 @@ def test_stop_asks_the_daemon_first(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not list(Path(pool.context.rundir).iterdir())
 
 
-def test_until_a_reload_is_done_stop_knows_of_both_configurations(tmp_path: Path) -> None:
+def test_a_reload_that_cannot_be_leaves_the_record_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "require_ipvs", lambda deadline: None)
+    before, now = agent(tmp_path), agent(tmp_path, virtual="tcp/192.0.2.54:53")
+    other = Context(["ipvs-pool", "start"], environ(tmp_path, {}, OCF_RESOURCE_INSTANCE="web"), "ipvs-pool")
+    other.state.write(now.claim())
+    before.spec().write(before.paths.spec)
+    now.context.state.write(now.claim())  # as dispatch does before it calls us
+    with pytest.raises(ConfigError, match="resource web already has"):
+        now.reload_agent(now.claim())
+    assert now.context.state.read() == before.claim()
+
+
+def test_until_a_reload_is_done_stop_knows_of_both_configurations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "require_ipvs", lambda deadline: None)
     before, now = agent(tmp_path), agent(tmp_path, virtual="tcp/192.0.2.54:53")
     Path(before.context.rundir).mkdir()
     before.spec().write(before.paths.spec)
