@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     status.add_argument("--json", action="store_true", help="one JSON document")
     status.add_argument("--rundir", default=RUNDIR, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `anycastctl status | head` is not an error
     try:
         found = collect(options.rundir)
     except PermissionError as error:
