@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -25,14 +25,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     status.add_argument("--json", action="store_true", help="one JSON document")
     status.add_argument("--rundir", default=RUNDIR, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `anycastctl status | head` is not an error
     try:
         found = collect(options.rundir)
     except PermissionError as error:
         print(f"anycastctl: {error.filename}: only root may look there", file=sys.stderr)
         return 1
-    if options.json:
-        print(json.dumps(found, indent=2))
-    else:
-        as_text(found, sys.stdout)
+    try:
+        if options.json:
+            print(json.dumps(found, indent=2))
+        else:
+            as_text(found, sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `anycastctl status | head`; the interpreter would complain when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 0 if all(pool["state"] == "running" for pool in found["pools"]) else 1
