@@ -62,7 +62,7 @@ all: stage
 install:
 	install -d $(OCFRES) $(OCFLIB) $(DOC)/cib-examples
 	install -pm 755 $(AGENTS:%=agents/%) $(OCFRES)
-	cd lib && find ocfpy -name '*.py' -exec install -Dpm 644 '{}' '$(abspath $(OCFLIB))/{}' ';'
+	cd lib && find ocfpy '(' -name '*.py' -o -name '*.dtd' ')' -exec install -Dpm 644 '{}' '$(abspath $(OCFLIB))/{}' ';'
 	install -pm 755 bin/healthd $(OCFLIB)
 	install -Dpm 755 bin/anycastctl $(DESTDIR)$(prefix)/sbin/anycastctl
 	install -Dpm 644 packaging/files/allowed-prefixes $(DESTDIR)/etc/anycast/allowed-prefixes
