@@ -6,10 +6,15 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable
 
-REPUBLISH_S = 10.0
+REPUBLISH_S = 30.0
 """How often an unchanged value is said again: an attribute manager that was restarted has forgotten it."""
 RETRY_S = 1.0
 """How soon after a failure, when it has worked before."""
+CALM_S = 1.0
+"""How long a change that is neither to nor from nothing alive waits for the next one.
+
+Backends that die together are seen to die within one interval, one after the other, and what matters is the last.
+"""
 
 
 class Publisher:
@@ -30,10 +35,15 @@ class Publisher:
         self._thread = ThreadPoolExecutor(1, "attribute")
 
     def want(self, value: int) -> None:
-        """Publishes the value as soon as it can be, if it is another one."""
-        if value != self.value:
-            self.value = value
+        """Publishes the value if it is another one: at once when it is, or was, 0, else a moment later."""
+        if value == self.value:
+            return
+        matters = value == 0 or not self.value
+        self.value = value
+        if matters:
             self._news.set()
+        else:
+            asyncio.get_running_loop().call_later(CALM_S, self._news.set)
 
     async def run(self) -> None:
         """Publishes until it is cancelled."""
