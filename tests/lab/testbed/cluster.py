@@ -34,18 +34,21 @@ logging {{
 }}
 """
 
-START = "corosync && { PCMK_logfile=/lab/log/pacemaker.log setsid pacemakerd -f </dev/null >/dev/null 2>&1 & }"
-"""No systemd in a node. Logs go to the directory that outlives a power cut."""
+START = "corosync && { PCMK_logfile=${PCMK_logfile:-none} setsid pacemakerd -f </dev/null >/dev/null 2>&1 & }"
+"""No systemd in a node. What Pacemaker has to say goes to syslog, and so to log/syslog; its detail log costs too much here."""
 
 SEED = """\
 <cib crm_feature_set="3.16.0" validate-with="pacemaker-3.7" epoch="1" num_updates="0" admin_epoch="0">
   <configuration><crm_config><cluster_property_set id="cib-bootstrap-options">
     <nvpair id="cib-bootstrap-options-stonith-enabled" name="stonith-enabled" value="false"/>
     <nvpair id="cib-bootstrap-options-dc-deadtime" name="dc-deadtime" value="2s"/>
+    <nvpair id="cib-bootstrap-options-load-threshold" name="load-threshold" value="400%"/>
+    <nvpair id="cib-bootstrap-options-node-action-limit" name="node-action-limit" value="8"/>
   </cluster_property_set></crm_config><nodes/><resources/><constraints/></configuration><status/>
 </cib>
 """
-"""The very first configuration: without it a new cluster waits 20 s for a DC that does not exist."""
+"""The very first configuration. Without dc-deadtime a new cluster waits 20 s for a DC that does not exist; without the two limits
+Pacemaker takes a node with a quarter of a core for overloaded and runs one action at a time."""
 
 CIB = "/var/lib/pacemaker/cib/cib.xml"
 
