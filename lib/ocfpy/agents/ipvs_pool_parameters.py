@@ -7,6 +7,7 @@ from ocfpy.health.members import members
 from ocfpy.ipvs.model import (
     FORWARDS,
     MAX_PORT,
+    ONE_PACKET_PROTOCOLS,
     TUNNEL_TYPES,
     ServiceSettings,
     parse_netmask,
@@ -116,7 +117,9 @@ class PoolParameters(Agent):
     )
     one_packet = BoolParam(
         "one-packet scheduling",
-        "Schedule each UDP packet by itself, such as for DNS.",
+        "Schedule each packet by itself in the UDP services (and those by mark) of the pool: for DNS, where a packet is a"
+        " request. Otherwise a client's address and port stay with a server, also a dead one, until UDP's timeout of"
+        " five minutes.",
         default="false",
         reloadable=True,
     )
@@ -266,6 +269,8 @@ class PoolParameters(Agent):
             faults += _fault_of(matcher, "check_expect", self.check_expect)
         if self.persistence_timeout % 1:
             faults.append("persistence_timeout has to be whole seconds")
+        if self.one_packet and self.virtual and all(v.proto not in ONE_PACKET_PROTOCOLS for v in self.virtual):
+            faults.append("one_packet is for UDP, and no virtual service is")
         return faults + self._faults_of_services()
 
     def _faults_of_services(self) -> list[str]:
@@ -291,7 +296,7 @@ class PoolParameters(Agent):
             faults += [
                 f"{virtual}: real server {text} is given twice" for text in _twice(list(map(str, behind)))
             ]
-            faults += problems(virtual, settings, {real.key: real for real in behind})
+            faults += problems(virtual, settings.meant_for(virtual), {real.key: real for real in behind})
             if not behind:
                 faults.append(f"{virtual} has no real server of its address family, IPv{virtual.family}")
             if self.check not in ("on", "off") and not self.check_port:

@@ -35,7 +35,7 @@ def wanted_table(spec: PoolSpec, is_up: IsUp, adopted: Adopted) -> Table:
                 weight = adopted.get((virtual, key))
             if weight is not None:
                 reals[key] = real if weight == real.weight else real.replace(weight=weight)
-        table[virtual] = spec.settings, reals
+        table[virtual] = spec.settings.meant_for(virtual), reals
     return table
 
 

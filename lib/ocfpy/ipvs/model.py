@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 RealKey = tuple[Address, int]
 
 PROTOCOLS = ("tcp", "udp", "sctp")
+ONE_PACKET_PROTOCOLS = ("udp", None)
 FORWARDS = ("dr", "nat", "tunnel")
 TUNNEL_TYPES = ("ipip", "gue", "gre")
 TUNNEL_CHECKSUMS = ("nocsum", "csum", "remcsum")
@@ -172,6 +173,12 @@ class ServiceSettings(Record):
         self.engine = engine
         self.one_packet = one_packet
 
+    def meant_for(self, virtual: VirtualService) -> ServiceSettings:
+        """These settings as one service of a pool takes them: scheduling by the packet is for UDP and marks."""
+        if not self.one_packet or virtual.proto in ONE_PACKET_PROTOCOLS:
+            return self
+        return self.replace(one_packet=False)
+
 
 Table = dict[VirtualService, tuple[ServiceSettings, dict[RealKey, RealServer]]]
 
@@ -291,7 +298,7 @@ def problems(
         found.append(f"{virtual}: port 0 (every port) needs a persistence_timeout")
     if settings.engine and not settings.persistence_timeout:
         found.append(f"{virtual}: the persistence engine {settings.engine} needs a persistence_timeout")
-    if settings.one_packet and virtual.proto not in ("udp", None):
+    if settings.one_packet and virtual.proto not in ONE_PACKET_PROTOCOLS:
         found.append(f"{virtual}: one_packet is for udp")
     for real in reals.values():
         found += [f"{virtual}: real server {real}: {problem}" for problem in _real_problems(virtual, real)]

@@ -152,6 +152,7 @@ def test_everything(tmp_path: Path) -> None:
             "use one pool for IPv4 and one for IPv6",
         ),
         ({"persistence_timeout": "1.5s"}, "whole seconds"),
+        ({"one_packet": "yes", "virtual": "tcp/192.0.2.53:53"}, "one_packet is for UDP"),
         ({"attribute": "a b"}, "parameter attribute"),
         (
             {"virtual": "nonsense", "persistence_netmask": "24"},

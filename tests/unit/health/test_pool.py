@@ -6,7 +6,7 @@ from typing import Callable
 
 from ocfpy.health.pool import alive, wanted_table
 from ocfpy.health.spec import PoolSpec
-from ocfpy.ipvs.model import RealServer, parse_virtual
+from ocfpy.ipvs.model import RealServer, ServiceSettings, parse_virtual
 
 from tests.unit.health.samples import DNS, WEB, WEB6, pool
 
@@ -62,3 +62,9 @@ def test_a_family_without_servers_of_its_own_uses_tunnels() -> None:
 def test_weight_0_by_configuration_is_not_alive() -> None:
     spec = pool(reals="10.0.0.11,weight=0 10.0.0.12")
     assert list(alive(spec, judged("10.0.0.11+ 10.0.0.12+")).values()) == [1]
+
+
+def test_scheduling_by_the_packet_is_for_udp() -> None:
+    spec = pool("udp/192.0.2.53:53 tcp/192.0.2.53:53 fwmark/7", settings=ServiceSettings(one_packet=True))
+    table = wanted_table(spec, judged(""), {})
+    assert [settings.one_packet for settings, _ in table.values()] == [True, False, True]
