@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Optional, Sequence
 
@@ -26,6 +27,7 @@ class Stream:
         log.touch()
         self._file = log.open()
         self._rest = ""
+        self._reading = threading.Lock()
         self._errors = log.with_suffix(".err")
         words = [sys.executable, "-I", stream_worker.__file__, str(log), str(interval), str(timeout), *kinds]
         with self._errors.open("w") as errors:
@@ -37,9 +39,10 @@ class Stream:
     @property
     def requests(self) -> list[Request]:
         """Every request whose fate is known; one sent less than `timeout` ago may be missing. In the order of their ends."""
-        pieces = (self._rest + self._file.read()).split("\n")
-        self._rest = pieces.pop()
-        self._requests += [Request(**json.loads(piece)) for piece in pieces]
+        with self._reading:
+            pieces = (self._rest + self._file.read()).split("\n")
+            self._rest = pieces.pop()
+            self._requests += [Request(**json.loads(piece)) for piece in pieces]
         if self._process.poll() not in (None, 0):
             raise LabError(f"the client's stream died: {self._errors.read_text()[-800:]}")
         return self._requests

@@ -14,7 +14,7 @@ CLIENT_NET6 = "2001:db8:100::/64"
 ANYCAST4 = "192.0.2.0/24"
 ANYCAST6 = "2001:db8:53::/64"
 PREFERENCE = {"a": 200, "b": 100}
-BFD_INTERVAL = 250
+BFD_INTERVAL = 300
 """Milliseconds; three missed are a failure. The examples' 100 ms are for machines of their own: here four nodes, three routers
 and whatever else runs share two cores, and a node that forks a lot was seen to answer 190 ms late."""
 

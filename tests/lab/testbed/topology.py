@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import atexit
+import ipaddress
 import os
 import shutil
 import time
@@ -20,8 +21,12 @@ from .uml import Nic, UmlNode, power_on_all
 
 CONTROL = "control"
 EXAMPLES = "/usr/share/doc/ocf-anycast/cib-examples"
-BOOT = "cat /usr/lib/modules-load.d/*.conf | xargs -n1 modprobe; /usr/lib/frr/frrinit.sh start >/dev/null"
-"""What systemd does at the start of a node of flesh and blood: load the modules that packages ask for, start FRR."""
+BOOT = """\
+cat /usr/lib/modules-load.d/*.conf | xargs -n1 modprobe
+sysctl -qp /usr/share/doc/ocf-anycast/examples/sysctl-lb.conf
+/usr/lib/frr/frrinit.sh start >/dev/null
+"""
+"""What systemd does at the start of a node of flesh and blood: modules that packages ask for, kernel settings, FRR."""
 NUMBERS = {"a": 1, "b": 2}
 
 
@@ -277,4 +282,4 @@ def _link_local(mac: str) -> str:
     octets = [int(octet, 16) for octet in mac.split(":")]
     octets[0] ^= 2
     words = [octets[0] << 8 | octets[1], octets[2] << 8 | 0xFF, 0xFE00 | octets[3], octets[4] << 8 | octets[5]]
-    return "fe80::" + ":".join(f"{word:x}" for word in words)
+    return str(ipaddress.IPv6Address("fe80::" + ":".join(f"{word:x}" for word in words)))
