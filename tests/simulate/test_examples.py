@@ -10,7 +10,7 @@ from tests.simulate.cluster import EXAMPLES
 from tests.simulate.conftest import Loaded, Loader
 
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.crm"))
-EXPECTED = {"recommended", "failure-timeout", "active-active", "single-node", "unicast", "many-services"}
+EXPECTED = {"recommended", "per-family", "failure-timeout", "active-active", "single-node", "unicast", "many-services"}
 
 # What Pacemaker says of every cluster without fencing.
 NO_FENCING = "Blind faith: not fencing unseen nodes"
