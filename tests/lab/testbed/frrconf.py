@@ -68,15 +68,24 @@ def load_balancer(plan: Plan, node: str, host: int) -> str:
     }) + "\n"
 
 
-def site_router(plan: Plan) -> str:
-    """frr.conf of a site's router: docs/examples/frr-router.conf and a session with the core."""
+def _example_router(plan: Plan) -> str:
     text = (EXAMPLES / "frr-router.conf").read_text().replace("\nend\n", "\n")
-    example = replaced(text, {
+    return replaced(text, {
         "router1": f"router-{plan.name}", "65001": str(plan.router_asn), "65010": str(plan.lb_asn), "2001:db8::/64": ANYCAST6,
         "10.1.0.1": plan.lan4(1), "10.1.0.11": plan.lan4(11), "10.1.0.12": plan.lan4(12),
         "2001:db8:1::11": plan.lan6(11), "2001:db8:1::12": plan.lan6(12),
     })
-    return example + f"""
+
+
+def single_router(plan: Plan) -> str:
+    """frr.conf of a router with one load balancer and no core: the example without its second load balancer."""
+    lines = _example_router(plan).splitlines()
+    return "\n".join(line for line in lines if f" {plan.lan4(12)} " not in line and f" {plan.lan6(12)} " not in line) + "\n"
+
+
+def site_router(plan: Plan) -> str:
+    """frr.conf of a site's router: docs/examples/frr-router.conf and a session with the core."""
+    return _example_router(plan) + f"""
 route-map ALL permit 10
 exit
 router bgp {plan.router_asn}

@@ -1,0 +1,120 @@
+"""What an operator gets wrong, and what a host lacks: each its OCF code and one sentence; stop and probe succeed all the same."""
+from __future__ import annotations
+
+from typing import Iterator
+
+import pytest
+
+from tests.lab.testbed import VIP4, VIP6, Result
+from tests.lab.testbed.bench import PLAN, Bench
+
+OCF_SUCCESS, OCF_ERR_GENERIC, OCF_ERR_ARGS, OCF_ERR_INSTALLED, OCF_ERR_CONFIGURED, OCF_NOT_RUNNING = 0, 1, 2, 5, 6, 7
+POOL = {"virtual": f"tcp/{VIP4}:80", "real_servers": PLAN.lan4(21), "check": "on"}
+
+WRONG = [
+    ("anycast-vip", {"ip": "198.51.100.1", "gate": "none"}, OCF_ERR_ARGS, ("198.51.100.1", "/etc/anycast/allowed-prefixes")),
+    ("anycast-vip", {"ip": VIP4, "gate": "none", "allowed_prefixes": "203.0.113.0/24"}, OCF_ERR_CONFIGURED, (VIP4, "203.0.113.0/24")),
+    ("anycast-vip", {"ip": f"{VIP4}/24", "gate": "none"}, OCF_ERR_CONFIGURED, ("/24",)),
+    ("anycast-vip", {}, OCF_ERR_CONFIGURED, ("ip",)),
+    ("bgp-announce", {"prefix": "198.51.100.1/32"}, OCF_ERR_ARGS, ("198.51.100.1", "/etc/anycast/allowed-prefixes")),
+    ("bgp-announce", {"prefix": f"{VIP4}/32\nno router bgp"}, OCF_ERR_CONFIGURED, ("prefix",)),
+    ("ipvs-pool", {**POOL, "virtual": "tcp/192.0.2.53"}, OCF_ERR_CONFIGURED, ("virtual", "tcp/192.0.2.53")),
+    ("ipvs-pool", {**POOL, "virtual": f"tcp/{VIP4}:80 udp/{VIP6}:53"}, OCF_ERR_CONFIGURED, ("virtual", VIP6)),
+    ("ipvs-pool", {**POOL, "real_servers": "10.3.0.21 server.example.com"}, OCF_ERR_CONFIGURED, ("real_servers", "server.example.com")),
+    ("ipvs-pool", {**POOL, "real_servers": "10.3.0.21,weight=heavy"}, OCF_ERR_CONFIGURED, ("real_servers", "weight")),
+    ("ipvs-pool", {**POOL, "scheduler": "fastest"}, OCF_ERR_ARGS, ("fastest",)),
+]
+
+
+def reason(result: Result) -> str:
+    """The one exit reason; there must be exactly one, of one line."""
+    reasons = [line for line in result.err.splitlines() if line.startswith("ocf-exit-reason:")]
+    assert len(reasons) == 1, result
+    assert "Traceback" not in result.err, result
+    return reasons[0]
+
+
+def stop_and_probe_succeed(bench: Bench, agent: str, parameters: dict[str, str]) -> None:
+    probe = bench.agent(agent, "probe", **parameters)
+    assert probe.rc == OCF_NOT_RUNNING, probe
+    stop = bench.agent(agent, "stop", **parameters)
+    assert stop.rc == OCF_SUCCESS, stop
+
+
+@pytest.mark.parametrize(("agent", "parameters", "code", "words"), WRONG)
+def test_wrong_configuration(bench: Bench, agent: str, parameters: dict[str, str], code: int, words: tuple[str, ...]) -> None:
+    start = bench.agent(agent, "start", **parameters)
+    assert start.rc == code, start
+    for word in words:
+        assert word in reason(start)
+    stop_and_probe_succeed(bench, agent, parameters)
+
+
+def test_two_addresses_alike(bench: Bench) -> None:
+    """The second resource with a VIP is told who has it, and taking it down does not take the address from the first."""
+    same = {"ip": VIP4, "gate": "none"}
+    assert bench.agent("anycast-vip", "start", "first", **same).rc == OCF_SUCCESS
+    try:
+        second = bench.agent("anycast-vip", "start", "second", **same)
+        assert second.rc == OCF_ERR_CONFIGURED, second
+        assert "first" in reason(second)
+        assert bench.agent("anycast-vip", "probe", "second", **same).rc == OCF_NOT_RUNNING
+        assert bench.agent("anycast-vip", "stop", "second", **same).rc == OCF_SUCCESS
+        assert bench.agent("anycast-vip", "monitor", "first", **same).rc == OCF_SUCCESS
+    finally:
+        assert bench.agent("anycast-vip", "stop", "first", **same).rc == OCF_SUCCESS
+
+
+def test_two_pools_with_one_service(bench: Bench) -> None:
+    assert bench.agent("ipvs-pool", "start", "first", **POOL).rc == OCF_SUCCESS
+    try:
+        second = bench.agent("ipvs-pool", "start", "second", **POOL)
+        assert second.rc == OCF_ERR_CONFIGURED, second
+        assert "first" in reason(second)
+        assert bench.agent("ipvs-pool", "stop", "second", **POOL).rc == OCF_SUCCESS
+        assert bench.agent("ipvs-pool", "monitor", "first", **POOL).rc == OCF_SUCCESS
+        assert f"{VIP4}:80" in bench.node.run("ipvsadm -Ln").out
+    finally:
+        assert bench.agent("ipvs-pool", "stop", "first", **POOL).rc == OCF_SUCCESS
+
+
+@pytest.fixture
+def without_frr(bench: Bench) -> Iterator[None]:
+    """A host on which FRR is not installed: its sockets and its programs are not there."""
+    bench.node.run("/usr/lib/frr/frrinit.sh stop; mv /usr/lib/frr /usr/lib/frr.gone; mv /usr/bin/vtysh /usr/bin/vtysh.gone; rm -f /run/frr/*")
+    yield
+    bench.node.run("mv /usr/lib/frr.gone /usr/lib/frr; mv /usr/bin/vtysh.gone /usr/bin/vtysh; /usr/lib/frr/frrinit.sh start", timeout=60)
+
+
+@pytest.mark.usefixtures("without_frr")
+def test_no_frr(bench: Bench) -> None:
+    parameters = {"prefix": f"{VIP4}/32"}
+    start = bench.agent("bgp-announce", "start", **parameters)
+    assert start.rc == OCF_ERR_INSTALLED, start
+    assert "bgpd" in reason(start)
+    stop_and_probe_succeed(bench, "bgp-announce", parameters)
+
+
+@pytest.fixture
+def without_ipvs(bench: Bench) -> Iterator[None]:
+    """A kernel whose IPVS modules are not there."""
+    directory = f"/usr/lib/modules/{bench.images.kernel_version}"
+    lines = bench.node.run("lsmod").check().out.splitlines()
+    loaded = " ".join(sorted((line.split()[0] for line in lines if line.startswith("ip_vs")), reverse=True))
+    bench.node.run(f"modprobe -r {loaded}" if loaded else "true").check()
+    bench.node.run(f"mv {directory} {directory}.gone").check()
+    assert bench.node.run("test -e /proc/net/ip_vs").rc == 1
+    yield
+    bench.node.run(f"mv {directory}.gone {directory}; modprobe ip_vs").check()
+
+
+@pytest.mark.usefixtures("without_ipvs")
+def test_no_ipvs(bench: Bench) -> None:
+    start = bench.agent("ipvs-pool", "start", **POOL)
+    assert start.rc == OCF_ERR_INSTALLED, start
+    assert "ip_vs" in reason(start)
+    stop_and_probe_succeed(bench, "ipvs-pool", POOL)
+    vip = bench.agent("anycast-vip", "start", ip=VIP4)
+    assert vip.rc != OCF_SUCCESS, vip
+    assert "ip_vs" in reason(vip)
+    stop_and_probe_succeed(bench, "anycast-vip", {"ip": VIP4})
