@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Callable, Optional
+from typing import Callable
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -28,17 +28,17 @@ PLAIN_EVERY = 5.0
 class Board:
     """A live panel on a terminal, plain lines elsewhere; safe to write to from the story's thread."""
 
-    def __init__(self, console: Optional[Console] = None) -> None:
+    def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console()
         self._started = time.time()
         self._steps: list[str] = []
         self._title = ""
-        self._facts: Callable[[], list[tuple[str, str]]] = lambda: []
+        self._facts: Callable[[], list[tuple[str, str]]] = list
         self._stop = threading.Event()
-        self._live: Optional[Live] = None
-        self._thread: Optional[threading.Thread] = None
+        self._live: Live | None = None
+        self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> "Board":
+    def __enter__(self) -> Board:
         if self.console.is_terminal:
             self._live = Live(self._picture(), console=self.console, auto_refresh=False)
             self._live.start()

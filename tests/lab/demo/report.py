@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Optional, Sequence
 
 from rich.table import Table
 
@@ -25,7 +25,7 @@ def table(outcomes: Sequence[Outcome]) -> Table:
     return made
 
 
-def seconds(value: Optional[float]) -> str:
+def seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f} s"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import Callable
 
 from tests.lab.testbed import VIP4, VIP6, Lab, wait_for
 from tests.lab.testbed.client import Stream
@@ -36,9 +36,9 @@ class Outcome:
     end: float = 0.0
     at: float = 0.0
     """When the event was brought about (time.time())."""
-    detected: Optional[float] = None
+    detected: float | None = None
     """From the event until the load balancer's own table showed it."""
-    route_moved: Optional[float] = None
+    route_moved: float | None = None
     """From the event until the core router's route pointed to the other site."""
     sent: int = 0
     lost: int = 0
@@ -86,7 +86,7 @@ class Stage:
         table = self.lab.site_b.nodes[0].run("cat /proc/net/ip_vs", timeout=20).check().out
         return sum(1 for line in table.splitlines()[3:] if line and not line.strip().startswith("->"))
 
-    def route_moved(self, since: float, away_from: str = "router-a") -> Optional[float]:
+    def route_moved(self, since: float, away_from: str = "router-a") -> float | None:
         """Seconds from `since` until the last prefix left that router, None when none did."""
         moved = [e.at for e in self.lab.core.events if e.at >= since and e.next_hops and away_from not in e.next_hops]
         return max(moved) - since if moved else None
