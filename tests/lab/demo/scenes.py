@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Callable
 
-from tests.lab.testbed import VIP4, VIP6, Lab, wait_for
+from tests.lab.testbed import VIP4, VIP6, Lab, LabError, wait_for
 from tests.lab.testbed.client import Stream
+from tests.lab.testbed.cluster import Cluster
 from tests.lab.testbed.report import Report
 from tests.lab.testbed.uml import UmlNode
 
@@ -45,6 +47,8 @@ class Outcome:
     gap: float = 0.0
     lost_late: int = 0
     """Requests lost although they were sent after the detection."""
+    lost_coming_back: int = 0
+    """Requests lost while what had been broken was brought back."""
     passed: bool = False
     why: str = ""
 
@@ -68,6 +72,13 @@ class Stage:
         rows = [line.split() for line in table.splitlines() if line.strip().startswith("->")]
         return sum(1 for row in rows if len(row) > 3 and row[3].isdigit() and int(row[3]) > 0)
 
+    def has_alive(self, node: UmlNode, count: int) -> bool:
+        """Whether just so many are; LabError, which tells how many, when not: for wait_for."""
+        alive = self.alive(node)
+        if alive != count:
+            raise LabError(f"{alive} of {count} real servers have a weight on {node.name}")
+        return True
+
     def wait_home(self) -> None:
         """Until both addresses are routed to site A again."""
         for vip in (VIP4, VIP6):
@@ -78,7 +89,7 @@ class Stage:
         self.lab.site_a.cluster.wait_online(limit=2 * SETTLED)
         whole = len(self.lab.site_a.backends) * self.services
         for node in self.lab.site_a.nodes:
-            wait_for(lambda node=node: self.alive(node) == whole, 2 * SETTLED, f"the whole pool on {node.name}")
+            wait_for(partial(self.has_alive, node, whole), 2 * SETTLED, f"the whole pool on {node.name}")
 
     @property
     def services(self) -> int:
@@ -113,9 +124,11 @@ def run(scene: Scene, stage: Stage) -> Outcome:
     scene.play(stage, outcome)
     time.sleep(QUIET)
     outcome.end = time.time()
-    stage.stream.settle(outcome.end)
     scene.restore(stage)
+    back = time.time()
+    stage.stream.settle(back)
     charge(outcome, stage.stream.report(since=outcome.begin, until=outcome.end))
+    outcome.lost_coming_back = stage.stream.report(since=outcome.end, until=back).lost
     outcome.why = scene.judge(outcome)
     outcome.passed = not outcome.why
     return outcome
@@ -137,7 +150,8 @@ def one_backend(stage: Stage, outcome: Outcome) -> None:
     stage.say(f"killing every service of real server {victim.name}")
     outcome.at = time.time()
     victim.stop()
-    wait_for(lambda: stage.alive(node) == before - stage.services, SETTLED, f"{victim.name} at weight 0")
+    dead = stage.services
+    wait_for(partial(stage.has_alive, node, before - dead), SETTLED, f"{victim.name} at weight 0", every=0.02)
     outcome.detected = time.time() - outcome.at
 
 
@@ -152,7 +166,7 @@ def all_backends(stage: Stage, outcome: Outcome) -> None:
     stage.say("killing every service of every real server of site A")
     outcome.at = time.time()
     stage.lab.site_a.backends.stop()
-    wait_for(lambda: stage.alive(node) == 0, SETTLED, "the whole pool at weight 0")
+    wait_for(partial(stage.has_alive, node, 0), SETTLED, "the whole pool at weight 0", every=0.02)
     outcome.detected = time.time() - outcome.at
     for vip in (VIP4, VIP6):
         stage.lab.core.wait_route(vip, "router-b", limit=SETTLED)
@@ -166,6 +180,11 @@ def all_backends_back(stage: Stage) -> None:
     stage.wait_pair()
 
 
+def has_left(cluster: Cluster, resource: str, node: str) -> bool:
+    """Whether the resource is active on another node than this one, and only there."""
+    return cluster.who_is_active(resource) not in (None, node)
+
+
 def move_away(stage: Stage, outcome: Outcome, command: str) -> str:
     """Give the crm command and wait until the other node of the pair holds both addresses."""
     old = stage.active.name
@@ -174,12 +193,10 @@ def move_away(stage: Stage, outcome: Outcome, command: str) -> str:
     stage.lab.site_a.cluster.crm(command.format(old=old), timeout=SETTLED)
     cluster = stage.lab.site_a.cluster
     for resource in ("vip4", "vip6", "bgp4", "bgp6"):
-        wait_for(lambda r=resource: cluster.who_is_active(r) not in (None, old), SETTLED, f"{resource} off {old}")
-    announcers = {n.name for n in stage.lab.site_a.nodes} - {old}
+        wait_for(partial(has_left, cluster, resource, old), SETTLED, f"{resource} off {old}")
+    (announcer,) = {node.name for node in stage.lab.site_a.nodes} - {old}
     for vip in (VIP4, VIP6):
-        wait_for(
-            lambda v=vip: set(stage.lab.site_a.router.route_to(v)) == announcers, SETTLED, f"only {announcers} announces"
-        )
+        stage.lab.site_a.router.wait_route(vip, announcer, limit=SETTLED)
     outcome.route_moved = time.time() - outcome.at
     return old
 
