@@ -15,11 +15,13 @@ from tests.lab.demo.scenes import Outcome
 def table(outcomes: Sequence[Outcome]) -> Table:
     """Scene by scene: what was sent and lost, the longest gap, when the route had moved, the paper's figure."""
     made = Table(title="Two sites, one anycast address: what each event cost the clients")
-    for heading in ("", "event", "sent", "lost", "longest gap", "lost coming back", "detected", "route moved", "paper (2010)", "bar", ""):
-        made.add_column(heading, justify="right" if heading in ("sent", "lost") else "left")
+    counts = ("sent", "lost", "longest gap", "lost coming back")
+    for heading in ("", "event", *counts, "detected", "route moved", "paper (2010)", "bar", ""):
+        made.add_column(heading, justify="right" if heading in counts else "left")
     for o in outcomes:
         made.add_row(
-            *(o.key, o.title, str(o.sent), str(o.lost), seconds(o.gap), str(o.lost_coming_back), seconds(o.detected), seconds(o.route_moved)),
+            *(o.key, o.title, str(o.sent), str(o.lost), seconds(o.gap), str(o.lost_coming_back)),
+            *(seconds(o.detected), seconds(o.route_moved)),
             *(o.paper, o.bar, "[green]ok[/green]" if o.passed else f"[red]{o.why}[/red]"),
         )
     return made
