@@ -13,7 +13,7 @@ POOL = {"virtual": f"tcp/{VIP4}:80", "real_servers": PLAN.lan4(21), "check": "on
 
 WRONG = [
     ("anycast-vip", {"ip": "198.51.100.1", "gate": "none"}, OCF_ERR_ARGS, ("198.51.100.1", "/etc/anycast/allowed-prefixes")),
-    ("anycast-vip", {"ip": VIP4, "gate": "none", "allowed_prefixes": "203.0.113.0/24"}, OCF_ERR_CONFIGURED, (VIP4, "203.0.113.0/24")),
+    ("anycast-vip", {"ip": VIP4, "gate": "none", "allowed_prefixes": "203.0.113.0/24"}, OCF_ERR_CONFIGURED, (VIP4, "allowed_prefixes")),
     ("anycast-vip", {"ip": f"{VIP4}/24", "gate": "none"}, OCF_ERR_CONFIGURED, ("/24",)),
     ("anycast-vip", {}, OCF_ERR_CONFIGURED, ("ip",)),
     ("bgp-announce", {"prefix": "198.51.100.1/32"}, OCF_ERR_ARGS, ("198.51.100.1", "/etc/anycast/allowed-prefixes")),

@@ -3,21 +3,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
+from tests.lab.testbed import Lab, UmlNode
 from tests.lab.testbed.bench import Bench
 
 SCRIPTS = Path(__file__).parent / "kernel"
 LIBRARY = "/usr/lib/ocf/lib/anycast"
 
 
-@pytest.mark.parametrize(("script", "arguments"), [("ipvs_roundtrip.py", f"{LIBRARY} 10"), ("pool_lifecycle.py", "")])
-def test_script(bench: Bench, script: str, arguments: str) -> None:
-    bench.node.put(f"/root/{script}", (SCRIPTS / script).read_text())
-    result = bench.node.run(f"modprobe -a ip_vs; unshare --net python3 /root/{script} {arguments}", timeout=300)
+def test_ipvs_tables(bench: Bench) -> None:
+    """Random tables, in a namespace of their own; without a loopback that is up the kernel takes no real server there."""
+    run(bench.node, "ipvs_roundtrip.py", f"unshare --net sh -c 'ip link set lo up; exec python3 /root/ipvs_roundtrip.py {LIBRARY} 10'")
+
+
+def test_pool_lifecycle(lab: Lab) -> None:
+    """The pool's whole life, with the cluster's attrd_updater replaced by its own; the script makes its own namespace."""
+    run(lab.nodes[-1], "pool_lifecycle.py", "python3 /root/pool_lifecycle.py")
+
+
+def run(node: UmlNode, script: str, command: str) -> None:
+    node.put(f"/root/{script}", (SCRIPTS / script).read_text())
+    result = node.run(f"modprobe ip_vs; {command}", timeout=300)
     assert result.rc == 0, f"{result.out[-3000:]}\n{result.err[-3000:]}"
 
 
 def test_every_script_is_run() -> None:
-    run = {mark.args[1][index][0] for mark in test_script.pytestmark for index in range(len(mark.args[1]))}  # type: ignore[attr-defined]
-    assert run == {path.name for path in SCRIPTS.glob("*.py")}
+    text = Path(__file__).read_text()
+    assert [path.name for path in SCRIPTS.glob("*.py") if f'"{path.name}"' not in text] == []

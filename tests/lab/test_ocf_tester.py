@@ -34,7 +34,10 @@ def test_ocf_tester(bench: Bench, agent: str) -> None:
         options = " ".join(f"-o '{key}={value}'" for key, value in CASES[agent].items())
         result = bench.node.run(f"ocf-tester -n test-{agent} {options} {AGENTS}/{agent}", timeout=300)
     finally:
+        # Its last word is migrate_from, which leaves the resource started.
+        stop = bench.agent(agent, "stop", f"test-{agent}", **CASES[agent])
         tidy = bench.node.run(TIDY[agent])
     assert result.rc == 0, result
     assert re.fullmatch(rf".*/{agent} passed all tests", result.out.strip().splitlines()[-1]), result.out
+    assert stop.rc == 0, stop
     assert tidy.rc == 0, f"something is left behind: {tidy}"

@@ -94,4 +94,4 @@ def test_the_account_of_a_stream() -> None:
     assert (report.sent, report.lost, report.gap) == (11, 2, 3.0)
     assert report.by_kind == {"dns4": 2, "http4": 0}
     assert report.by_site == {"a": 8, "b": 1}
-    assert account(requests, 0.5, 2.5).gap == 2.0, "an outage that is not over counts up to the end of the window"
+    assert account(requests, 0.5, 2.5).gap == 1.5, "an outage that is not over counts up to the last request of the window"

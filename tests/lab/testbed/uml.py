@@ -162,7 +162,7 @@ class UmlNode:
     def put(self, path: str, text: str, mode: int = 0o644) -> None:
         """Write a file in the node, with its directories."""
         quoted = shlex.quote(path)
-        command = f"mkdir -p $(dirname {quoted}) && cat > {quoted} && chmod {mode:o} {quoted}"
+        command = f"mkdir -p \"$(dirname {quoted})\" && cat > {quoted} && chmod {mode:o} {quoted}"
         self.run(command, stdin=text).check()
 
     def get(self, path: str) -> str:
