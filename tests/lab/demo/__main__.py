@@ -38,6 +38,7 @@ def play(board: Board) -> tuple[list[Outcome], dict[str, object]]:
         stream = lab.client.stream(interval=INTERVAL)
         board.watch(lab, stream)
         time.sleep(WARM_UP)
+        facts = facts_of(lab)
         stage = Stage(lab, stream, board.say)
         stage.wait_pair()
         outcomes = []
@@ -48,7 +49,7 @@ def play(board: Board) -> tuple[list[Outcome], dict[str, object]]:
             board.say(f"sent {last.sent}, lost {last.lost}, gap {last.gap:.2f} s: {last.why or 'ok'}")
         stream.stop()
         draw(lab, stream.report().requests, outcomes)
-        return outcomes, facts_of(lab)
+        return outcomes, facts
 
 
 def facts_of(lab: Lab) -> dict[str, object]:
