@@ -6,6 +6,7 @@ from ocfpy.health.expect import matcher, parse_status
 from ocfpy.health.members import members
 from ocfpy.ipvs.model import (
     FORWARDS,
+    HASHING,
     MAX_PORT,
     ONE_PACKET_PROTOCOLS,
     TUNNEL_TYPES,
@@ -269,6 +270,11 @@ class PoolParameters(Agent):
             faults += _fault_of(matcher, "check_expect", self.check_expect)
         if self.persistence_timeout % 1:
             faults.append("persistence_timeout has to be whole seconds")
+        if self.quiesce and self.scheduler in HASHING and "flag-1" not in self.scheduler_flags:
+            faults.append(
+                f"scheduler={self.scheduler} drops the clients of a server at weight 0:"
+                f" add scheduler_flags={self.scheduler}-fallback, or set quiesce=false"
+            )
         if self.one_packet and self.virtual and all(v.proto not in ONE_PACKET_PROTOCOLS for v in self.virtual):
             faults.append("one_packet is for UDP, and no virtual service is")
         return faults + self._faults_of_services()

@@ -28,6 +28,10 @@ MAX_THRESHOLD = 2**31 - 1
 """Beyond it kernel 7.2 answers EINVAL; older ones take any 32 bits."""
 MAX_FWMARK = 2**32 - 1
 
+HASHING = ("mh", "sh")
+"""Schedulers that take each client to a server of its own. They keep a server at weight 0 in their tables and drop its
+clients unless the flag for a fallback is set (net/netfilter/ipvs/ip_vs_mh.c and ip_vs_sh.c; seen in the lab)."""
+
 # What a flag means depends on the scheduler: IP_VS_SVC_F_SCHED_{SH,MH}_{FALLBACK,PORT} in linux/ip_vs.h.
 SCHEDULER_FLAGS = ("flag-1", "flag-2", "flag-3")
 SCHEDULER_FLAG_NAMES = {

@@ -152,6 +152,8 @@ def test_everything(tmp_path: Path) -> None:
             "use one pool for IPv4 and one for IPv6",
         ),
         ({"persistence_timeout": "1.5s"}, "whole seconds"),
+        ({"scheduler": "mh", "scheduler_flags": "mh-port"}, "add scheduler_flags=mh-fallback, or set quiesce=false"),
+        ({"scheduler": "sh"}, "drops the clients of a server at weight 0"),
         ({"one_packet": "yes", "virtual": "tcp/192.0.2.53:53"}, "one_packet is for UDP"),
         ({"attribute": "a b"}, "parameter attribute"),
         (
