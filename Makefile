@@ -26,11 +26,11 @@ SUITES := unit conformance frr simulate lab
 # What each target needs on a bare Debian 12. Lists, not metapackages: this is also the documentation of the needs.
 DEBS_DEB         := python3 dpkg-dev debhelper dh-python fakeroot
 DEBS_RPM         := python3 rpm
-DEBS_LIB         := python3 python3-pyroute2 python3-dnspython python3-h11 python3-rich
+DEBS_LIB         := python3 python3-dnspython python3-h11 python3-rich
 DEBS_PYTEST      := $(DEBS_LIB) python3-pytest python3-hypothesis python3-lxml iproute2 procps
 DEBS_AGENTS      := resource-agents pacemaker-cli-utils libxml2-utils
-DEBS_UNIT        := $(DEBS_PYTEST) $(DEBS_DEB) $(DEBS_RPM) lintian
-DEBS_CONFORMANCE := $(DEBS_PYTEST) $(DEBS_AGENTS) crmsh pcs
+DEBS_UNIT        := $(DEBS_PYTEST) $(DEBS_DEB) $(DEBS_RPM) lintian python3-pyroute2
+DEBS_CONFORMANCE := $(DEBS_PYTEST) $(DEBS_AGENTS) crmsh pcs groff-base
 DEBS_FRR         := $(DEBS_PYTEST) $(DEBS_AGENTS) frr
 DEBS_SIMULATE    := $(DEBS_PYTEST) $(DEBS_AGENTS) pacemaker crmsh
 # The lab's nodes and real servers run from a Debian root that the lab builds; frr is for the routers.

@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from tests.conformance.executor import Sandbox
     from tests.conformance.subjects import Subject
 
-OWN_RNG = Path(__file__).with_name("ocf-1.1.rng")
 # pcs checks what it loads against its own schema; Pacemaker ships the official one from 2.1.8 on.
 PCS_RNG = Path("/usr/share/pcs/data/ocf-1.1.rng")
 PACEMAKER_RNG = Path("/usr/share/pacemaker/api/ocf-ra-1.1.rng")
-SCHEMAS = [OWN_RNG, PCS_RNG, *([PACEMAKER_RNG] if PACEMAKER_RNG.exists() else [])]
+SCHEMAS = [PCS_RNG, *([PACEMAKER_RNG] if PACEMAKER_RNG.exists() else [])]
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def test_bgpd_killed(breakable: Site, resource: MakeResource, backend: str) -> N
     assert vip.monitor().code == 7
     stopped = vip.run("stop")
     assert stopped.code == 0
-    assert stopped.seconds < 1
+    assert stopped.seconds < 5
     # A watchdog starts it again, and the start that was under way goes on.
     start = vip.popen("start")
     breakable.lb.restart_bgpd()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ocfpy import __version__
 from ocfpy.ipvs.gate import ALL, ANY, NONE, DeadTimes, why_dead
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.proc import PROC_IP_VS, read_proc
@@ -33,7 +34,7 @@ class AnycastVip(Agent):
     """The address, and the gate that decides whether it may be here."""
 
     name = "anycast-vip"
-    version = "0.1.0"
+    version = __version__
     shortdesc = "Anycast address, only where its backends are alive"
     longdesc = (
         "Puts an anycast address (/32 or /128) on the loopback of the node that serves it. There is a gate: "

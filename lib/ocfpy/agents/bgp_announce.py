@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ocfpy import __version__
 from ocfpy.bgp.allowed import check_allowed, outside
 from ocfpy.bgp.announcer import Announcer
 from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused
@@ -47,7 +48,7 @@ class BgpAnnounce(Agent):
     """Announced: bgpd answers, its path is valid and best, the address is local, enough peers were told."""
 
     name = "bgp-announce"
-    version = "0.1"
+    version = __version__
     shortdesc = "Announces an anycast address by FRR's bgpd"
     longdesc = """\
 Announces one host route, /32 or /128, through a running FRR bgpd for as long as the resource is started here:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ocfpy import __version__
 from ocfpy.agents.ipvs_pool_parameters import PoolParameters
 from ocfpy.health.client import DEGRADED, RUNNING, STARTING, STOPPED, DaemonHangs, NoDaemon, Paths, ask
 from ocfpy.ipvs.model import parse_virtual
@@ -25,7 +26,7 @@ class IpvsPool(PoolParameters):
     """What Pacemaker asks for, as far as it is not left to the daemon."""
 
     name = "ipvs-pool"
-    version = "1.0"
+    version = __version__
     shortdesc = "IPVS virtual services with health-checked real servers"
     longdesc = """
 Puts virtual services and their real servers into the kernel's IPVS table and starts a daemon that checks the

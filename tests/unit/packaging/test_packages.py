@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ocfpy import __version__
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 PROVIDER = "/usr/lib/ocf/resource.d/anycast"
@@ -110,6 +111,7 @@ def test_lintian_has_nothing_to_say(deb: str) -> None:
 def test_one_version_everywhere() -> None:
     changelog = (ROOT / "packaging/deb/changelog").read_text()
     spec = (ROOT / "packaging/rpm/ocf-anycast.spec").read_text()
+    assert __version__ == version()
     assert changelog.startswith(f"ocf-anycast ({version()}-1) ")
     assert re.search(rf"^\* .* - {re.escape(version())}-1$", spec, re.MULTILINE)
 
