@@ -10,10 +10,11 @@ REPUBLISH_S = 30.0
 """How often an unchanged value is said again: an attribute manager that was restarted has forgotten it."""
 RETRY_S = 1.0
 """How soon after a failure, when it has worked before."""
-CALM_S = 1.0
+CALM_S = 5.0
 """How long a change that is neither to nor from nothing alive waits for the next one.
 
-Backends that die together are seen to die within one interval, one after the other, and what matters is the last.
+Backends that die or return together are seen to within one interval, one after the other. Each change of an attribute makes
+the cluster drop its plan and make another, and what matters is the first that returns and the last that dies.
 """
 
 

@@ -7,6 +7,7 @@ reason.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from ocfpy.ocf import codes
@@ -26,6 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
     from collections.abc import Callable, Mapping, Sequence
+    from typing import NoReturn
 
     from ocfpy.ocf.agent import Agent, Status
 
@@ -36,6 +38,14 @@ else:
 
 # What makes an action impossible rather than fail: nothing can be running where it cannot run.
 _CANNOT_RUN_HERE = (ConfigError, HostError, NotInstalledError)
+
+
+def run(agent_class: type[Agent]) -> NoReturn:
+    """Run the action that this process was started for, and leave with its exit code: what a launcher calls.
+
+    The interpreter's own tidying up at the end costs 3 of a monitor's 18 ms, and everything has been written by then.
+    """
+    os._exit(main(agent_class, sys.argv, os.environ))
 
 
 def main(agent_class: type[Agent], argv: Sequence[str], environ: Mapping[str, str]) -> int:
