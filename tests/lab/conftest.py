@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Iterator, Optional
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.lab.testbed import VIP4, VIP6, Lab, LabError, wait_for
 from tests.lab.testbed.bench import Bench
 from tests.lab.testbed.rootfs import CACHE
 
-_running: Optional[Lab] = None
+_running: Lab | None = None
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +57,7 @@ def bench(lab: Lab) -> Iterator[Bench]:
         bench.close()
 
 
-@pytest.hookimpl(hookwrapper=True)
+@pytest.hookimpl(hookwrapper=True)  # type: ignore[misc]
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Keep states and logs of a failed test in build/lab/logs/TEST, and show the clusters with the failure."""
     outcome: Any = yield

@@ -1,7 +1,7 @@
 """What an operator gets wrong, and what a host lacks: each its OCF code and one sentence; stop and probe succeed all the same."""
 from __future__ import annotations
 
-from typing import Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,14 +13,20 @@ POOL = {"virtual": f"tcp/{VIP4}:80", "real_servers": PLAN.lan4(21), "check": "on
 
 WRONG = [
     ("anycast-vip", {"ip": "198.51.100.1", "gate": "none"}, OCF_ERR_ARGS, ("198.51.100.1", "/etc/anycast/allowed-prefixes")),
-    ("anycast-vip", {"ip": VIP4, "gate": "none", "allowed_prefixes": "203.0.113.0/24"}, OCF_ERR_CONFIGURED, (VIP4, "allowed_prefixes")),
+    (
+        "anycast-vip", {"ip": VIP4, "gate": "none", "allowed_prefixes": "203.0.113.0/24"},
+        OCF_ERR_CONFIGURED, (VIP4, "allowed_prefixes"),
+    ),
     ("anycast-vip", {"ip": f"{VIP4}/24", "gate": "none"}, OCF_ERR_CONFIGURED, ("/24",)),
     ("anycast-vip", {}, OCF_ERR_CONFIGURED, ("ip",)),
     ("bgp-announce", {"prefix": "198.51.100.1/32"}, OCF_ERR_ARGS, ("198.51.100.1", "/etc/anycast/allowed-prefixes")),
     ("bgp-announce", {"prefix": f"{VIP4}/32\nno router bgp"}, OCF_ERR_CONFIGURED, ("prefix",)),
     ("ipvs-pool", {**POOL, "virtual": "tcp/192.0.2.53"}, OCF_ERR_CONFIGURED, ("virtual", "tcp/192.0.2.53")),
     ("ipvs-pool", {**POOL, "virtual": f"tcp/{VIP4}:80 udp/{VIP6}:53"}, OCF_ERR_CONFIGURED, ("virtual", VIP6)),
-    ("ipvs-pool", {**POOL, "real_servers": "10.3.0.21 server.example.com"}, OCF_ERR_CONFIGURED, ("real_servers", "server.example.com")),
+    (
+        "ipvs-pool", {**POOL, "real_servers": "10.3.0.21 server.example.com"},
+        OCF_ERR_CONFIGURED, ("real_servers", "server.example.com"),
+    ),
     ("ipvs-pool", {**POOL, "real_servers": "10.3.0.21,weight=heavy"}, OCF_ERR_CONFIGURED, ("real_servers", "weight")),
     ("ipvs-pool", {**POOL, "scheduler": "fastest"}, OCF_ERR_ARGS, ("fastest",)),
 ]
@@ -81,9 +87,11 @@ def test_two_pools_with_one_service(bench: Bench) -> None:
 @pytest.fixture
 def without_frr(bench: Bench) -> Iterator[None]:
     """A host on which FRR is not installed: its sockets and its programs are not there."""
-    bench.node.run("/usr/lib/frr/frrinit.sh stop; mv /usr/lib/frr /usr/lib/frr.gone; mv /usr/bin/vtysh /usr/bin/vtysh.gone; rm -f /run/frr/*")
+    bench.node.run("/usr/lib/frr/frrinit.sh stop; mv /usr/lib/frr /usr/lib/frr.gone; mv /usr/bin/vtysh /usr/bin/vtysh.gone")
+    bench.node.run("rm -f /run/frr/*")
     yield
-    bench.node.run("mv /usr/lib/frr.gone /usr/lib/frr; mv /usr/bin/vtysh.gone /usr/bin/vtysh; /usr/lib/frr/frrinit.sh start", timeout=60)
+    bench.node.run("mv /usr/lib/frr.gone /usr/lib/frr; mv /usr/bin/vtysh.gone /usr/bin/vtysh")
+    bench.node.run("/usr/lib/frr/frrinit.sh start", timeout=60)
 
 
 @pytest.mark.usefixtures("without_frr")

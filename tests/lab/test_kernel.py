@@ -12,7 +12,8 @@ LIBRARY = "/usr/lib/ocf/lib/anycast"
 
 def test_ipvs_tables(bench: Bench) -> None:
     """Random tables, in a namespace of their own; without a loopback that is up the kernel takes no real server there."""
-    run(bench.node, "ipvs_roundtrip.py", f"unshare --net sh -c 'ip link set lo up; exec python3 /root/ipvs_roundtrip.py {LIBRARY} 10'")
+    script = f"ip link set lo up; exec python3 /root/ipvs_roundtrip.py {LIBRARY} 10"
+    run(bench.node, "ipvs_roundtrip.py", f"unshare --net sh -c '{script}'")
 
 
 def test_pool_lifecycle(lab: Lab) -> None:

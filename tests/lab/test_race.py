@@ -15,8 +15,8 @@ BACK_WITHIN = 2.0
 def deafen(site: Site, node: UmlNode, deaf: bool) -> None:
     """Have one node reach none of its backends, at once, or reach them again: only its own checks see it."""
     change = "add" if deaf else "del"
-    routes = [f"unreachable {address}" for index in (21, 22) for address in (f"{site.plan.lan4(index)}/32", f"{site.plan.lan6(index)}/128")]
-    node.run("; ".join(f"ip route {change} {route}" for route in routes)).check()
+    addresses = [f(index) for index in (21, 22) for f in (site.plan.lan4, site.plan.lan6)]
+    node.run("; ".join(f"ip route {change} unreachable {address}" for address in addresses)).check()
 
 
 def test_no_trace_of_the_race(steady: Lab) -> None:
@@ -71,7 +71,8 @@ def test_without_the_rule_the_gate_fails_and_failure_timeout_heals(steady: Lab) 
         for vip in VIPS:
             site.router.wait_route(vip, "core", limit=30)
         failures = wait_for(
-            lambda: [text for text in cluster.failed_actions() if text.startswith("vip4_")], 20, "a failed action of vip4", every=0.3
+            lambda: [text for text in cluster.failed_actions() if text.startswith("vip4_")], 20,
+            "a failed action of vip4", every=0.3,
         )
         assert "192.0.2.53:53" in failures[0], failures
         assert site.plan.lan4(21) in failures[0], failures

@@ -78,9 +78,13 @@ def test_route_events_are_parsed() -> None:
     at = 1767323045.25
     assert parse("192.0.2.53 nhid 12 via 10.0.1.2 dev wan-a proto bgp metric 20 ") == RouteEvent(at, VIP4, ("router-a",))
     assert parse("Deleted 192.0.2.53 nhid 12 via 10.0.1.2 dev wan-a proto bgp metric 20 ") == RouteEvent(at, VIP4, ())
-    both = "192.0.2.53 nhid 3 proto bgp metric 20 \\\tnexthop via 10.0.2.2 dev wan-b weight 1 \\\tnexthop via 10.0.1.2 dev wan-a weight 1 "
+    both = (
+        "192.0.2.53 nhid 3 proto bgp metric 20 "
+        "\\\tnexthop via 10.0.2.2 dev wan-b weight 1 \\\tnexthop via 10.0.1.2 dev wan-a weight 1 "
+    )
     assert parse(both) == RouteEvent(at, VIP4, ("router-a", "router-b"))
-    assert parse("2001:db8:53::53 nhid 9 via fe80::1 dev wan-a proto bgp metric 20 pref medium") == RouteEvent(at, VIP6, ("fe80::1",))
+    linked = parse("2001:db8:53::53 nhid 9 via fe80::1 dev wan-a proto bgp metric 20 pref medium")
+    assert linked == RouteEvent(at, VIP6, ("fe80::1",))
     assert parse("10.1.0.0/24 nhid 12 via 10.0.1.2 dev wan-a proto bgp metric 20 ") is None
 
 

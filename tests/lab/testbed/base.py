@@ -4,9 +4,10 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Optional, Sequence, TypeVar, Union
+from typing import Callable, TypeVar
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ class Result:
         return self
 
 
-def host(*argv: Union[str, Path], timeout: float = 60, check: bool = True, stdin: Optional[str] = None) -> Result:
+def host(*argv: str | Path, timeout: float = 60, check: bool = True, stdin: str | None = None) -> Result:
     """Run one command on the host; raises LabError unless it ends with 0 (or `check` is false)."""
     words = [str(word) for word in argv]
     command = " ".join(words)
@@ -86,7 +87,7 @@ def favour(pid: int) -> None:
 
 def in_order(*checks: Callable[[], object]) -> None:
     """Run every call even when one before it failed, then raise the first failure: for taking things down."""
-    first: Optional[Exception] = None
+    first: Exception | None = None
     for check in checks:
         try:
             check()

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
 
 from . import frrconf, rootfs
 from .base import Result
@@ -21,7 +20,7 @@ AGENTS = "/usr/lib/ocf/resource.d/anycast"
 class Bench:
     """`node` and `router`, on a segment of their own of somebody's fabric."""
 
-    def __init__(self, fabric: Fabric, directory: Path, deb: Optional[Path] = None) -> None:
+    def __init__(self, fabric: Fabric, directory: Path, deb: Path | None = None) -> None:
         self.images = rootfs.prepare(deb or rootfs.find_deb(), rootfs.MINIMAL)
         lan = f"lan-{PLAN.name}"
         fabric.segment(lan)
@@ -43,7 +42,7 @@ class Bench:
         self.node.power_on()
         wait_bgp([self.router])
 
-    def agent(self, name: str, action: str, instance: str = "test", timeout: float = 60, **parameters: str) -> Result:
+    def agent(self, name: str, action: str, instance: str = "test", **parameters: str) -> Result:
         """Call an agent as Pacemaker does; "probe" is a monitor with interval 0, "monitor" one with 10 s."""
         environment = {
             "OCF_ROOT": "/usr/lib/ocf", "OCF_RA_VERSION_MAJOR": "1", "OCF_RA_VERSION_MINOR": "1",
@@ -53,7 +52,7 @@ class Bench:
             **{f"OCF_RESKEY_{key}": value for key, value in parameters.items()},
         }
         words = " ".join(f"{key}={_quoted(value)}" for key, value in environment.items())
-        return self.node.run(f"env {words} {AGENTS}/{name} {'monitor' if action == 'probe' else action}", timeout)
+        return self.node.run(f"env {words} {AGENTS}/{name} {'monitor' if action == 'probe' else action}", timeout=60)
 
     def close(self) -> None:
         """Power off; the wiring is the fabric's to remove."""

@@ -5,8 +5,8 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Sequence
 
 from . import stream_worker
 from .base import LabError, favour, wait_for
@@ -47,7 +47,7 @@ class Stream:
             raise LabError(f"the client's stream died: {self._errors.read_text()[-800:]}")
         return self._requests
 
-    def report(self, since: Optional[float] = None, until: Optional[float] = None) -> Report:
+    def report(self, since: float | None = None, until: float | None = None) -> Report:
         """Account of the requests sent in [since, until), time.time() seconds; live at any moment."""
         return account(self.requests, since, until)
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 from .base import LabError, Result, wait_for
 from .uml import UmlNode
@@ -152,7 +152,7 @@ class Cluster:
         if result.rc != 0:
             raise LabError(f"{self.name} is not idle after {limit} s: {result.err}\n{self.status()}")
 
-    def who_is_active(self, resource: str) -> Optional[str]:
+    def who_is_active(self, resource: str) -> str | None:
         """Node on which a primitive runs, or None; LabError when it runs on several."""
         where = self.where(resource)
         if len(where) > 1:
@@ -167,10 +167,10 @@ class Cluster:
                 found |= {node.attrib["name"] for node in element.iterfind("node")}
         return sorted(found)
 
-    def wait_active(self, resource: str, node: Optional[str] = None, limit: float = 60) -> str:
+    def wait_active(self, resource: str, node: str | None = None, limit: float = 60) -> str:
         """Name of the node where the resource runs, once it runs (on `node`, when one is given)."""
 
-        def there() -> Optional[str]:
+        def there() -> str | None:
             where = self.who_is_active(resource)
             return where if node in (None, where) else None
 

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from pathlib import Path
-from typing import Callable, Optional, TypeVar, Union
+from typing import Callable, TypeVar
 
 from .base import LabError, host, in_order
 
@@ -32,11 +32,11 @@ class Namespace:
         host("ip", "netns", "add", self.host_name)
         self.ip("link", "set", "lo", "up")
 
-    def ip(self, *words: Union[str, Path]) -> str:
+    def ip(self, *words: str | Path) -> str:
         """Standard output of `ip WORDS` in here."""
         return host("ip", "-n", self.host_name, *words).out
 
-    def sysctl(self, **settings: Union[int, str]) -> None:
+    def sysctl(self, **settings: int | str) -> None:
         """Set sysctls of this namespace; dots of the name are written as two underscores."""
         words = [f"{name.replace('__', '.')}={value}" for name, value in settings.items()]
         host(*self.enter("sysctl", "-q", "-w", *words))
@@ -57,7 +57,7 @@ class Namespace:
 class Fabric:
     """All cabling of one run."""
 
-    def __init__(self, run: Optional[str] = None) -> None:
+    def __init__(self, run: str | None = None) -> None:
         self.run = run or f"{PREFIX}-{os.getpid()}"
         self._namespaces: list[Namespace] = []
         self.switches = self.namespace("fabric")

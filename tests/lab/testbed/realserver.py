@@ -4,8 +4,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Iterator, Sequence
 
 from . import sandbox
 from .base import LAB, VIP4, VIP6, LabError, favour, wait_for
@@ -37,14 +37,14 @@ www AAAA 2001:db8:53::80
 whoami TXT "{name}"
 """
 
-NGINX_CONF = f"""\
+NGINX_CONF = """\
 daemon off; worker_processes 1; user root; pid /tmp/nginx.pid; error_log stderr;
-events {{ worker_connections 512; }}
-http {{
+events { worker_connections 512; }
+http {
     access_log off; client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fastcgi_temp_path /tmp/f; uwsgi_temp_path /tmp/u;
     scgi_temp_path /tmp/s;
-    server {{ listen 80; listen [::]:80; location / {{ default_type text/plain; return 200 "%s\\n"; }} }}
-}}
+    server { listen 80; listen [::]:80; location / { default_type text/plain; return 200 "%s\\n"; } }
+}
 """
 
 

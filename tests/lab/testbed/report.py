@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional, Sequence
 
 
 @dataclass(frozen=True)
@@ -12,12 +12,12 @@ class Request:
 
     kind: str
     sent: float
-    answered: Optional[float]
-    server: Optional[str]
-    error: Optional[str]
+    answered: float | None
+    server: str | None
+    error: str | None
 
     @property
-    def site(self) -> Optional[str]:
+    def site(self) -> str | None:
         """Site of the real server that answered: "a" of "rs-a1"."""
         return self.server.split("-")[1][0] if self.server else None
 
@@ -84,7 +84,7 @@ class Report:
         )
 
 
-def account(requests: Sequence[Request], since: Optional[float], until: Optional[float]) -> Report:
+def account(requests: Sequence[Request], since: float | None, until: float | None) -> Report:
     """Report over the requests sent in [since, until); without bounds, from the first to the last."""
     mine = [
         request for request in requests

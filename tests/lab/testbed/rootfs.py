@@ -11,9 +11,9 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Optional, Sequence
 
 from . import sandbox
 from .base import LAB, REPOSITORY, LabError, host
@@ -30,7 +30,10 @@ KERNELS = {
     "trixie": "Debian 13's kernel: expect a lab that is somewhat slower",
     "bookworm": "Debian 12's kernel has no seccomp mode: a process costs 5 to 8 times as much, tests may run into their limits",
 }
-"""Where a kernel may come from, best first, with what the others cost (a fork and exec is 10 ms with sid's, 70-100 ms with Debian 12's)."""
+"""Where a kernel may come from, best first, with what the others cost.
+
+A fork and exec is 10 ms with sid's, 70-100 ms with Debian 12's.
+"""
 
 MINIMAL = ("iproute2", "iputils-ping", "kmod", "procps", "python3", "resource-agents", "frr", "ipvsadm", "libxml2-utils")
 """Beyond the package's own dependencies, what ocf-tester and a look at the kernel need."""
@@ -58,13 +61,13 @@ def say(text: str) -> None:
     print(f"lab: {text}", flush=True)
 
 
-def find_deb() -> Optional[Path]:
+def find_deb() -> Path | None:
     """The newest package of the suite in build/packages, or None."""
     found = sorted((REPOSITORY / "build/packages").glob("ocf-anycast_*.deb"), key=lambda path: path.stat().st_mtime)
     return found[-1] if found else None
 
 
-def prepare(deb: Optional[Path], packages: Sequence[str] = FULL) -> Images:
+def prepare(deb: Path | None, packages: Sequence[str] = FULL) -> Images:
     """Build or find everything; one builder at a time. Raises LabError with the builder's last words."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with _lock(CACHE / "lock"):
@@ -200,7 +203,7 @@ def _boot(kernel: Path, root: Path, *options: str) -> None:
         raise LabError(f"it does not boot, or has no IPVS: {done.stdout[-300:]!r}")
 
 
-def _disk(root: Path, kernel: Path, deb: Optional[Path]) -> Path:
+def _disk(root: Path, kernel: Path, deb: Path | None) -> Path:
     node_files = [(file.name, file.read_bytes()) for file in sorted(NODE_FILES.iterdir()) if file.is_file()]
     version = [modules.name for modules in (kernel / "modules").iterdir()]
     key = _digest(root.name, version, node_files, deb and hashlib.sha256(deb.read_bytes()).hexdigest())

@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import Any, Callable
 
 from .base import VIPS, LabError, favour, host, in_order, wait_for
 from .network import Namespace
@@ -42,7 +43,7 @@ class Router:
         self._config = config
         self._log = log
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._watch: Optional[RouteWatch] = None
+        self._watch: RouteWatch | None = None
         namespace.sysctl(
             net__ipv4__ip_forward=1, net__ipv6__conf__all__forwarding=1,
             # Both nodes of a pair may announce for a moment: a flow sticks to one of them.
@@ -185,7 +186,7 @@ class RouteWatch:
 _EVENT = re.compile(r"\[(?P<at>[^\]]+)\] (?P<deleted>Deleted )?(?:\S+ )?(?P<prefix>[0-9a-f.:]+)(?:/\d+)? (?P<rest>.*)")
 
 
-def parse_event(line: str, name_of: Callable[[str], str]) -> Optional[RouteEvent]:
+def parse_event(line: str, name_of: Callable[[str], str]) -> RouteEvent | None:
     """One line of `ip -o -ts monitor route` (run in UTC), or None when it is not about a VIP."""
     prefix = next((vip for vip in VIPS if re.search(rf"(^|\s){re.escape(vip)}(/\d+)?\s", line)), None)
     match = _EVENT.match(line)

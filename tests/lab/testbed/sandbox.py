@@ -7,8 +7,8 @@ exec, so that the process id that Popen sees is the program's own.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Mapping, Optional, Sequence
 
 from .base import LAB
 
@@ -16,14 +16,14 @@ from .base import LAB
 def argv(
     root: Path,
     command: Sequence[str],
-    binds: Optional[Mapping[str, Path]] = None,
-    namespace: Optional[str] = None,
+    binds: Mapping[str, Path] | None = None,
+    namespace: str | None = None,
     writable: bool = False,
     tmp_mib: int = 64,
 ) -> list[str]:
     """The command line that runs `command` in `root`.
 
-    `binds` maps directory names below /lab to directories of the host; everything else of the root is read-only unless `writable`.
+    `binds` maps directory names below /lab to directories of the host; the rest of the root is read-only unless `writable`.
     """
     inside = shlex.quote(str(root))
     steps = ["set -e"]

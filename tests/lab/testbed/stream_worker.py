@@ -14,7 +14,7 @@ import socket
 import struct
 import sys
 import time
-from typing import Optional, TextIO
+from typing import TextIO
 
 VIP = {"4": "192.0.2.53", "6": "2001:db8:53::53"}
 QUESTION = b"\x06whoami\x07anycast\x04test\x00\x00\x10\x00\x01"
@@ -80,8 +80,8 @@ async def request(kind: str, timeout: float, log: TextIO) -> None:
     """One request and its line in the log."""
     ask = ask_dns if kind.startswith("dns") else ask_http
     sent = time.time()
-    server: Optional[str] = None
-    error: Optional[str] = None
+    server: str | None = None
+    error: str | None = None
     try:
         server = await asyncio.wait_for(ask(VIP[kind[-1]]), timeout)
     except asyncio.TimeoutError:

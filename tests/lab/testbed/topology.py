@@ -3,11 +3,12 @@ from __future__ import annotations
 
 import atexit
 import ipaddress
-import os
 import shutil
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Callable, Optional, Sequence
+from typing import Callable
 
 from . import frrconf, rootfs
 from .base import LabError, Result, in_order
@@ -118,7 +119,7 @@ class Lab:
     Used as a context manager, or closed by close(); a Python that ends without either closes it on its way out.
     """
 
-    def __init__(self, sites: Sequence[str] = ("a", "b"), deb: Optional[Path] = None, clients: bool = True) -> None:
+    def __init__(self, sites: Sequence[str] = ("a", "b"), deb: Path | None = None, clients: bool = True) -> None:
         self.images = rootfs.prepare(deb or rootfs.find_deb())
         sweep()
         self.fabric = Fabric()
@@ -227,12 +228,12 @@ class Lab:
         for site in getattr(self, "sites", []):
             for node in site.nodes:
                 shutil.copytree(node.shared / "log", directory / node.name, dirs_exist_ok=True)
-                (directory / node.name / "state").write_text(_said(lambda node=node: node.run(STATE, timeout=40)))
+                (directory / node.name / "state").write_text(_said(partial(node.run, STATE, timeout=40)))
             for server in site.backends:
                 for log in (self.directory / server.name).glob("*.log"):
                     shutil.copy(log, directory / f"{server.name}-{log.name}")
         for router in (self.routers if hasattr(self, "sites") else []):
-            (directory / f"{router.name}.state").write_text(_said(lambda router=router: router.state()))
+            (directory / f"{router.name}.state").write_text(_said(router.state))
         for log in (self.directory / "routers").glob("*.log"):
             shutil.copy(log, directory)
 

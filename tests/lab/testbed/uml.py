@@ -8,9 +8,9 @@ import socket
 import struct
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Mapping, Optional, Sequence
 
 from . import sandbox
 from .base import LAB, LabError, Result, favour, wait_for
@@ -60,7 +60,7 @@ class UmlNode:
         self.cables: list[Cable] = [
             self.fabric.tap(self._tap(index), nic.segment) for index, nic in enumerate(self.nics)
         ]
-        self._process: Optional[subprocess.Popen[bytes]] = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def provide(self, path: str, text: str) -> None:
         """Have the first boot find a file below /etc; `path` is relative to there."""
