@@ -107,6 +107,10 @@ class Router:
         """State of every BFD session, by peer: "up", "down", ..."""
         return {session["peer"]: session["status"] for session in self.show("bfd peers")}
 
+    def bfd_downs(self) -> int:
+        """How often a BFD session of this router has gone down since its daemons were started."""
+        return sum(int(session.get("session-down", 0)) for session in self.show("bfd peers counters"))
+
     def state(self) -> str:
         """What an operator would look at first, as text."""
         commands = ("show bgp summary", "show bgp ipv4 unicast", "show bgp ipv6 unicast", "show bfd peers brief")
