@@ -54,7 +54,7 @@ def resource(site: Site, on_loopback: Callable[[str], None]) -> Iterator[Callabl
     made: list[Resource] = []
 
     def make(prefix: str, **parameters: str) -> Resource:
-        subnet = "2001:db8::/64" if ":" in prefix else "192.0.2.0/24"
+        subnet = "2001:db8:53::/48" if ":" in prefix else "192.0.2.0/24"
         settings = {"prefix": prefix, "allowed_prefixes": subnet, "settle": "100ms", **parameters}
         if parameters.pop("address", "yes") == "yes":
             on_loopback(prefix)

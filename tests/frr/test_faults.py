@@ -14,7 +14,7 @@ from tests.frr.harness import Resource, Site, wait_for
 
 MakeResource = Callable[..., Resource]
 V4 = "192.0.2.53/32"
-V6 = "2001:db8::53/128"
+V6 = "2001:db8:53::53/128"
 BACKENDS = pytest.mark.parametrize("backend", ["socket", "vtysh"])
 
 

@@ -12,7 +12,7 @@ from tests.frr.harness import Frr, Resource, Site, wait_for
 
 MakeResource = Callable[..., Resource]
 V4 = "192.0.2.53/32"
-V6 = "2001:db8::53/128"
+V6 = "2001:db8:53::53/128"
 SEEN_S = 1.0  # bgpd collects updates for 50 ms on either side
 
 
@@ -71,7 +71,7 @@ def test_stop_waits_for_settle(resource: MakeResource) -> None:
 
 def test_several_at_once(site: Site, resource: MakeResource) -> None:
     vips = [resource(f"192.0.2.{number}") for number in range(100, 106)]
-    vips += [resource(f"2001:db8::{number}") for number in range(100, 106)]
+    vips += [resource(f"2001:db8:53::{number}") for number in range(100, 106)]
     for action, wanted in (("start", 0), ("monitor", 0), ("stop", 0), ("monitor", 7)):
         running = [vip.popen(action, interval=5 if action == "monitor" else 0) for vip in vips]
         ended = [vip.finish(process) for vip, process in zip(vips, running)]

@@ -11,7 +11,7 @@ from ocfpy.net.loopback import find_address
 from ocfpy.ocf.addresses import parse_address
 from ocfpy.ocf.agent import Action, Agent, Status
 from ocfpy.ocf.deadline import POLL_S, Deadline
-from ocfpy.ocf.errors import ConfigError, HostError, NotInstalledError, ServiceError
+from ocfpy.ocf.errors import ConfigError, DeadlineError, HostError, NotInstalledError, ServiceError
 from ocfpy.ocf.parameters import (
     AddressParam,
     DurationParam,
@@ -195,9 +195,7 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         self._check_installed()
         announcer = self._announcer(claim)
         if self.context.action in _BRINGS_UP:
-            self.context.deadline.poll(
-                lambda: _runs(announcer, self.prefix), f"bgpd to run ({self._vty(claim).path})"
-            )
+            self._await_bgpd(announcer, claim)
             self._await_configuration(announcer)
         else:
             self._check_configured(announcer)
@@ -325,6 +323,11 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
                 f"FRR is not installed (no vtysh, no bgpd in {self.vty_dir}): install package frr"
             )
 
+    def _await_bgpd(self, announcer: Announcer, claim: dict[str, str]) -> None:
+        """It may be coming up, at boot or after a crash; DeadlineError when it does not."""
+        what = f"bgpd to run ({self._vty(claim).path}): systemctl start frr, and bgpd=yes in /etc/frr/daemons"
+        self.context.deadline.poll(lambda: _runs(announcer, self.prefix), what)
+
     def _await_configuration(self, announcer: Announcer) -> None:
         """A bgpd that has just been started answers before frr.conf has been read into it."""
         patience = Deadline(min(LOAD_LIMIT_S, self.context.deadline.remaining()))
@@ -384,7 +387,7 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
 def _runs(announcer: Announcer, prefix: Address) -> bool:
     try:
         announcer.route(prefix)
-    except BgpdDead:
+    except (BgpdDead, DeadlineError):  # the time that is left is the caller's to judge
         return False
     return True
 

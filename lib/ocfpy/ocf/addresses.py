@@ -8,6 +8,20 @@ from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 _BITS = {4: 32, 6: 128}
 _AF = {4: AF_INET, 6: AF_INET6}
 
+# RFC 6890: what is bound to a host, a link or a group, and can never be routed to a site.
+_SPECIAL = (
+    ("0.0.0.0/8", "an unspecified address"),
+    ("127.0.0.0/8", "a loopback address"),
+    ("169.254.0.0/16", "a link-local address"),
+    ("224.0.0.0/4", "a multicast address"),
+    ("240.0.0.0/4", "a reserved address"),
+    ("::/128", "the unspecified address"),
+    ("::1/128", "the loopback address"),
+    ("::ffff:0:0/96", "an IPv4 address written as IPv6"),
+    ("fe80::/10", "a link-local address"),
+    ("ff00::/8", "a multicast address"),
+)
+
 
 class _Network:
     """Family (4 or 6), the packed bytes and the prefix length."""
@@ -52,6 +66,11 @@ class Address(_Network):
     def is_host(self) -> bool:
         """Whether this is a /32 or /128."""
         return self.prefixlen == _BITS[self.family]
+
+    @property
+    def special(self) -> str:
+        """What keeps it from being the address of a service, in words; empty for an ordinary unicast address."""
+        return next((words for text, words in _SPECIAL if parse_prefix(text).contains(self)), "")
 
 
 class Prefix(_Network):

@@ -34,11 +34,11 @@ class Context:
         # ocf-shellfuncs falls back to "default" as well, for an agent that is run by hand.
         self.instance = environ.get("OCF_RESOURCE_INSTANCE") or "default"
         self.resource = _without_clone_number(self.instance)
-        # Pacemaker passes a parameter that was set to nothing; to an operator that is an unset one.
+        # Pacemaker passes a parameter that was set to nothing, or to blanks; to an operator that is an unset one.
         self.params = {
             name[len(_PARAMETER) :]: value
             for name, value in environ.items()
-            if value and name.startswith(_PARAMETER) and not name.startswith(_META)
+            if value.strip(" \t") and name.startswith(_PARAMETER) and not name.startswith(_META)
         }
         self.timeout = _number(environ.get(_META + "timeout")) / 1000 or DEFAULT_TIMEOUT_S
         self.interval = _number(environ.get(_META + "interval")) / 1000
@@ -141,7 +141,8 @@ class Log:
         self._write("ERROR", text)
 
     def _write(self, level: str, text: str) -> None:
-        line = f"{self._name}: {level}: {one_line(text)}"
+        message = f"{level}: {one_line(text)}"
+        line = f"{self._name}: {message}"
         if self._file:
             try:
                 with open(self._file, "a", encoding="utf-8", errors="backslashreplace") as file:
@@ -149,19 +150,19 @@ class Log:
             except OSError:
                 pass
         if self._facility != "none":
-            _to_syslog(self._facility, level, line)
+            _to_syslog(self._facility, level, self._name, message)
         if self._trace:
             _to_stderr(line)
 
 
-def _to_syslog(facility: str, level: str, line: str) -> None:
+def _to_syslog(facility: str, level: str, ident: str, message: str) -> None:
     try:
         import syslog
 
         name = f"LOG_{facility.upper()}"
-        syslog.openlog(line.partition(":")[0], 0, getattr(syslog, name, syslog.LOG_DAEMON))
+        syslog.openlog(ident, 0, getattr(syslog, name, syslog.LOG_DAEMON))
         priority = {"DEBUG": "LOG_DEBUG", "INFO": "LOG_INFO", "WARNING": "LOG_WARNING"}.get(level, "LOG_ERR")
-        syslog.syslog(getattr(syslog, priority), line.partition(": ")[2])
+        syslog.syslog(getattr(syslog, priority), message)
     except (ImportError, OSError, ValueError):
         pass
 

@@ -225,6 +225,8 @@ class AddressParam(Parameter[Address]):
         address = parse_address(text)
         if self.prefix == "host" and not address.is_host:
             raise ValueError(f"{shown(text)}: only a /32 or /128 can be used here, or leave the length out")
+        if self.prefix == "host" and address.special:
+            raise ValueError(f"{shown(text)} is {address.special}, which cannot be the address of a service")
         return address
 
 

@@ -63,7 +63,7 @@ def load_balancer(plan: Plan, node: str, host: int) -> str:
     text = (EXAMPLES / "frr-lb.conf").read_text()
     lines = [line for line in text.splitlines() if not re.search(r"neighbor (10\.1\.0\.2|2001:db8:1::2) ", line)]
     return replaced("\n".join(lines), {
-        "lb1": node, "65010": str(plan.lb_asn), "65001": str(plan.router_asn), "2001:db8::/64": ANYCAST6,
+        "lb1": node, "65010": str(plan.lb_asn), "65001": str(plan.router_asn), "2001:db8:53::/48": ANYCAST6,
         "10.1.0.11": plan.lan4(host), "10.1.0.1": plan.lan4(1), "2001:db8:1::1": plan.lan6(1),
     }) + "\n"
 
@@ -71,7 +71,7 @@ def load_balancer(plan: Plan, node: str, host: int) -> str:
 def _example_router(plan: Plan) -> str:
     text = (EXAMPLES / "frr-router.conf").read_text().replace("\nend\n", "\n")
     return replaced(text, {
-        "router1": f"router-{plan.name}", "65001": str(plan.router_asn), "65010": str(plan.lb_asn), "2001:db8::/64": ANYCAST6,
+        "router1": f"router-{plan.name}", "65001": str(plan.router_asn), "65010": str(plan.lb_asn), "2001:db8:53::/48": ANYCAST6,
         "10.1.0.1": plan.lan4(1), "10.1.0.11": plan.lan4(11), "10.1.0.12": plan.lan4(12),
         "2001:db8:1::11": plan.lan6(11), "2001:db8:1::12": plan.lan6(12),
     })

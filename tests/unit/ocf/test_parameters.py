@@ -198,3 +198,16 @@ def test_defaults_are_written_as_text_or_value(
 ) -> None:
     assert parameter.default == value
     assert parameter.default_text == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("0.0.0.0", "127.0.0.5", "169.254.1.1", "224.0.0.1", "255.255.255.255"),
+        *("::", "::1", "fe80::1", "ff02::1", "::ffff:192.0.2.1"),
+    ],
+)
+def test_an_address_that_cannot_be_routed_is_no_service(text: str) -> None:
+    with pytest.raises(ValueError, match="cannot be the address of a service"):
+        AddressParam("", "").read(text)
+    assert str(AddressParam("", "", prefix="any").read(text)) == text
