@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,7 +37,8 @@ def served(lab: Lab) -> Lab:
 def steady(served: Lab) -> Lab:
     """The lab as it should be before a test: everything runs, site A serves, no failure is remembered."""
     for site in served.sites:
-        site.cluster.run("crm_resource --cleanup", timeout=60).check()
+        if site.cluster.failed_actions() or site.cluster.fail_counts():
+            site.cluster.run("crm_resource --cleanup", timeout=60).check()
         for resource in ("bgp4", "bgp6"):
             site.cluster.wait_active(resource)
         site.cluster.wait_idle()
@@ -64,6 +66,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = outcome.get_result()
     if not report.failed or _running is None:
         return
+    if stalls := _running.stall_watch.since(time.time() - report.duration):
+        report.sections.append(("host", stalls))
     directory = CACHE / "logs" / re.sub(r"[^\w.-]+", "-", item.name)
     for site in _running.sites:
         if site.cluster.started:

@@ -124,5 +124,5 @@ def test_no_ipvs(bench: Bench) -> None:
     stop_and_probe_succeed(bench, "ipvs-pool", POOL)
     vip = bench.agent("anycast-vip", "start", ip=VIP4)
     assert vip.rc != OCF_SUCCESS, vip
-    assert "ip_vs" in reason(vip)
+    assert "IPVS" in reason(vip)
     stop_and_probe_succeed(bench, "anycast-vip", {"ip": VIP4})

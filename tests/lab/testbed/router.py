@@ -128,10 +128,14 @@ class Router:
     def wait_route(self, address: str, *wanted: str, limit: float = 30) -> None:
         """Return when the route to an address has exactly these next hops (none: no route)."""
         goal = sorted(wanted)
-        wait_for(
-            lambda: (self.route_to(address) == goal) or None, limit,
-            f"{self.name} routes {address} to {goal or 'nobody'}", every=0.05,
-        )
+
+        def there() -> bool:
+            now = self.route_to(address)
+            if now != goal:
+                raise LabError(f"it routes it to {now or 'nobody'}")
+            return True
+
+        wait_for(there, limit, f"{self.name} routes {address} to {goal or 'nobody'}", every=0.05)
 
     @property
     def events(self) -> list[RouteEvent]:

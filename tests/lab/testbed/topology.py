@@ -18,6 +18,7 @@ from .frrconf import ANYCAST4, ANYCAST6, Plan
 from .network import Cable, Fabric, sweep
 from .realserver import Backends, RealServer
 from .router import Router, wait_bgp
+from .stall import StallWatch
 from .uml import Nic, UmlNode, power_on_all
 
 CONTROL = "control"
@@ -123,6 +124,7 @@ class Lab:
         self.images = rootfs.prepare(deb or rootfs.find_deb())
         sweep()
         self.fabric = Fabric()
+        self.stall_watch = StallWatch()
         atexit.register(self.close)
         self.directory = rootfs.CACHE / self.fabric.run
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -247,7 +249,7 @@ class Lab:
             steps += [node.power_off for node in self.nodes]
             steps += [backend.stop for site in self.sites for backend in site.backends]
             steps += [router.close for router in self.routers]
-        steps.append(self.fabric.close)
+        steps += [self.stall_watch.close, self.fabric.close]
         steps.append(lambda: shutil.rmtree(self.directory, ignore_errors=True))
         in_order(*steps)
 
