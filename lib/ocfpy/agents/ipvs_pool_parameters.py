@@ -17,6 +17,7 @@ from ocfpy.ipvs.model import (
     parse_virtual,
     problems,
 )
+from ocfpy.ocf.addresses import shown
 from ocfpy.ocf.agent import Agent
 from ocfpy.ocf.parameters import BoolParam, DurationParam, IntParam, ListParam, StringParam
 
@@ -31,6 +32,7 @@ _WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 _CHECKS = ("off", "on", "tcp", "http", "dns")
 _RDTYPES = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
 _DEFAULT_STATUS = "200-299"
+_MAX_LABEL, _MAX_NAME = 63, 253
 
 
 class _CheckHost(StringParam):
@@ -264,6 +266,8 @@ class PoolParameters(Agent):
             )
         if self.check == "dns" and not self.check_name:
             faults.append("check=dns needs check_name, a name that the servers can answer for")
+        if self.check_name:
+            faults += _faults_of_name(self.check_name)
         if not self.check_path.startswith("/") or " " in self.check_path or not self.check_path.isascii():
             faults.append(f"check_path {self.check_path!r} has to start with / and to be without blanks")
         if self.check_expect:
@@ -344,6 +348,21 @@ class PoolParameters(Agent):
 def _twice(texts: list[str]) -> list[str]:
     """The texts that are there more than once."""
     return sorted({text for text in texts if texts.count(text) > 1})
+
+
+def _faults_of_name(name: str) -> list[str]:
+    """What keeps a text from being a name in the DNS; the lengths are those of RFC 1035, 2.3.4."""
+    text = name[:-1] if name.endswith(".") else name
+    labels = text.split(".") if name != "." else []
+    where = f"check_name {shown(name)}"
+    if "" in labels:
+        return [f"{where} has an empty label: a dot at its beginning, or two in a row"]
+    longest = max(map(len, labels), default=0)
+    if longest > _MAX_LABEL:
+        return [f"{where} has a label of {longest} characters, and {_MAX_LABEL} are allowed"]
+    if len(text) > _MAX_NAME:
+        return [f"{where} has {len(text)} characters, and {_MAX_NAME} are allowed"]
+    return []
 
 
 def _fault_of(parse: Callable[[str], object], name: str, text: str) -> list[str]:

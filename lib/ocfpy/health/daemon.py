@@ -146,6 +146,9 @@ class Daemon:
                 return client.STOPPED
         except (OcfError, OSError, ValueError) as error:
             return f"{client.FAILED} {one_line(str(error))}"
+        except Exception as error:  # such as a check's own, of a specification that nobody thought of
+            self.log.error(f"{command} failed: {traceback.format_exc()}")
+            return f"{client.FAILED} {one_line(f'{type(error).__name__}: {error}')}"
         return f"{client.FAILED} there is no command {command!r}"
 
 

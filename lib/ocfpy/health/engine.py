@@ -91,7 +91,7 @@ class Engine:
 
         Raises OcfError when the kernel refuses the table.
         """
-        self._begin()
+        self._begin(self.spec)
         await self._synchronise()
         if self.table_error is not None:
             raise self.table_error
@@ -103,11 +103,11 @@ class Engine:
     async def reload(self, spec: PoolSpec) -> None:
         """Goes over to another specification; returns when it is in force as after `start`. Raises OcfError.
 
-        Servers that stay keep their verdicts, even when they are checked in another way from now on.
+        Servers that stay keep their verdicts, even when they are checked in another way from now on. When
+        a check cannot be made, its exception is passed on and the specification of before stays in force.
         """
-        self.spec = spec
+        self._begin(spec)
         self._settled.clear()
-        self._begin()
         await self._settled.wait()
         if self.table_error is not None:
             raise self.table_error
@@ -138,38 +138,50 @@ class Engine:
         idle = asyncio.get_running_loop().time() - self._looked_at
         return idle if idle > max(STUCK_AFTER_S, 3 * self.spec.check.interval) else 0.0
 
-    def _begin(self) -> None:
-        """Starts the checks that are wanted and not there, ends those that are no longer wanted."""
-        self._adopted = self.kernel.adopted()
-        self._owned |= set(self.spec.virtual)
-        before, self.watches = self.watches, {}
-        for virtual in self.spec.virtual:
-            for key, real in self.spec.reals(virtual).items():
-                name = watch_key(self.spec, real)
-                watch = self.watches.get(name) or self._watch(before.pop(name, None), real)
-                self.watches[name] = watch
-                if watch.verdict.up is None and self._adopted.get((virtual, key)):
+    def _begin(self, spec: PoolSpec) -> None:
+        """Goes over to `spec`: starts the checks that are new, ends those that are no longer wanted.
+
+        Nothing is changed before all new checks are made, which may raise anything.
+        """
+        adopted = self.kernel.adopted()
+        watches: dict[tuple[Address, int], Watch] = {}
+        checks: list[tuple[Watch, Check]] = []
+        for virtual in spec.virtual:
+            for real in spec.reals(virtual).values():
+                name = watch_key(spec, real)
+                if name not in watches:
+                    watches[name], check = self._watch(self.watches.get(name), real, spec.check)
+                    if check is not None:
+                        checks.append((watches[name], check))
+        before, self.watches = self.watches, watches
+        self.spec, self._adopted = spec, adopted
+        self._owned |= set(spec.virtual)
+        for name, old in before.items():
+            if old.task is not None and watches.get(name) is not old:
+                old.task.cancel()
+        for virtual in spec.virtual:
+            for key, real in spec.reals(virtual).items():
+                watch = self.watch_of(real)
+                if watch.verdict.up is None and adopted.get((virtual, key)):
                     watch.verdict = Verdict(None, watch.verdict.against, trusted=True)
-        for watch in before.values():
-            if watch.task is not None:
-                watch.task.cancel()
+        for watch, check in checks:
+            watch.task = self._spawn(self._check(watch, check))
         self._changed.set()
 
-    def _watch(self, before: Watch | None, real: RealServer) -> Watch:
-        settings = self.spec.check
+    def _watch(
+        self, before: Watch | None, real: RealServer, settings: CheckSettings
+    ) -> tuple[Watch, Check | None]:
+        """The watch of a real server, and the check that it has yet to start; changes nothing."""
         if before is not None and before.settings == settings:
-            return before
-        if before is not None and before.task is not None:
-            before.task.cancel()
+            return before, None
         port = settings.port or real.port
         watch = Watch(endpoint(real.address, port), settings, Verdict(), self.wall())
         if settings.type in ("on", "off"):
             watch.verdict = Verdict(settings.type == "on")
-            return watch
+            return watch, None
         if before is not None:
             watch.verdict, watch.since = Verdict(before.verdict.up), before.since
-        watch.task = self._spawn(self._check(watch, self.make_check(real.address, real.port, settings)))
-        return watch
+        return watch, self.make_check(real.address, real.port, settings)
 
     async def _check(self, watch: Watch, check: Check) -> None:
         interval = watch.settings.interval

@@ -139,6 +139,24 @@ def test_reload(base: str) -> None:
     assert ask(paths.socket, "monitor", LIMIT_S) == "running"
 
 
+def test_a_reload_that_fails_is_answered_and_changes_nothing(base: str) -> None:
+    paths = spawn(base)
+    before = pid(paths)
+    for check, said in (
+        (CheckSettings("dns", name="a..b"), "failed EmptyLabel: "),
+        (CheckSettings("nonsense"), "failed there is no check 'nonsense'"),
+    ):
+        pool("tcp/192.0.2.53:53", "10.0.0.13", check).write(paths.spec)
+        assert ask(paths.socket, "reload", LIMIT_S).startswith(said)
+        time.sleep(0.5)  # the table is looked at several times
+        assert ask(paths.socket, "monitor", LIMIT_S) == "running"
+        (service,) = json.loads(ask(paths.socket, "status", LIMIT_S))["virtual"]
+        assert (service["service"], service["alive"]) == ("udp/192.0.2.53:53", 2)
+    assert pid(paths) == before
+    pool("tcp/192.0.2.53:53", "10.0.0.13", CheckSettings("on")).write(paths.spec)
+    assert ask(paths.socket, "reload", LIMIT_S) == "running"
+
+
 def test_another_takes_the_place_of_one_that_hangs(base: str) -> None:
     paths = spawn(base)
     first = pid(paths)

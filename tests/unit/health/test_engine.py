@@ -321,6 +321,36 @@ def test_reload_keeps_verdicts_and_removes_what_is_no_longer_wanted() -> None:
     clock.run(story())
 
 
+def test_a_reload_whose_checks_cannot_be_made_changes_nothing() -> None:
+    async def story() -> None:
+        world = World(pool(f"{DNS} {WEB}"))
+        world.dead = {TWO}
+        await world.engine.start()
+        spec, watches, weights = world.engine.spec, dict(world.engine.watches), world.kernel.weights()
+        make_check = world.engine.make_check
+
+        def refuse(address: Address, port: int, settings: CheckSettings) -> Check:
+            if str(address) == TWO:
+                raise RuntimeError("a label is empty")
+            return make_check(address, port, settings)
+
+        world.engine.make_check = refuse
+        with pytest.raises(RuntimeError, match="a label is empty"):
+            await world.engine.reload(pool(DNS, f"10.0.0.13 {ONE} {TWO}", CheckSettings("dns")))
+        assert (world.engine.spec, world.engine.watches) == (spec, watches)
+        tried = len(world.checks)
+        await asyncio.sleep(20)
+        assert len(world.checks) - tried == pytest.approx(40, abs=4), "the checks of before go on, and no others"
+        assert world.kernel.weights() == weights
+        assert verdict_line(world.engine) == "running"
+        assert world.faults == []
+        world.engine.make_check = make_check
+        await world.engine.reload(pool(DNS, f"{ONE} 10.0.0.13", CheckSettings("http")))
+        assert world.kernel.weights() == {DNS: {ONE: 1, "10.0.0.13": 1}}
+
+    clock.run(story())
+
+
 @pytest.mark.parametrize(("switch", "alive"), [("on", 2), ("off", 0)])
 def test_switched_on_or_off_nothing_is_checked(switch: str, alive: int) -> None:
     async def story() -> None:

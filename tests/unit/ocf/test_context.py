@@ -44,6 +44,12 @@ def test_parameters_leave_out_meta_and_empty_ones() -> None:
     assert Context(["toy"], environ).params == {"ip": "x"}
 
 
+@pytest.mark.parametrize("blanks", [" ", "   ", "\t "])
+def test_a_parameter_of_blanks_is_unset(blanks: str) -> None:
+    environ = {"OCF_RESKEY_ip": " x ", "OCF_RESKEY_nic": blanks}
+    assert Context(["toy"], environ).params == {"ip": " x "}
+
+
 @pytest.mark.parametrize(
     ("instance", "resource"),
     [("pool", "pool"), ("pool:0", "pool"), ("pool:12", "pool"), ("a:b", "a:b"), (":1", ":1")],
