@@ -123,6 +123,8 @@ def test_everything(tmp_path: Path) -> None:
     [
         ({"virtual": ""}, "parameter virtual: required"),
         ({"real_servers": ""}, "parameter real_servers: required"),
+        ({"virtual": " "}, "parameter virtual: required, but not set"),
+        ({"real_servers": "  "}, "parameter real_servers: required, but not set"),
         ({"virtual": "tcp/192.0.2.53"}, "has no port"),
         ({"real_servers": "web1:80"}, "host names are not looked up"),
         ({"virtual": f"{DNS} {DNS}"}, f"{DNS} is given twice"),
@@ -143,6 +145,12 @@ def test_everything(tmp_path: Path) -> None:
         ({"check_host": "a\nb"}, "parameter check_host"),
         ({"check_host": "a b"}, "parameter check_host"),
         ({"check_name": "a;b"}, "parameter check_name"),
+        ({"check_name": "a..b"}, "check_name 'a..b' has an empty label"),
+        ({"check_name": ".a"}, "check_name '.a' has an empty label"),
+        ({"check_name": "a.."}, "check_name 'a..' has an empty label"),
+        ({"check_name": ".."}, "check_name '..' has an empty label"),
+        ({"check_name": f"a.{'b' * 64}"}, "has a label of 64 characters, and 63 are allowed"),
+        ({"check_name": "a." * 126 + "bc"}, "has 254 characters, and 253 are allowed"),
         ({"rise": "0"}, "less than 1"),
         ({"scheduler": "wlc; reboot"}, "parameter scheduler"),
         ({"scheduler_flags": "nonsense"}, "not a scheduler flag"),
@@ -166,6 +174,26 @@ def test_what_is_wrong_with_a_configuration(tmp_path: Path, params: dict[str, st
     with pytest.raises(ConfigError) as raised:
         agent(tmp_path, **params)
     assert said in raised.value.reason
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".", "a", "a.", "www.example.com.", "*.example.com", "0/26.2.0.192.in-addr.arpa", "b" * 63, "a." * 127, "a." * 126 + "b"],
+)
+def test_names_that_a_check_can_ask_for(tmp_path: Path, name: str) -> None:
+    assert agent(tmp_path, check="dns", check_name=name).spec().check.name == name
+
+
+@pytest.mark.parametrize("name", [".", "a.b.", "a..b", ".a", "b" * 63, "b" * 64, "a." * 127, "a." * 126 + "bc"])
+def test_names_are_judged_as_the_check_does(tmp_path: Path, name: str) -> None:
+    query = pytest.importorskip("dns.message").make_query
+    try:
+        query(name, "A")
+    except Exception:
+        with pytest.raises(ConfigError, match="check_name"):
+            agent(tmp_path, check_name=name)
+    else:
+        agent(tmp_path, check_name=name)
 
 
 def test_all_errors_at_once(tmp_path: Path) -> None:
