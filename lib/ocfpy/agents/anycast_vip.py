@@ -133,15 +133,17 @@ class AnycastVip(Agent):
         prefixes = read_prefixes(self.prefixes_file)
         if prefixes and not any(prefix.contains(self.ip) for prefix in prefixes):
             raise HostError(f"{self.ip} is in none of the networks that {self.prefixes_file} allows")
-        conflict = self._conflict(self.ip)
-        if conflict:
-            raise ConfigError(conflict)
         holders = locate(self.ip)
         if holders and (self.nic, self.ip.prefixlen) not in holders:
             raise HostError(f"{_elsewhere(self.ip, holders)}: remove it there first")
 
     def claim(self) -> dict[str, str]:
         return {"ip": self.ip.cidr, "nic": self.nic}
+
+    def check_claim(self, claim: dict[str, str]) -> None:
+        conflict = self._conflict(parse_address(claim["ip"]))
+        if conflict:
+            raise ConfigError(conflict)
 
     def observe(self, claim: dict[str, str]) -> Status:
         address, nic = parse_address(claim["ip"]), claim["nic"]
@@ -170,7 +172,8 @@ class AnycastVip(Agent):
 
     def _conflict(self, address: Address) -> str:
         """The sentence about another resource that has the address; an address without any claim is ours."""
-        if self.context.state.read() is not None:
+        own = self.context.state.read()
+        if own is not None and own.get("ip", address.cidr) == address.cidr:
             return ""
         for resource, record in self.context.other_claims(self.name):
             if record.get("ip") == address.cidr:
@@ -233,7 +236,9 @@ class AnycastVip(Agent):
         return why_dead(address, table, required, self.gate, self.min_backends)
 
     def _dead_times(self) -> DeadTimes:
-        return DeadTimes(f"{self.context.rundir}/{self.name}-{self.context.key}.gate")
+        return DeadTimes(
+            f"{self.context.rundir}/{self.name}-{self.context.key}.gate", self.context.log.warning
+        )
 
 
 def _elsewhere(address: Address, holders: list[tuple[str, int]]) -> str:

@@ -183,15 +183,18 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
             "draining": "",
         }
 
+    def check_claim(self, claim: dict[str, str]) -> None:
+        """One resource announces a prefix: the stop of one would withdraw it for both."""
+        holder = self._other_holder(claim)
+        if holder:
+            raise ConfigError(
+                f"resource {holder} already announces {claim['prefix']}: remove one of the two"
+            )
+
     def check_host(self) -> None:
         """Refuse what would be wrong here; before a start, wait for an FRR that is just coming up."""
         check_allowed(self.prefix, self.allowed_prefixes)
         claim = self.claim()
-        holder = self._other_holder(claim)
-        if holder:
-            raise ConfigError(
-                f"resource {holder} already announces {self.prefix.cidr}: remove one of the two"
-            )
         self._check_installed()
         announcer = self._announcer(claim)
         if self.context.action in _BRINGS_UP:
@@ -285,11 +288,16 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
     def _drain(self, prefix: Address, announcer: Announcer, claim: dict[str, str]) -> None:
         """Make the route unattractive for a while.
 
-        The state file says so, for a stop that is cut off here must not look like a healthy resource.
+        The state file says so, for a stop that is cut off here must not look like a healthy resource; where
+        it cannot say so, there is no drain.
         """
         if not self.drain_route_map or not announcer.route(prefix).advertised_to:
             return
-        self.context.state.write({**claim, "draining": "yes"})
+        try:
+            self.context.state.write({**claim, "draining": "yes"})
+        except OSError as error:
+            self.context.log.warning(f"stop: no drain: {self.context.state.path}: {error.strerror}")
+            return
         try:
             announcer.announce(prefix, self.drain_route_map)
         except CommandRefused as refusal:
@@ -308,10 +316,12 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
 
     def _other_holder(self, claim: dict[str, str]) -> str:
         """Another resource that has started with the same prefix, while this one has not."""
-        if self.context.state.read() is not None:
+        where = ("prefix", "vrf", "vty_dir")
+        own = self.context.state.read()
+        if own is not None and all(own.get(key, claim[key]) == claim[key] for key in where):
             return ""
         for resource, record in self.context.other_claims(self.name):
-            if all(record.get(key) == claim[key] for key in ("prefix", "vrf", "vty_dir")):
+            if all(record.get(key) == claim[key] for key in where):
                 return resource
         return ""
 

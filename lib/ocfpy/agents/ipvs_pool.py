@@ -55,7 +55,9 @@ location rule on the attribute.
 
         control.require_ipvs(self.context.deadline)
         control.require_module(self.check)
-        wanted = set(map(str, self.virtual))
+
+    def check_claim(self, claim: dict[str, str]) -> None:
+        wanted = set(claim["virtual"].split())
         for resource, record in self.context.other_claims(self.name):
             shared = sorted(wanted & set(record.get("virtual", "").split()))
             if shared:
@@ -139,5 +141,11 @@ location rule on the attribute.
     def reload_agent(self, claim: dict[str, str]) -> None:
         from ocfpy.health import control
 
+        def check() -> None:
+            self.check_host()
+            # dispatch has written the record already: of two that want the same, one sees the other here.
+            with self.context.lock(self.name):
+                self.check_claim(claim)
+
         state, deadline = self.context.state, self.context.deadline
-        control.reload(state, claim, self.paths, self.spec(), self.check_host, deadline)
+        control.reload(state, claim, self.paths, self.spec(), check, deadline)

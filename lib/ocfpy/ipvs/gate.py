@@ -69,20 +69,24 @@ def _why_dead(
 class DeadTimes:
     """Remembers across actions when the backends were seen dead; times are seconds of the monotonic clock.
 
-    The file lives under /run, like the clock it vanishes at a reboot.
+    The file lives under /run, like the clock it vanishes at a reboot. When it cannot be written, `warn` is
+    told: no stop and no monitor may fail because /run is full.
     """
 
-    __slots__ = ("_clock", "_file")
+    __slots__ = ("_clock", "_file", "_warn")
 
-    def __init__(self, path: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, path: str, warn: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._file = StateFile(path)
+        self._warn = warn
         self._clock = clock
 
     def saw_dead(self) -> float:
         """Note that they are dead now; for how many seconds they have been."""
         now = self._clock()
         since = (self._file.read() or {}).get("since", repr(now))
-        self._file.write({"since": since, "last": repr(now)})
+        self._note({"since": since, "last": repr(now)})
         return now - float(since)
 
     def saw_alive(self) -> float:
@@ -96,5 +100,11 @@ class DeadTimes:
         if record is None:
             return None
         if "since" in record:
-            self._file.write({"last": record["last"]})
+            self._note({"last": record["last"]})
         return float(record["last"])
+
+    def _note(self, record: dict[str, str]) -> None:
+        try:
+            self._file.write(record)
+        except OSError as error:
+            self._warn(f"cannot note when the backends were dead: {self._file.path}: {error.strerror}")

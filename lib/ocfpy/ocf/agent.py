@@ -158,6 +158,13 @@ class Agent:
         """Return what start puts in place."""
         return {}
 
+    def check_claim(self, claim: dict[str, str]) -> None:
+        """Raise ConfigError when another resource holds what this one claims.
+
+        start holds the lock of the agent type over this and the writing of the record: look at records only,
+        and wait for nothing.
+        """
+
     def observe(self, claim: dict[str, str]) -> Status:
         """Return the truth about what is claimed, without changing anything."""
         raise NotImplementedError

@@ -92,6 +92,7 @@ class Lock:
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             self._deadline.poll(self._take, f"the lock {self._path}", POLL_S)
+            self._deadline.step = ""
         except BaseException:
             os.close(self._fd)
             raise

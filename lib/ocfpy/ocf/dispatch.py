@@ -40,6 +40,15 @@ else:
 _CANNOT_RUN_HERE = (ConfigError, HostError, NotInstalledError)
 
 
+class _Record(dict[str, str]):
+    """A record that nothing completes: asking for what it lacks is a fault of the configuration."""
+
+    __slots__ = ()
+
+    def __missing__(self, key: str) -> str:
+        raise ConfigError(f"the record of what was started says nothing about {key}")
+
+
 def run(agent_class: type[Agent]) -> NoReturn:
     """Run the action that this process was started for, and leave with its exit code: what a launcher calls.
 
@@ -110,6 +119,7 @@ def _usage_line(agent_class: type[Agent]) -> str:
 def _validate_all(agent_class: type[Agent], context: Context) -> int:
     agent = agent_class(context)
     if context.check_level >= 10:
+        agent.check_claim(agent.claim())
         agent.check_host()
     return codes.OCF_SUCCESS
 
@@ -130,7 +140,7 @@ def _probe(agent_class: type[Agent], context: Context) -> int:
         record = context.state.read()
         if record is None and agent.config_errors:
             return codes.OCF_NOT_RUNNING
-        status = agent.observe(agent.claim() if record is None else record)
+        status = agent.observe(agent.claim() if record is None else _completed(agent, record))
     except _CANNOT_RUN_HERE as error:
         context.log.debug(f"probe: {error.reason}")
         return codes.OCF_NOT_RUNNING
@@ -150,15 +160,21 @@ def _migrate_from(agent_class: type[Agent], context: Context) -> int:
 def _bring_up(agent: Agent, action: str) -> int:
     """Start or take over: the claim is on disk before anything is done, and only what observe says counts."""
     context = agent.context
-    agent.check_host()
     claim = agent.claim()
+    agent.check_claim(claim)  # before check_host, which may wait; what counts is the look under the lock
+    agent.check_host()
     record = context.state.read()
-    if record is not None and any(record.get(key) != value for key, value in claim.items()):
+    if record is not None:
+        record = {**claim, **record}
+    if record is not None and any(record[key] != value for key, value in claim.items()):
         # A stop did not get to its end before the configuration changed; nothing else would ever undo that.
         context.log.warning(f"{action}: undoing what an earlier start with other parameters left behind")
         _take_down(agent, record)
+        context.state.delete()
         record = None
-    context.state.write({**(record or {}), **claim})
+    with context.lock(agent.name):
+        agent.check_claim(claim)
+        context.state.write({**(record or {}), **claim})
     if not agent.observe(claim).is_active:
         (agent.start if action == "start" else agent.migrate_from)(claim)
         _wait_until(agent, claim, lambda status: status.is_active, f"{agent.name} to run")
@@ -168,14 +184,23 @@ def _bring_up(agent: Agent, action: str) -> int:
 
 def _stop(agent_class: type[Agent], context: Context) -> int:
     agent = agent_class(context, lenient=True)
-    claim = context.state.read()
-    if claim is None:
-        claim = _claim_of_a_stray(agent)
+    record = context.state.read()
+    claim = _claim_of_a_stray(agent) if record is None else _completed(agent, record)
     if claim is not None:
         _take_down(agent, claim)
         context.state.delete()
         context.log.info("stop: done")
     return codes.OCF_SUCCESS
+
+
+def _completed(agent: Agent, record: dict[str, str]) -> dict[str, str]:
+    """Return the record with what it lacks: it may have been written by an older version, or be empty."""
+    if not agent.config_errors:
+        try:
+            return {**agent.claim(), **record}
+        except _CANNOT_RUN_HERE as error:
+            agent.context.log.debug(f"{agent.context.action}: {error.reason}")
+    return _Record(record)
 
 
 def _claim_of_a_stray(agent: Agent) -> dict[str, str] | None:
@@ -222,8 +247,7 @@ def _reload_agent(agent_class: type[Agent], context: Context) -> int:
 
 def _known_claim(agent: Agent) -> dict[str, str]:
     """Return what start recorded, or what it would record: a service may be older than the record of it."""
-    record = agent.context.state.read()
-    return agent.claim() if record is None else record
+    return {**agent.claim(), **(agent.context.state.read() or {})}
 
 
 def _require_active(agent: Agent, claim: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from ocfpy.agents.anycast_vip import AnycastVip
 from ocfpy.ocf import codes
 from ocfpy.ocf.addresses import Address
 from ocfpy.ocf.dispatch import main
+from ocfpy.ocf.state import StateFile
 
 ROOT = Path(__file__).resolve().parents[3]
 HEADING = "IP Virtual Server version 1.2.1 (size=4096)\nProt LocalAddress:Port Scheduler Flags\n"
@@ -29,6 +31,7 @@ class Host:
         self.addresses: list[tuple[str, str]] = [("lo", "127.0.0.1/8")]
         self.added: list[str] = []
         self.rundir = directory / "anycast"
+        self.log = directory / "log"
         self.proc = directory / "ip_vs"
         self.prefixes = directory / "allowed-prefixes"
         self.agent = type(
@@ -38,7 +41,7 @@ class Host:
         self._environ = {
             "HA_RSCTMP": str(directory),
             "HA_LOGFACILITY": "none",
-            "HA_LOGFILE": str(directory / "log"),
+            "HA_LOGFILE": str(self.log),
         }
         monkeypatch.setattr(anycast_vip, "locate", self._locate)
         monkeypatch.setattr(anycast_vip, "add_address", self._add)
@@ -59,9 +62,10 @@ class Host:
                     )
         self.proc.write_text("".join(lines))
 
-    def do(self, action: str, instance: str = "vip", **params: str) -> tuple[int, str]:
+    def do(self, action: str, instance: str = "vip", level: str = "", **params: str) -> tuple[int, str]:
         """Exit code and exit reason of an action."""
         environ = {**self._environ, "OCF_RESOURCE_INSTANCE": instance, "OCF_RESKEY_CRM_meta_timeout": "2000"}
+        environ["OCF_CHECK_LEVEL"] = level
         environ.update(
             {f"OCF_RESKEY_{name}": value for name, value in {"ip": "192.0.2.53", **params}.items()}
         )
@@ -280,6 +284,50 @@ def test_address_of_another_resource(host: Host) -> None:
     assert "resource vip already holds 192.0.2.53" in reason
     assert host.do("stop", instance="vip2")[0] == codes.OCF_SUCCESS
     assert host.do("monitor")[0] == codes.OCF_SUCCESS
+
+
+def test_conflict_is_seen_by_validate_all_and_after_a_change(host: Host) -> None:
+    host.do("start")
+    (host.rundir / "anycast-vip-vip2.state").write_text("ip=192.0.2.54/32\nnic=lo\n")
+    for action in ("validate-all", "start"):
+        code, reason = host.do(action, instance="vip2", level="10")
+        assert code == codes.OCF_ERR_CONFIGURED, action
+        assert "resource vip already holds 192.0.2.53" in reason
+    assert host.do("monitor")[0] == codes.OCF_SUCCESS
+
+
+def test_of_two_that_start_at_once_one_gets_the_address(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one records its claim after our check_host, as if it ran beside us."""
+    check_host = AnycastVip.check_host
+
+    def meanwhile(agent: AnycastVip) -> None:
+        check_host(agent)
+        if agent.context.resource == "vip":
+            assert host.do("start", instance="vip2")[0] == codes.OCF_SUCCESS
+
+    monkeypatch.setattr(AnycastVip, "check_host", meanwhile)
+    code, reason = host.do("start")
+    assert code == codes.OCF_ERR_CONFIGURED
+    assert "resource vip2 already holds 192.0.2.53" in reason
+    assert not (host.rundir / "anycast-vip-vip.state").exists()
+    assert host.do("stop")[0] == codes.OCF_SUCCESS
+    assert host.do("monitor", instance="vip2")[0] == codes.OCF_SUCCESS
+
+
+def test_full_run_fails_neither_monitor_nor_stop(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.do("start")
+    host.table(tcp="00", udp="00")
+    host.dead_for(1)
+    monkeypatch.setattr(StateFile, "write", full)
+    assert host.do("monitor", attribute="healthy-dns") == (codes.OCF_SUCCESS, "")
+    assert host.do("stop", hold_down="1s") == (codes.OCF_SUCCESS, "")
+    assert len(host.addresses) == 1
+    assert "anycast-vip-vip.gate: No space left on device" in host.log.read_text()
+
+
+def full(*_: object) -> None:
+    """What writing to a full disk does."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_address_without_an_owner_is_adopted(host: Host) -> None:

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from ocfpy.agents import bgp_announce
 from ocfpy.agents.bgp_announce import BgpAnnounce, parse_peer
 from ocfpy.bgp import allowed
+from ocfpy.bgp.announcer import Announcer
 from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused
 from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.dispatch import main
+from ocfpy.ocf.state import StateFile
 
 
 class FakeBgpd:
@@ -99,14 +101,14 @@ class Resource:
             "settle": "0",
             **parameters,
         }
-        self._rundir = rundir
-        self._capfd = capfd
+        self.rundir = rundir
+        self.capfd = capfd
         self.instance = "bgp"
         self.reason = ""
 
     def run(self, action: str, interval: str = "", timeout: str = "3000", level: str = "") -> int:
         environ = {
-            "HA_RSCTMP": str(self._rundir),
+            "HA_RSCTMP": str(self.rundir),
             "HA_LOGFACILITY": "none",
             "OCF_RESOURCE_INSTANCE": self.instance,
             "OCF_RESKEY_CRM_meta_timeout": timeout,
@@ -116,7 +118,7 @@ class Resource:
         }
         code = main(BgpAnnounce, ["bgp-announce", action], environ)
         said = [
-            line for line in self._capfd.readouterr().err.splitlines() if line.startswith("ocf-exit-reason:")
+            line for line in self.capfd.readouterr().err.splitlines() if line.startswith("ocf-exit-reason:")
         ]
         assert len(said) <= 1, said
         self.reason = said[0].partition(":")[2] if said else ""
@@ -185,6 +187,56 @@ def test_changed_prefix_does_not_leave_the_old_one(bgpd: FakeBgpd, resource: Res
     resource.parameters["prefix"] = "192.0.2.54"
     assert resource.run("start") == 0
     assert list(bgpd.statements) == ["192.0.2.54/32"]
+
+
+def test_one_resource_announces_a_prefix(
+    bgpd: FakeBgpd, resource: Resource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one starts while we wait for bgpd; the next time we do not wait to say so."""
+    other = Resource(resource.rundir, resource.capfd)
+    other.instance = "other"
+    waits = BgpAnnounce._await_configuration
+
+    def meanwhile(agent: BgpAnnounce, announcer: Announcer) -> None:
+        waits(agent, announcer)
+        if agent.context.resource == "bgp":
+            assert other.run("start") == 0
+
+    monkeypatch.setattr(BgpAnnounce, "_await_configuration", meanwhile)
+    assert resource.run("start") == 6
+    assert resource.reason == "resource other already announces 192.0.2.53/32: remove one of the two"
+    bgpd.error = BgpdDead("bgpd does not run")
+    for action in ("start", "validate-all"):
+        assert resource.run(action, level="10") == 6
+    assert resource.run("stop") == 0
+    bgpd.error = None
+    assert other.monitor() == 0
+
+
+def test_full_run_does_not_keep_stop_from_withdrawing(
+    bgpd: FakeBgpd, resource: Resource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource.parameters.update(drain_route_map="KNOWN", drain_time="1s")
+    assert resource.run("start") == 0
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(StateFile, "write", full)
+    assert resource.run("stop") == 0
+    assert bgpd.statements == {}
+    assert "network 192.0.2.53/32 route-map KNOWN" not in bgpd.lines
+
+
+def test_record_of_a_version_that_knew_less(bgpd: FakeBgpd, resource: Resource) -> None:
+    assert resource.run("start") == 0
+    record = resource.rundir / "anycast/bgp-announce-bgp.state"
+    for text in ("", "prefix=192.0.2.53/32\n"):
+        record.write_text(text)
+        assert resource.monitor() == 0
+        assert resource.run("monitor") == 0
+    assert resource.run("stop") == 0
+    assert bgpd.statements == {}
 
 
 def test_graceful_restart_is_refused(bgpd: FakeBgpd, resource: Resource) -> None:

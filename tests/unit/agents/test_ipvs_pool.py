@@ -260,15 +260,14 @@ def test_a_module_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
         control.require_module("dns")
 
 
-def test_a_virtual_service_belongs_to_one_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "require_ipvs", lambda deadline: None)
+def test_a_virtual_service_belongs_to_one_pool(tmp_path: Path) -> None:
     pool = agent(tmp_path)
     other = Context(["ipvs-pool", "start"], environ(tmp_path, {}, OCF_RESOURCE_INSTANCE="web"), "ipvs-pool")
     other.state.write({"virtual": "tcp/192.0.2.1:80"})
-    pool.check_host()
+    pool.check_claim(pool.claim())
     other.state.write({"virtual": f"tcp/192.0.2.1:80 {DNS}"})
     with pytest.raises(ConfigError, match=f"resource web already has {DNS}"):
-        pool.check_host()
+        pool.check_claim(pool.claim())
 
 
 def test_stop_without_a_daemon_removes_what_is_recorded(

@@ -57,6 +57,10 @@ class Toy(Agent):
     def claim(self) -> dict[str, str]:
         return {"ip": str(self.ip)}
 
+    def check_claim(self, claim: dict[str, str]) -> None:
+        if "check_claim" in self.plan:
+            self.plan["check_claim"](self, claim)
+
     def observe(self, claim: dict[str, str]) -> Status:
         planned = self._planned("observe", claim)
         if isinstance(planned, Status):

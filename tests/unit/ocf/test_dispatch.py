@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import time
@@ -201,6 +202,27 @@ class TestStart:
         assert not runner.recorded
         assert toy.calls == ["check_host"]
 
+    def test_claim_is_checked_and_written_under_one_lock(self, runner: Runner, toy: type[Toy]) -> None:
+        seen: list[tuple[bool, bool]] = []
+
+        def look(agent: Toy, claim: dict[str, str]) -> None:
+            seen.append((_is_locked(runner), runner.recorded))
+
+        toy.plan.update(check_claim=look, check_host=look, observe=look, start=look)
+        assert runner("start") == 0
+        assert seen[:4] == [(False, False), (False, False), (True, False), (False, True)]
+        assert not any(locked for locked, _ in seen[3:])
+
+    def test_what_another_resource_holds(self, runner: Runner, toy: type[Toy]) -> None:
+        toy.plan["check_claim"] = raising(ConfigError("resource b has it"))
+        assert runner("start") == 6
+        assert runner.reason == "resource b has it"
+        assert not runner.recorded
+        assert toy.calls == []
+        assert runner("validate-all") == 0
+        runner.environ["OCF_CHECK_LEVEL"] = "10"
+        assert runner("validate-all") == 6
+
     def test_what_a_broken_stop_left_is_undone(self, runner: Runner, toy: type[Toy]) -> None:
         runner("start")
         assert runner("start", ip="192.0.2.2") == 0
@@ -270,6 +292,50 @@ class TestStop:
         assert runner("stop", meta_timeout="300") == 1
         assert runner.reason.endswith("waiting for toy to be gone, it is failed: the route is still there")
         assert runner.recorded
+
+
+class TestIncompleteRecord:
+    """An upgrade adds a key, or the file is empty."""
+
+    @pytest.fixture(params=["", "older=yes\n"])
+    def incomplete(self, runner: Runner, request: pytest.FixtureRequest) -> None:
+        runner("start")
+        with open(runner.state, "w") as file:
+            file.write(request.param)
+
+    @pytest.mark.usefixtures("incomplete")
+    def test_the_configuration_completes_it(self, runner: Runner, toy: type[Toy]) -> None:
+        assert runner("monitor") == 0
+        assert runner("monitor", **RECURRING) == 0
+        assert runner("migrate_to") == 0
+        assert runner("start") == 0
+        assert "stop" not in toy.calls
+        assert runner("stop") == 0
+        assert (toy.served, runner.recorded, runner.err) == ({}, False, "")
+
+    @pytest.mark.usefixtures("incomplete")
+    def test_bad_configuration(self, runner: Runner) -> None:
+        assert runner("monitor", **BAD) == 7
+        assert runner("stop", **BAD) == 0
+        assert (runner.recorded, runner.err) == (False, "")
+        assert "says nothing about ip" in runner.log
+
+    def test_a_bug_is_none(self, runner: Runner, toy: type[Toy]) -> None:
+        runner("start")
+        toy.plan["stop"] = raising(KeyError("bug"))
+        assert runner("stop", **BAD) == 1
+        assert runner.recorded
+
+
+def _is_locked(runner: Runner) -> bool:
+    try:
+        with open(f"{os.path.dirname(runner.state)}/toy.lock") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 class TestMigrateTo:
