@@ -67,7 +67,7 @@ def facts_of(lab: Lab) -> dict[str, object]:
 
 def draw(lab: Lab, requests: Sequence[Request], outcomes: list[Outcome]) -> None:
     """The timeline of everything that was sent, the scenes shaded, the core's route events marked."""
-    spans = [timeline.Span(f"({o.key}) {o.title}", o.begin, o.end) for o in outcomes]
+    spans = [timeline.Span(o.key, o.title, o.begin, o.end) for o in outcomes]
     first = min(r.sent for r in requests)
     marks = [
         timeline.Mark(e.at, " + ".join(e.next_hops) or "no route")

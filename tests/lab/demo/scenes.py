@@ -36,6 +36,8 @@ class Outcome:
     bar: str
     begin: float = 0.0
     end: float = 0.0
+    whole: float = 0.0
+    """When what the event had broken was back (time.time())."""
     at: float = 0.0
     """When the event was brought about (time.time())."""
     detected: float | None = None
@@ -125,10 +127,10 @@ def run(scene: Scene, stage: Stage) -> Outcome:
     time.sleep(QUIET)
     outcome.end = time.time()
     scene.restore(stage)
-    back = time.time()
-    stage.stream.settle(back)
+    outcome.whole = time.time()
+    stage.stream.settle(outcome.whole)
     charge(outcome, stage.stream.report(since=outcome.begin, until=outcome.end))
-    outcome.lost_coming_back = stage.stream.report(since=outcome.end, until=back).lost
+    outcome.lost_coming_back = stage.stream.report(since=outcome.end, until=outcome.whole).lost
     outcome.why = scene.judge(outcome)
     outcome.passed = not outcome.why
     return outcome

@@ -26,6 +26,7 @@ class Mark(NamedTuple):
 class Span(NamedTuple):
     """A scene's stretch of time (seconds, time.time())."""
 
+    key: str
     title: str
     begin: float
     end: float
@@ -75,13 +76,12 @@ def draw(path: Path, requests: Sequence[Request], scenes: Sequence[Span], route_
         label="lost",
     )
     top = max(1.0, *(sum(column) for column in zip(*layers))) if layers else 1.0
-    for index, scene in enumerate(scenes):
+    for scene in scenes:
         for panel in (answers, losses):
-            if index % 2 == 0:
-                panel.axvspan(scene.begin - begin, scene.end - begin, color=SCENE_SHADE, zorder=0)
-        answers.text(
-            (scene.begin + scene.end) / 2 - begin, top * 1.17, scene.title, ha="center", va="top", fontsize=8, wrap=True
-        )
+            panel.axvspan(scene.begin - begin, scene.end - begin, color=SCENE_SHADE, zorder=0)
+        answers.text(scene.begin - begin, top * 1.18, f" ({scene.key})", va="top", fontsize=10, fontweight="bold")
+    story = "   ".join(f"({scene.key}) {scene.title}" for scene in scenes)
+    figure.supxlabel(f"Shaded: {story}; between them, what was broken comes back", fontsize=8)
     for number, mark in enumerate(route_marks):
         for panel in (answers, losses):
             panel.axvline(mark.at - begin, color="black", linewidth=0.7, linestyle=":")
