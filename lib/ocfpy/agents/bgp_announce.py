@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ocfpy import __version__
-from ocfpy.bgp.allowed import check_allowed, outside
 from ocfpy.bgp.announcer import Announcer
 from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused
 from ocfpy.bgp.vty import Vty
 from ocfpy.net.loopback import find_address
+from ocfpy.net.prefixes import check_allowed, outside
 from ocfpy.ocf.addresses import parse_address
 from ocfpy.ocf.agent import Action, Agent, Status
 from ocfpy.ocf.deadline import POLL_S, Deadline

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from ocfpy.ocf.addresses import Prefix, parse_prefix
-from ocfpy.ocf.errors import HostError
+from ocfpy.ocf.addresses import Address, Prefix, parse_prefix
+from ocfpy.ocf.errors import ConfigError, HostError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ALLOWED_PREFIXES_FILE = "/etc/anycast/allowed-prefixes"
 
 
 def read_prefixes(path: str) -> tuple[Prefix, ...]:
@@ -16,6 +22,8 @@ def read_prefixes(path: str) -> tuple[Prefix, ...]:
             lines = file.read().splitlines()
     except FileNotFoundError:
         return ()
+    except OSError as error:
+        raise HostError(f"{path} cannot be read: {error.strerror}") from None
     found = []
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip()
@@ -25,3 +33,26 @@ def read_prefixes(path: str) -> tuple[Prefix, ...]:
             except ValueError as error:
                 raise HostError(f"{path}, line {number}: {error}") from None
     return tuple(found)
+
+
+def outside(prefix: Address, allowed: Sequence[Prefix], place: str) -> str:
+    """The sentence for a prefix that is in none of the allowed ones of a place, or nothing."""
+    if any(network.contains(prefix) for network in allowed):
+        return ""
+    return f"{prefix.cidr} is outside what may be announced: {place} has {' '.join(map(str, allowed))}"
+
+
+def check_allowed(prefix: Address, from_parameter: Sequence[Prefix], path: str = ALLOWED_PREFIXES_FILE) -> None:
+    """Raise when the prefix may not be announced from this host; it has to be in both places that name any.
+
+    ConfigError for what the parameter forbids; HostError for what the file forbids, and when both are empty.
+    """
+    from_file = read_prefixes(path)
+    if not from_parameter and not from_file:
+        raise HostError(
+            f"nothing may be announced: name the anycast subnets in parameter allowed_prefixes or in {path}"
+        )
+    if from_parameter and (fault := outside(prefix, from_parameter, "allowed_prefixes")):
+        raise ConfigError(fault)
+    if from_file and (fault := outside(prefix, from_file, path)):
+        raise HostError(fault)

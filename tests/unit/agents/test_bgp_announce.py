@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from ocfpy.agents import bgp_announce
 from ocfpy.agents.bgp_announce import BgpAnnounce, parse_peer
-from ocfpy.bgp import allowed
 from ocfpy.bgp.announcer import Announcer
 from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused
+from ocfpy.net import prefixes
 from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.dispatch import main
 from ocfpy.ocf.state import StateFile
@@ -84,7 +84,7 @@ def bgpd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeBgpd:
     monkeypatch.setattr(
         bgp_announce,
         "check_allowed",
-        lambda prefix, nets: allowed.check_allowed(prefix, nets, "/nonexistent"),
+        lambda prefix, nets: prefixes.check_allowed(prefix, nets, "/nonexistent"),
     )
     monkeypatch.setattr(BgpAnnounce, "_check_installed", lambda self: None)
     monkeypatch.setenv("HA_RSCTMP", str(tmp_path))

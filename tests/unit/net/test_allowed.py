@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ocfpy.bgp.allowed import check_allowed, read_allowed
+from ocfpy.net.prefixes import check_allowed, read_prefixes
 from ocfpy.ocf.addresses import parse_address, parse_prefix
 from ocfpy.ocf.errors import ConfigError, HostError
 
@@ -20,21 +20,21 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_file(file: Path) -> None:
-    assert read_allowed(str(file)) == ()
+    assert read_prefixes(str(file)) == ()
     file.write_text("# anycast\n\n192.0.2.0/24   # v4\n  2001:db8::/64\n")
-    assert read_allowed(str(file)) == ANYCAST
+    assert read_prefixes(str(file)) == ANYCAST
 
 
 @pytest.mark.parametrize("line", ["192.0.2.1/24", "anything", "192.0.2.0/24 198.51.100.0/24"])
 def test_bad_line_is_named(file: Path, line: str) -> None:
     file.write_text(f"192.0.2.0/24\n{line}\n")
     with pytest.raises(HostError, match="line 2"):
-        read_allowed(str(file))
+        read_prefixes(str(file))
 
 
 def test_unreadable_file(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="cannot be read"):
-        read_allowed(str(tmp_path))
+        read_prefixes(str(tmp_path))
 
 
 def test_either_place_is_enough(file: Path) -> None:
