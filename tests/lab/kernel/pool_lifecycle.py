@@ -25,7 +25,8 @@ from typing import Callable
 
 AGENT = "/usr/lib/ocf/resource.d/anycast/ipvs-pool"
 INTERVAL_S, TIMEOUT_S, RISE, FALL = 1.0, 0.5, 2, 2
-SLACK_S = 1.5  # what a slow machine may take on top of what is promised
+CALM_LIMIT_S = 15.0  # an attribute follows a change that is not to or from 0 after five seconds
+SLACK_S = 2.5  # what a slow machine may take on top of what is promised
 BACKENDS = {"one": ("10.254.0.11", "fd00:254::11"), "two": ("10.254.0.12", "fd00:254::12")}
 VIRTUAL = "udp/192.0.2.53:53 tcp/192.0.2.53:80 tcp/[2001:db8::53]:80"
 FOREIGN = "tcp/192.0.2.99:99"
@@ -343,13 +344,11 @@ def story(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
 
     one.stop()
     took = eventually(lambda: 0 in of_backend("one"), detection, "the dead server is out")
-    seen = time.time()
-    eventually(lambda: cluster.value() == "1", 5, "the attribute falls")
-    lag = max(0.0, cluster.updates()[-1][0] - seen)
+    eventually(lambda: cluster.value() == "1", CALM_LIMIT_S, "the attribute falls")
     eventually(lambda: 1 not in of_backend("one"), detection, "the dead server is out everywhere")
     expect(set(of_backend("two")), {1}, "the weights of the other server")
     pool.monitor()
-    yield f"a dead server has weight 0 after {took:.2f} s, the attribute says so {lag * 1000:.0f} ms later"
+    yield f"a dead server has weight 0 after {took:.2f} s, and the attribute follows"
 
     two.freeze()
     took = eventually(lambda: cluster.value() == "0", detection, "the attribute is 0")
@@ -363,7 +362,7 @@ def story(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
     one.start()
     two.thaw()
     took = eventually(lambda: weights() == {**full, **foreign}, recovery, "both are back")
-    eventually(lambda: cluster.value() == "2", 5, "the attribute is back")
+    eventually(lambda: cluster.value() == "2", CALM_LIMIT_S, "the attribute is back")
     pool.monitor()
     yield f"both are back after {took:.2f} s"
 
