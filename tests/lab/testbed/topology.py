@@ -122,8 +122,7 @@ class Lab:
 
     def __init__(self, sites: Sequence[str] = ("a", "b"), deb: Path | None = None, clients: bool = True) -> None:
         self.images = rootfs.prepare(deb or rootfs.find_deb())
-        for run in sweep():
-            shutil.rmtree(rootfs.CACHE / run, ignore_errors=True)
+        sweep()
         self.fabric = Fabric()
         self.stall_watch = StallWatch()
         atexit.register(self.close)
