@@ -13,7 +13,7 @@ BACK_WITHIN = 2.0
 """Seconds from the backends' first good answers to the route at the core, in most rounds."""
 BACK_AT_LAST = 10.0
 """The same in the worst round, on a machine that may be busy."""
-MAY_BE_DISTURBED = 4
+MAY_BE_DISTURBED = 20
 """Rounds that are played again because the lab failed meanwhile: a BFD session went down, and with it the announcement."""
 
 
@@ -58,16 +58,19 @@ def test_no_trace_of_the_race(steady: Lab) -> None:
         cluster.wait_active("bgp")
         steady.core.wait_route(VIP4, "router-a", limit=60)
         cluster.wait_idle()
+        # What goes down at the end of one round may fail the next one: a failure is judged by both.
+        downs = [site.router.bfd_downs()] * 2
         while len(took) < ROUNDS:
-            apart, downs = dice.uniform(0, 1), site.router.bfd_downs()
+            apart, downs = dice.uniform(0, 1), [downs[1], site.router.bfd_downs()]
             first, second = dice.sample(list(site.nodes), 2)
             try:
                 took.append(lose_and_return(steady, first, second, apart))
             except (AssertionError, LabError):
                 disturbed += 1
-                if site.router.bfd_downs() == downs or disturbed > MAY_BE_DISTURBED:
+                if site.router.bfd_downs() == downs[0] or disturbed > MAY_BE_DISTURBED:
                     raise
                 hear(site)
+                cluster.wait_idle()
                 cluster.run("crm_resource --cleanup", timeout=60).check()
                 steady.core.wait_route(VIP4, "router-a", limit=60)
                 continue
