@@ -11,7 +11,7 @@ ROUNDS = 20
 CHECK_INTERVAL = 0.25
 BACK_WITHIN = 2.0
 """Seconds from the backends' first good answers to the route at the core, in most rounds."""
-BACK_AT_LAST = 10.0
+BACK_AT_LAST = 30.0
 """The same in the worst round, on a machine that may be busy."""
 MAY_BE_DISTURBED = 20
 """Rounds that are played again because the lab failed meanwhile: a BFD session went down, and with it the announcement."""
