@@ -55,7 +55,7 @@ gzip -9nf $(MAN)/man7/ocf_anycast_$(1).7
 
 endef
 
-.PHONY: all install stage deb rpm test lint demo bench clean deps force $(SUITES:%=test-%)
+.PHONY: all install stage deb rpm test lint demo clean deps force $(SUITES:%=test-%)
 
 all: stage
 
@@ -144,9 +144,6 @@ build/venv/stamp: Makefile
 
 demo: deps-lab deb
 	$(PYTHON) -m tests.lab.demo
-
-bench: deps-test stage
-	$(PYTHON) -m bench
 
 # `make deps` installs what any target can need; deps-X what `make X` (or test-X) needs.
 deps: deps-test deps-lint
