@@ -6,10 +6,9 @@ import pytest
 
 from tests.simulate.cluster import Cluster
 from tests.simulate.conftest import Loader
+from tests.simulate.pair import FAMILIES, assert_at, make_before_break
 
 EXAMPLE = "recommended"
-FAMILIES = ("4", "6")
-SERVICES = ("vip4", "vip6", "bgp4", "bgp6")
 
 
 @pytest.fixture
@@ -28,22 +27,6 @@ def active(cluster: Cluster) -> str:
 def peer(cluster: Cluster, active: str) -> str:
     (node,) = set(cluster.nodes) - {active}
     return node
-
-
-def assert_at(cluster: Cluster, node: str) -> None:
-    assert {name: cluster.where(name) for name in SERVICES} == {name: [node] for name in SERVICES}
-
-
-def make_before_break(family: str, source: str, target: str) -> list[str]:
-    """The peer has the address and announces it before this node withdraws; only then the address goes."""
-    return [
-        f"vip{family} migrate_to {source}",
-        f"vip{family} migrate_from {target}",
-        f"bgp{family} migrate_to {source}",
-        f"bgp{family} migrate_from {target}",
-        f"bgp{family} stop {source}",
-        f"vip{family} stop {source}",
-    ]
 
 
 def test_standby_is_make_before_break(cluster: Cluster, active: str, peer: str) -> None:

@@ -1,0 +1,24 @@
+"""What holds for a pair that serves one address of each family, whatever the pools behind them."""
+
+from __future__ import annotations
+
+from tests.simulate.cluster import Cluster
+
+FAMILIES = ("4", "6")
+SERVICES = ("vip4", "vip6", "bgp4", "bgp6")
+
+
+def assert_at(cluster: Cluster, node: str) -> None:
+    assert {name: cluster.where(name) for name in SERVICES} == {name: [node] for name in SERVICES}
+
+
+def make_before_break(family: str, source: str, target: str) -> list[str]:
+    """The peer has the address and announces it before this node withdraws; only then the address goes."""
+    return [
+        f"vip{family} migrate_to {source}",
+        f"vip{family} migrate_from {target}",
+        f"bgp{family} migrate_to {source}",
+        f"bgp{family} migrate_from {target}",
+        f"bgp{family} stop {source}",
+        f"vip{family} stop {source}",
+    ]
