@@ -33,6 +33,7 @@ class Publisher:
         self._delete = delete
         self._has_worked = False
         self._news = asyncio.Event()
+        self._calm: asyncio.TimerHandle | None = None
         self._thread = ThreadPoolExecutor(1, "attribute")
 
     def want(self, value: int) -> None:
@@ -43,8 +44,8 @@ class Publisher:
         self.value = value
         if matters:
             self._news.set()
-        else:
-            asyncio.get_running_loop().call_later(CALM_S, self._news.set)
+        elif self._calm is None:
+            self._calm = asyncio.get_running_loop().call_later(CALM_S, self._news.set)
 
     async def run(self) -> None:
         """Publishes until it is cancelled."""
@@ -53,6 +54,7 @@ class Publisher:
             self._news.clear()
             assert self.value is not None
             value = self.value
+            self._forget_calm()
             self.taken = await asyncio.get_running_loop().run_in_executor(self._thread, self._put, value)
             self._has_worked |= self.taken
             self.said.set()
@@ -62,9 +64,16 @@ class Publisher:
             except asyncio.TimeoutError:
                 pass
 
+    def _forget_calm(self) -> None:
+        """What is being published is the latest value: nothing is left to come out later, least of all in the next outage."""
+        if self._calm is not None:
+            self._calm.cancel()
+            self._calm = None
+
     async def delete(self) -> None:
         """Takes the attribute away; `run` has to be cancelled first.
 
         The thread keeps it behind a value on its way.
         """
+        self._forget_calm()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._delete)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import Executor, Future
+from typing import Any
 
 from ocfpy.health import publisher as module
-from ocfpy.health.publisher import Publisher
+from ocfpy.health.publisher import CALM_S, Publisher
+
+from tests.unit.health import clock
 
 LIMIT_S = 10
 
@@ -27,6 +31,15 @@ class SlowCluster:
     def delete(self) -> bool:
         self.values.append(None)
         return True
+
+
+class Inline(Executor):
+    """Runs what it is given at once: for a clock that does not wait for threads."""
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(function(*args, **kwargs))
+        return done
 
 
 async def until(publisher: Publisher, cluster: SlowCluster, count: int) -> None:
@@ -82,9 +95,9 @@ def test_what_was_refused_is_said_again_soon_when_it_used_to_work() -> None:
         publisher.want(2)
         await until(publisher, cluster, 1)
         cluster.answer = False
-        publisher.want(1)
+        publisher.want(0)
         await until(publisher, cluster, 3)
-        assert cluster.values[:3] == [2, 1, 1]
+        assert cluster.values[:3] == [2, 0, 0]
         assert not publisher.taken
         task.cancel()
 
@@ -93,3 +106,32 @@ def test_what_was_refused_is_said_again_soon_when_it_used_to_work() -> None:
         asyncio.run(story())
     finally:
         module.RETRY_S = before
+
+
+def test_a_change_that_can_wait_waits_for_its_own_time() -> None:
+    """Not for what is left of the wait of an earlier one: that would disturb the cluster in the middle of its recovery."""
+
+    async def story() -> list[tuple[float, int]]:
+        published: list[tuple[float, int]] = []
+        loop = asyncio.get_running_loop()
+
+        def put(value: int) -> bool:
+            published.append((round(loop.time(), 1), value))
+            return True
+
+        publisher = Publisher(put, lambda: True)
+        publisher._thread = Inline()  # type: ignore[assignment]
+        task = asyncio.ensure_future(publisher.run())
+        for value in (2, 1, 0):
+            publisher.want(value)
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(CALM_S - 0.3)
+        for value in (1, 2):
+            publisher.want(value)
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(CALM_S)
+        task.cancel()
+        return published
+
+    back = CALM_S
+    assert clock.run(story()) == [(0.0, 2), (0.2, 0), (back, 1), (back + 0.1 + CALM_S, 2)]
