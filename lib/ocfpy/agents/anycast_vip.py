@@ -34,6 +34,7 @@ class AnycastVip(Agent):
     """The address, and the gate that decides whether it may be here."""
 
     name = "anycast-vip"
+    provider = "anycast"
     version = __version__
     shortdesc = "Anycast address, only where its backends are alive"
     longdesc = (

@@ -48,6 +48,7 @@ class BgpAnnounce(Agent):
     """Announced: bgpd answers, its path is valid and best, the address is local, enough peers were told."""
 
     name = "bgp-announce"
+    provider = "anycast"
     version = __version__
     shortdesc = "Announces an anycast address by FRR's bgpd"
     longdesc = """\

@@ -26,6 +26,7 @@ class IpvsPool(PoolParameters):
     """What Pacemaker asks for, as far as it is not left to the daemon."""
 
     name = "ipvs-pool"
+    provider = "anycast"
     version = __version__
     shortdesc = "IPVS virtual services with health-checked real servers"
     longdesc = """

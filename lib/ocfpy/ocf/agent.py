@@ -10,28 +10,34 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ocfpy.ocf.clone import Notification
     from ocfpy.ocf.context import Context
 
 
 class Status:
-    """What a look at the service found: kind is running, degraded, stopped or failed; reason may be empty."""
+    """What a look at the service found: kind is running, degraded, stopped or failed; reason may be empty.
 
-    __slots__ = ("code", "kind", "reason")
+    promoted is whether it was found in the promoted role, for an agent that has one.
+    """
 
-    def __init__(self, kind: str, reason: str, code: int) -> None:
+    __slots__ = ("code", "kind", "promoted", "reason")
+
+    def __init__(self, kind: str, reason: str, code: int, promoted: bool = False) -> None:
         self.kind = kind
         self.reason = reason
         self.code = code
+        self.promoted = promoted
 
     @classmethod
-    def running(cls) -> Status:
+    def running(cls, promoted: bool = False) -> Status:
         """It does all that it should."""
-        return cls("running", "", codes.OCF_SUCCESS)
+        return cls("running", "", codes.OCF_RUNNING_PROMOTED if promoted else codes.OCF_SUCCESS, promoted)
 
     @classmethod
-    def degraded(cls, reason: str) -> Status:
+    def degraded(cls, reason: str, promoted: bool = False) -> Status:
         """It runs, with less than it should have; Pacemaker shows the reason and does nothing."""
-        return cls("degraded", reason, codes.OCF_DEGRADED)
+        code = codes.OCF_DEGRADED_PROMOTED if promoted else codes.OCF_DEGRADED
+        return cls("degraded", reason, code, promoted)
 
     @classmethod
     def stopped(cls, reason: str = "") -> Status:
@@ -39,9 +45,9 @@ class Status:
         return cls("stopped", reason, codes.OCF_NOT_RUNNING)
 
     @classmethod
-    def failed(cls, reason: str) -> Status:
+    def failed(cls, reason: str, promoted: bool = False) -> Status:
         """It is there, or part of it, and does not do what it should; Pacemaker stops it."""
-        return cls("failed", reason, codes.OCF_ERR_GENERIC)
+        return cls("failed", reason, codes.OCF_FAILED_PROMOTED if promoted else codes.OCF_ERR_GENERIC, promoted)
 
     @property
     def is_active(self) -> bool:
@@ -77,7 +83,8 @@ class Action:
 class Agent:
     """Base of all agents.
 
-    Subclasses declare parameters as class attributes and override observe, start, stop and claim. A claim is
+    Subclasses declare parameters as class attributes and override observe, start, stop and claim; declared
+    actions besides these have a method of the same name. A claim is
     flat text: what start puts in place, written to the state file before start runs, so that stop can undo it
     whatever has happened to the configuration since. config_errors holds every fault of the configuration;
     with lenient=False they are raised as one ConfigError. check_config runs within __init__, so it may use
@@ -85,6 +92,7 @@ class Agent:
     """
 
     name: str
+    provider = "ocfpy"  # the directory below resource.d that the agent is in
     version: str
     shortdesc: str
     longdesc: str
@@ -93,9 +101,9 @@ class Agent:
     def __init__(self, context: Context, lenient: bool = False) -> None:
         self.context = context
         self.values: dict[str, Any] = {}
-        self.config_errors = [
-            fault for parameter in self.parameters() for fault in self._read_parameter(parameter)
-        ]
+        parameters = self.parameters()
+        self._former = {p.replaced_by: p for p in parameters if p.replaced_by and self.is_set(p.name)}
+        self.config_errors = [fault for parameter in parameters for fault in self._read_parameter(parameter)]
         self.config_errors += self._cross_errors()
         if self.config_errors and not lenient:
             raise ConfigError("; ".join(self.config_errors))
@@ -121,6 +129,26 @@ class Agent:
         """Whether the agent can take new parameters without a stop."""
         return cls.reload_agent is not Agent.reload_agent
 
+    @classmethod
+    def depths(cls) -> list[int]:
+        """Return the check levels of monitor that are advertised, lowest first; 0 always is one."""
+        return sorted({0, *(action.depth or 0 for action in cls.actions if action.name == "monitor")})
+
+    @property
+    def depth(self) -> int:
+        """How deep observe has to look: the asked-for check level or, as OCF 1.1 has it, the next lower one offered."""
+        return max(depth for depth in self.depths() if depth <= self.context.check_level)
+
+    def deprecations(self) -> list[str]:
+        """Return a warning for each deprecated parameter that was given."""
+        return [
+            f"parameter {parameter.name} is deprecated: "
+            + (parameter.deprecated or f"use {parameter.replaced_by}")
+            + (f" ({parameter.replaced_by} is given, and counts)" if self.is_set(parameter.replaced_by) else "")
+            for parameter in self.parameters()
+            if parameter.is_deprecated and self.is_set(parameter.name)
+        ]
+
     def is_set(self, name: str) -> bool:
         """Whether the parameter was given, well-formed or not: what a check for "one of two" must ask."""
         return name in self.context.params
@@ -133,6 +161,14 @@ class Agent:
                 return []
             except ValueError as error:
                 fault = f"parameter {parameter.name}: {error}"
+        elif parameter.name in self._former:
+            # Given by its former name only. What is wrong with it is reported for that name.
+            former = self._former[parameter.name].name
+            try:
+                self.values[parameter.name] = parameter.read(self.context.params[former])
+                return []
+            except ValueError:
+                fault = ""
         else:
             fault = f"parameter {parameter.name}: required, but not set" if parameter.required else ""
         self.values[parameter.name] = parameter.default
@@ -183,6 +219,21 @@ class Agent:
     def migrate_from(self, claim: dict[str, str]) -> None:
         """Take over while the other node still serves."""
         self.start(claim)
+
+    def promote(self, claim: dict[str, str]) -> None:
+        """Take the promoted role; the library then waits until observe says promoted."""
+        raise NotImplementedError
+
+    def demote(self, claim: dict[str, str]) -> None:
+        """Give up the promoted role and keep running; the library then waits until observe agrees."""
+        raise NotImplementedError
+
+    def notify(self, notification: Notification) -> None:
+        """Learn what the cluster is about to do, or has done, to the clone's instances; its failure is ignored."""
+
+    def reload(self, claim: dict[str, str]) -> None:
+        """Have the service read its own configuration again (OCF 1.1); Pacemaker itself never asks for it."""
+        raise NotImplementedError
 
     def reload_agent(self, claim: dict[str, str]) -> None:
         """Bring the running service to the new parameters, of which only reloadable ones have changed."""

@@ -7,7 +7,7 @@ from ocfpy.ocf.errors import OcfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ocfpy.ocf.context import Log
+    from ocfpy.ocf.context import Context, Log
     from ocfpy.ocf.deadline import Deadline
 
 _TOOL = "attrd_updater"
@@ -45,6 +45,27 @@ def get_attribute(
         if word.startswith('value="'):
             return word[len('value="') : -1]
     return None
+
+
+def set_promotion_score(
+    score: int, context: Context, deadline: Deadline | float = 5.0, log: Log | None = None
+) -> bool:
+    """Say how much this instance deserves to be promoted on this node; below 0 it never is.
+
+    The cluster forgets it when the node restarts. Returns whether the cluster took it.
+    """
+    return _run(promotion_command(context, ["-v", str(score)]), deadline, log) is not None
+
+
+def delete_promotion_score(context: Context, deadline: Deadline | float = 5.0, log: Log | None = None) -> bool:
+    """Take the score back: Pacemaker promotes no instance without one. Return whether the cluster took it."""
+    return _run(promotion_command(context, ["-D"]), deadline, log) is not None
+
+
+def promotion_command(context: Context, change: list[str]) -> list[str]:
+    """Return the command that changes the promotion score of this resource on this node."""
+    # Without a lifetime, --promotion means until the node's next start (crm_attribute(8)).
+    return ["crm_attribute", f"--promotion={context.key}", *change]
 
 
 def _run(argv: list[str], deadline: Deadline | float, log: Log | None) -> str | None:

@@ -14,21 +14,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-PROVIDER = "anycast"
+    from ocfpy.ocf.clone import Clone
+
 DEFAULT_TIMEOUT_S = 20.0
 _PARAMETER = "OCF_RESKEY_"
 _META = "OCF_RESKEY_CRM_meta_"
 _STATE_SUFFIX = ".state"
+_TRUE = ("1", "yes", "true", "on", "ja")  # what ocf-shellfuncs takes for true
 
 
 class Context:
     """One call of an agent.
 
     argv is the command line: argv[1] is the action, more words are ignored as OCF 1.1 asks. environ is read
-    once. agent_name defaults to the name the program was called by. A number that is none reads as absent.
+    once. agent_name defaults to the name the program was called by, provider to what the cluster calls it. A
+    number that is none reads as absent. meta holds what comes as CRM_meta_*, without that prefix.
     """
 
-    def __init__(self, argv: Sequence[str], environ: Mapping[str, str], agent_name: str = "") -> None:
+    def __init__(
+        self, argv: Sequence[str], environ: Mapping[str, str], agent_name: str = "", provider: str = ""
+    ) -> None:
         self.action = argv[1] if len(argv) > 1 else ""
         self.agent_name = agent_name or (os.path.basename(argv[0]) if argv else "")
         # ocf-shellfuncs falls back to "default" as well, for an agent that is run by hand.
@@ -40,22 +45,32 @@ class Context:
             for name, value in environ.items()
             if value.strip(" \t") and name.startswith(_PARAMETER) and not name.startswith(_META)
         }
-        self.timeout = _number(environ.get(_META + "timeout")) / 1000 or DEFAULT_TIMEOUT_S
-        self.interval = _number(environ.get(_META + "interval")) / 1000
+        self.meta = {name[len(_META) :]: value for name, value in environ.items() if name.startswith(_META)}
+        self.timeout = _number(self.meta.get("timeout")) / 1000 or DEFAULT_TIMEOUT_S
+        self.interval = _number(self.meta.get("interval")) / 1000
         # A probe carries no interval at all (seen with Pacemaker 2.1.5); ocf-tester sends 0.
         self.is_probe = self.action == "monitor" and not self.interval
-        self.check_level = _number(environ.get("OCF_CHECK_LEVEL"))
+        self.check_level = _number(environ.get("OCF_CHECK_LEVEL") or environ.get("OCF_RESKEY_OCF_CHECK_LEVEL"))
+        self.traced = (environ.get("OCF_TRACE_RA") or environ.get("OCF_RESKEY_trace_ra", "")).lower() in _TRUE
         self.exit_reason_prefix = environ.get("OCF_EXIT_REASON_PREFIX") or "ocf-exit-reason:"
-        self.node = environ.get(_META + "on_node") or os.uname().nodename
+        self.node = self.meta.get("on_node") or os.uname().nodename
         # Pacemaker sends SIGKILL at the timeout; the margin is for saying what went wrong before that.
         margin = max(0.5, self.timeout * 0.05)
         self.deadline = Deadline(max(self.timeout - margin, self.timeout / 2))
-        self.rundir = f"{environ.get('HA_RSCTMP') or '/run/resource-agents'}/{PROVIDER}"
+        provider = provider or environ.get("OCF_RESOURCE_PROVIDER") or "ocfpy"
+        self.rundir = f"{environ.get('HA_RSCTMP') or '/run/resource-agents'}/{provider}"
         # The number of an anonymous clone's instance may change from one action to the next.
-        unique = environ.get(_META + "globally_unique") == "true"
+        unique = self.meta.get("globally_unique") == "true"
         self.key = (self.instance if unique else self.resource).replace("/", "%2F")
         self.state = StateFile(self._state_path(self.key))
-        self.log = Log(self.agent_name, self.instance, environ)
+        self.log = Log(self.agent_name, self.instance, environ, self.traced)
+
+    @property
+    def clone(self) -> Clone:
+        """What the cluster says about the clone that this is an instance of."""
+        from ocfpy.ocf.clone import Clone
+
+        return Clone(self.meta)
 
     def _state_path(self, key: str) -> str:
         return f"{self.rundir}/{self.agent_name}-{key}{_STATE_SUFFIX}"
@@ -115,13 +130,13 @@ class Lock:
 class Log:
     """Lines to syslog and to HA_LOGFILE, as ocf-shellfuncs writes them; no action fails because of them."""
 
-    __slots__ = ("_debug", "_facility", "_file", "_name", "_trace")
+    __slots__ = ("_debug", "_facility", "_files", "_name", "_trace")
 
-    def __init__(self, agent_name: str, instance: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, agent_name: str, instance: str, environ: Mapping[str, str], traced: bool = False) -> None:
         self._name = f"{agent_name}({instance})[{os.getpid()}]"
-        self._file = environ.get("HA_LOGFILE") or ""
+        self._files = dict.fromkeys(filter(None, map(environ.get, ("HA_LOGFILE", "HA_DEBUGLOG"))))
         self._facility = environ.get("HA_LOGFACILITY") or "daemon"
-        self._trace = environ.get("OCF_TRACE_RA") == "1"
+        self._trace = traced
         self._debug = self._trace or environ.get("HA_debug", "0") not in ("", "0")
 
     def debug(self, text: str) -> None:
@@ -144,15 +159,15 @@ class Log:
     def _write(self, level: str, text: str) -> None:
         message = f"{level}: {one_line(text)}"
         line = f"{self._name}: {message}"
-        if self._file:
+        for path in self._files:
             try:
-                with open(self._file, "a", encoding="utf-8", errors="backslashreplace") as file:
+                with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
                     file.write(f"{time.strftime('%b %d %H:%M:%S')} {line}\n")
             except OSError:
                 pass
         if self._facility != "none":
             _to_syslog(self._facility, level, self._name, message)
-        if self._trace:
+        if self._trace or os.isatty(2):
             _to_stderr(line)
 
 

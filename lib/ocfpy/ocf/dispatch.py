@@ -59,9 +59,13 @@ def run(agent_class: type[Agent]) -> NoReturn:
 
 def main(agent_class: type[Agent], argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run the action that argv[1] names and return its OCF exit code; nothing is ever raised."""
-    context = Context(argv, environ, agent_class.name)
+    context = Context(argv, environ, agent_class.name, agent_class.provider)
     try:
         try:
+            if context.traced:
+                from ocfpy.ocf import trace
+
+                trace.start(context, environ)
             with _Alarm(context):
                 return _handler(agent_class, context.action)(agent_class, context)
         except OcfError as error:
@@ -91,6 +95,7 @@ def _handler(agent_class: type[Agent], action: str) -> Handler:
         return always[action]
     offered = [declared.name for declared in agent_class.advertised_actions()]
     optional = {"migrate_to": _migrate_to, "migrate_from": _migrate_from, "reload-agent": _reload_agent}
+    optional.update(dict.fromkeys(("promote", "demote", "notify", "reload"), _in_role))
     return optional[action] if action in optional and action in offered else _unimplemented
 
 
@@ -128,7 +133,7 @@ def _monitor(agent_class: type[Agent], context: Context) -> int:
     if context.is_probe:
         return _probe(agent_class, context)
     agent = agent_class(context)
-    status = agent.observe(_known_claim(agent))
+    status = agent.observe(known_claim(agent))
     if status.reason:
         _report(context, status)
     return status.code
@@ -160,6 +165,8 @@ def _migrate_from(agent_class: type[Agent], context: Context) -> int:
 def _bring_up(agent: Agent, action: str) -> int:
     """Start or take over: the claim is on disk before anything is done, and only what observe says counts."""
     context = agent.context
+    for warning in agent.deprecations():
+        context.log.warning(f"{action}: {warning}")
     claim = agent.claim()
     agent.check_claim(claim)  # before check_host, which may wait; what counts is the look under the lock
     agent.check_host()
@@ -177,7 +184,7 @@ def _bring_up(agent: Agent, action: str) -> int:
         context.state.write({**(record or {}), **claim})
     if not agent.observe(claim).is_active:
         (agent.start if action == "start" else agent.migrate_from)(claim)
-        _wait_until(agent, claim, lambda status: status.is_active, f"{agent.name} to run")
+        wait_until(agent, claim, lambda status: status.is_active, f"{agent.name} to run")
     context.log.info(f"{action}: done")
     return codes.OCF_SUCCESS
 
@@ -222,22 +229,22 @@ def _take_down(agent: Agent, claim: dict[str, str]) -> None:
         # observe has the last word: it finds what may have been left for the lack of a tool.
         agent.context.log.warning(f"stop: {error.reason}")
     try:
-        _wait_until(agent, claim, lambda status: status.kind == "stopped", f"{agent.name} to be gone")
+        wait_until(agent, claim, lambda status: status.kind == "stopped", f"{agent.name} to be gone")
     except _CANNOT_RUN_HERE as error:
         agent.context.log.warning(f"stop: {error.reason}")
 
 
 def _migrate_to(agent_class: type[Agent], context: Context) -> int:
     agent = agent_class(context)
-    claim = _known_claim(agent)
-    _require_active(agent, claim)
+    claim = known_claim(agent)
+    require_active(agent, claim)
     agent.migrate_to(claim)
     return codes.OCF_SUCCESS
 
 
 def _reload_agent(agent_class: type[Agent], context: Context) -> int:
     agent = agent_class(context)
-    _require_active(agent, _known_claim(agent))
+    require_active(agent, known_claim(agent))
     claim = agent.claim()
     context.state.write({**(context.state.read() or {}), **claim})
     agent.reload_agent(claim)
@@ -245,18 +252,28 @@ def _reload_agent(agent_class: type[Agent], context: Context) -> int:
     return codes.OCF_SUCCESS
 
 
-def _known_claim(agent: Agent) -> dict[str, str]:
+def _in_role(agent_class: type[Agent], context: Context) -> int:
+    from ocfpy.ocf import roles
+
+    run_it: Callable[[Agent], int] = getattr(roles, context.action)
+    return run_it(agent_class(context))
+
+
+def known_claim(agent: Agent) -> dict[str, str]:
     """Return what start recorded, or what it would record: a service may be older than the record of it."""
     return {**agent.claim(), **(agent.context.state.read() or {})}
 
 
-def _require_active(agent: Agent, claim: dict[str, str]) -> None:
+def require_active(agent: Agent, claim: dict[str, str]) -> Status:
+    """Return what observe says, when that is that it runs. Raises ServiceError."""
     status = agent.observe(claim)
     if not status.is_active:
         raise ServiceError(f"{agent.name} is not running here{_because(status)}")
+    return status
 
 
-def _wait_until(agent: Agent, claim: dict[str, str], wanted: Callable[[Status], bool], what: str) -> None:
+def wait_until(agent: Agent, claim: dict[str, str], wanted: Callable[[Status], bool], what: str) -> None:
+    """Return when observe finds what is wanted. Raises DeadlineError with what it found last."""
     seen: list[Status] = []
 
     def look() -> bool:

@@ -6,7 +6,6 @@ import sys
 from importlib import import_module
 
 from ocfpy.ocf.agent import Action, Agent
-from ocfpy.ocf.context import PROVIDER
 from ocfpy.ocf.metadata import paragraphs
 from ocfpy.ocf.parameters import Parameter
 
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 
 def render(agent_class: type[Agent]) -> str:
     """Return the page as roff, for man(1) and groff -man."""
-    page = f"ocf_{PROVIDER}_{agent_class.name}"
-    agent = f"ocf:{PROVIDER}:{agent_class.name}"
+    page = f"ocf_{agent_class.provider}_{agent_class.name}"
+    agent = f"ocf:{agent_class.provider}:{agent_class.name}"
     lines = [
         f'.TH {_quoted(page.upper())} 7 "" {_quoted(f"{agent} {agent_class.version}")} "OCF resource agents"',
         # A parameter or a path that was hyphenated cannot be searched for, nor copied.
@@ -56,7 +55,8 @@ def _parameter(parameter: Parameter[Any]) -> list[str]:
         f"default {parameter.default_text}" if parameter.default_text is not None else "no default",
         "can be changed without a restart" if parameter.reloadable else "",
     ]
-    deprecated = [".sp", *_body(f"Deprecated: {parameter.deprecated}")] if parameter.deprecated else []
+    instead = parameter.deprecated or f"use {parameter.replaced_by}."
+    deprecated = [".sp", *_body(f"Deprecated: {instead}")] if parameter.is_deprecated else []
     return [
         ".TP",
         f"\\fB{_text(parameter.name)}\\fP",

@@ -74,8 +74,11 @@ def _parameter(parameter: Parameter[Any], alone: bool) -> str:
 
 
 def _deprecated(parameter: Parameter[Any]) -> list[str]:
-    text = parameter.deprecated
-    return [f"<deprecated>{_described('desc', text)}</deprecated>"] if text else []
+    if not parameter.is_deprecated:
+        return []
+    successor = f"<replaced-with{_attributes(name=parameter.replaced_by)}/>" if parameter.replaced_by else ""
+    desc = _described("desc", parameter.deprecated) if parameter.deprecated else ""
+    return [f"<deprecated>{successor}{desc}</deprecated>"]
 
 
 def _content(parameter: Parameter[Any]) -> str:

@@ -50,7 +50,8 @@ class Parameter(_Base[T]):
     An unset parameter reads as its default, and so does a bad one where the agent must go on regardless
     (stop, probe); without a default that is None. default may be written as text or as the value.
     unique_group is True for a parameter that alone tells two resources apart, or the name of the group of
-    those that do together. deprecated is a sentence.
+    those that do together. deprecated is a sentence; replaced_by names the parameter that has taken the
+    place of this one, and that reads what is given here as long as it is not given itself.
     """
 
     content_type = "string"
@@ -68,6 +69,7 @@ class Parameter(_Base[T]):
         default: Any = None,
         reloadable: bool = False,
         deprecated: str | None = None,
+        replaced_by: str = "",
     ) -> None:
         self.name = ""
         self.shortdesc = shortdesc
@@ -75,6 +77,7 @@ class Parameter(_Base[T]):
         self.required = required
         self.reloadable = reloadable
         self.deprecated = deprecated
+        self.replaced_by = replaced_by
         self._unique_group = unique_group
         self._default = default
 
@@ -92,6 +95,11 @@ class Parameter(_Base[T]):
 
     def __set__(self, agent: Agent, value: object) -> None:
         raise AttributeError(f"parameter {self.name} cannot be set")
+
+    @property
+    def is_deprecated(self) -> bool:
+        """Whether nobody should use it any more."""
+        return bool(self.deprecated or self.replaced_by)
 
     @property
     def unique_group(self) -> str:
@@ -145,6 +153,20 @@ class StringParam(Parameter[str]):
         strange = [c for c in text if c not in self.charset] if self.charset else []
         if strange:
             raise ValueError(f"{shown(text)} has {shown(strange[0])} in it, which is not allowed here")
+        return text
+
+
+class SecretParam(Parameter[str]):
+    """A password or a key: no message ever quotes it.
+
+    Metadata cannot say so (the schema knows no such attribute), but Pacemaker hides the values of parameters
+    named password, passwd or user, and `crm resource secret` keeps any value out of the CIB.
+    """
+
+    def read(self, text: str) -> str:
+        """Return the text. Raises ValueError with a sentence that leaves it out."""
+        if len(text) > self.max_length or not text.isprintable():
+            raise ValueError(f"it has a line break, an unprintable character or more than {self.max_length} characters")
         return text
 
 

@@ -27,6 +27,7 @@ MINIMUM = {"virtual": DNS, "real_servers": "10.0.0.11 10.0.0.12"}
 def environ(rundir: Path, params: Mapping[str, str], **more: str) -> dict[str, str]:
     return {
         "OCF_RESOURCE_INSTANCE": "dns:1",
+        "OCF_RESOURCE_PROVIDER": "anycast",
         "HA_RSCTMP": str(rundir),
         "HA_LOGFACILITY": "none",
         **{f"OCF_RESKEY_{name}": value for name, value in params.items()},

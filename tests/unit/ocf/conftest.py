@@ -23,6 +23,7 @@ class Toy(Agent):
     """Serves an address out of a dictionary; `plan` holds what each method is to do instead."""
 
     name = "toy"
+    provider = "anycast"
     version = "1.0"
     shortdesc = "a toy"
     longdesc = "First paragraph,\n    of two lines.\n\n    Second & last <one>."

@@ -31,7 +31,7 @@ def test_everything_has_a_default() -> None:
     assert (context.timeout, context.interval, context.check_level) == (20.0, 0.0, 0)
     assert context.params == {}
     assert context.node == os.uname().nodename
-    assert context.rundir == "/run/resource-agents/anycast"
+    assert context.rundir == "/run/resource-agents/ocfpy"
 
 
 def test_parameters_leave_out_meta_and_empty_ones() -> None:
@@ -95,7 +95,7 @@ def test_nonsense_reads_as_absent(environ: dict[str, str]) -> None:
 
 def test_instance_cannot_leave_the_directory(tmp_path: Path) -> None:
     context = Context(["toy"], {"OCF_RESOURCE_INSTANCE": "../../x", "HA_RSCTMP": str(tmp_path)})
-    assert os.path.dirname(context.state.path) == f"{tmp_path}/anycast"
+    assert os.path.dirname(context.state.path) == f"{tmp_path}/ocfpy"
 
 
 def test_other_claims(tmp_path: Path) -> None:
@@ -166,4 +166,4 @@ def test_trace_shows_debug_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
 def test_state_file_handles_are_for_this_resource(tmp_path: Path) -> None:
     context = Context(["toy"], {"HA_RSCTMP": str(tmp_path), "OCF_RESOURCE_INSTANCE": "web:3"})
     assert isinstance(context.state, StateFile)
-    assert context.state.path == f"{tmp_path}/anycast/toy-web.state"
+    assert context.state.path == f"{tmp_path}/ocfpy/toy-web.state"
