@@ -105,13 +105,9 @@ location rule on the attribute.
 
         return PoolSpec(
             resource=self.context.resource,
-            virtual=self.virtual,
-            real_servers=self.reals(),
-            settings=self.settings(),
-            check=self.check_settings(),
+            services=self.services(),
             attribute=self.attribute_name(),
             dampen=f"{round(self.dampen * 1000)}ms",
-            quiesce=self.quiesce,
         )
 
     def start(self, claim: dict[str, str]) -> None:

@@ -11,6 +11,7 @@ from ocfpy.ipvs.model import (
     ONE_PACKET_PROTOCOLS,
     TUNNEL_TYPES,
     ServiceSettings,
+    by_key,
     parse_netmask,
     parse_real_server,
     parse_scheduler_flag,
@@ -25,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ocfpy.health.spec import CheckSettings
+    from ocfpy.health.spec import CheckSettings, ServiceSpec
     from ocfpy.ipvs.model import RealServer
 
 _WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
@@ -306,7 +307,7 @@ class PoolParameters(Agent):
             faults += [
                 f"{virtual}: real server {text} is given twice" for text in _twice(list(map(str, behind)))
             ]
-            faults += problems(virtual, settings.meant_for(virtual), {real.key: real for real in behind})
+            faults += problems(virtual, settings.meant_for(virtual), by_key(behind))
             if not behind:
                 faults.append(f"{virtual} has no real server of its address family, IPv{virtual.family}")
             if self.check not in ("on", "off") and not self.check_port:
@@ -338,6 +339,22 @@ class PoolParameters(Agent):
             status=self.check_status,
             name=self.check_name or "",
             rdtype=self.check_rdtype,
+        )
+
+    def services(self) -> tuple[ServiceSpec, ...]:
+        """What the daemon is told of each virtual service: the same of all of them."""
+        from ocfpy.health.spec import ServiceSpec
+
+        settings, reals, check = self.settings(), self.reals(), self.check_settings()
+        return tuple(
+            ServiceSpec(
+                virtual,
+                by_key(members(virtual, reals)),
+                settings.meant_for(virtual),
+                check,
+                quiesce=self.quiesce,
+            )
+            for virtual in self.virtual
         )
 
     def attribute_name(self) -> str:

@@ -37,7 +37,7 @@ class Paths:
 
 
 def ask(path: str, command: str, timeout: float) -> str:
-    """The daemon's answer, one line, to `monitor`, `status`, `reload` or `stop`. `timeout` is in seconds.
+    """The daemon's answer, one line, to `monitor`, `status`, `version`, `reload` or `stop`. `timeout` is in seconds.
 
     Raises NoDaemon or DaemonHangs.
     """

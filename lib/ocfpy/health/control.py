@@ -6,8 +6,10 @@ import fcntl
 import os
 import select
 
+from ocfpy import __version__
 from ocfpy.health.client import RUNNING, DaemonHangs, NoDaemon, Paths, ask
-from ocfpy.health.spec import read_spec
+from ocfpy.health.spec import virtual_in
+from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.plan import plan
 from ocfpy.ipvs.proc import PROC_IP_VS, read_proc
 from ocfpy.ocf import thirdparty
@@ -65,7 +67,9 @@ def spawn(paths: Paths, spec: PoolSpec, deadline: Deadline) -> None:
     lock = _take_lock(paths, deadline)
     ready, report = os.pipe()
     try:
-        spec.write(paths.spec)
+        # What a daemon that is gone has put in place, and would have removed.
+        former = tuple(map(parse_virtual, virtual_in(paths.spec)))
+        spec.replace(former=former).write(paths.spec)
         os.set_inheritable(lock, True)
         os.set_inheritable(report, True)
         # Pacemaker kills an action's whole process group, and reads its output to the end: the daemon has its
@@ -115,11 +119,11 @@ def reload(
     check_host: Callable[[], None],
     deadline: Deadline,
 ) -> None:
-    """Has the running daemon go over to `spec`; returns when it is in force. Raises OcfError."""
-    try:
-        before = list(map(str, read_spec(paths.spec).virtual))
-    except (OSError, ValueError):
-        before = []
+    """Has the running daemon go over to `spec`; returns when it is in force. Raises OcfError.
+
+    A daemon of another version (the package was upgraded while it ran) is replaced: the new one adopts the table.
+    """
+    before = virtual_in(paths.spec)
     try:
         check_host()
     except OcfError:
@@ -128,15 +132,18 @@ def reload(
         raise
     # Until the daemon has removed what is no longer wanted, a stop has to know of it.
     _record(state, claim, dict.fromkeys([*claim["virtual"].split(), *before]))
-    spec.write(paths.spec)
     try:
-        word, _, reason = ask(paths.socket, "reload", deadline.remaining()).partition(" ")
+        if ask(paths.socket, "version", deadline.remaining()) == __version__:
+            spec.write(paths.spec)
+            word, _, reason = ask(paths.socket, "reload", deadline.remaining()).partition(" ")
+            if word != RUNNING:
+                raise ServiceError(reason)
+        else:
+            spawn(paths, spec, deadline)
     except NoDaemon:
         raise ServiceError("the health daemon is gone") from None
     except DaemonHangs:
         raise deadline.error("the health daemon to go over to the new configuration") from None
-    if word != RUNNING:
-        raise ServiceError(reason)
     _record(state, claim, claim["virtual"].split())
 
 

@@ -16,6 +16,7 @@ import sys
 import traceback
 from typing import Callable
 
+from ocfpy import __version__
 from ocfpy.health import client
 from ocfpy.health.client import Paths
 from ocfpy.health.engine import Engine
@@ -134,6 +135,8 @@ class Daemon:
     async def _answer(self, command: str) -> str:
         if command == "monitor":
             return verdict_line(self.engine)
+        if command == "version":
+            return __version__
         if command == "status":
             return json.dumps(status_document(self.engine))
         try:

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from ocfpy.health.checks.base import Check, Result
     from ocfpy.health.kernel import Adopted, Kernel
+    from ocfpy.health.pool import WatchKey
     from ocfpy.health.publisher import Publisher
-    from ocfpy.health.spec import CheckSettings, PoolSpec
-    from ocfpy.ipvs.model import RealServer, VirtualService
+    from ocfpy.health.spec import CheckSettings, PoolSpec, ServiceSpec
+    from ocfpy.ipvs.model import RealKey, RealServer, VirtualService
     from ocfpy.ipvs.plan import Change
     from ocfpy.ocf.addresses import Address
     from ocfpy.ocf.context import Log
@@ -76,7 +77,8 @@ class Engine:
         self.on_fault = on_fault
         self.wall = wall
         self.make_check = make_check
-        self.watches: dict[tuple[Address, int], Watch] = {}
+        self.watches: dict[WatchKey, Watch] = {}
+        self._watch_of: dict[tuple[VirtualService, RealKey], Watch] = {}
         self.ready = False
         self.table_error: OcfError | None = None
         self._owned: set[VirtualService] = set()
@@ -125,18 +127,18 @@ class Engine:
         """How many backends each virtual service has."""
         return alive(self.spec, self.is_up)
 
-    def is_up(self, real: RealServer) -> bool | None:
+    def is_up(self, service: ServiceSpec, real: RealServer) -> bool | None:
         """The verdict on a real server, None before there is one."""
-        return self.watch_of(real).verdict.up
+        return self.watch_of(service, real).verdict.up
 
-    def watch_of(self, real: RealServer) -> Watch:
+    def watch_of(self, service: ServiceSpec, real: RealServer) -> Watch:
         """The check of a real server."""
-        return self.watches[watch_key(self.spec, real)]
+        return self._watch_of[service.virtual, real.key]
 
     def stuck_for(self) -> float:
         """Seconds for which the table should have been looked at and was not; 0.0 as a rule."""
         idle = asyncio.get_running_loop().time() - self._looked_at
-        return idle if idle > max(STUCK_AFTER_S, 3 * self.spec.check.interval) else 0.0
+        return idle if idle > max(STUCK_AFTER_S, 3 * self.spec.interval) else 0.0
 
     def _begin(self, spec: PoolSpec) -> None:
         """Goes over to `spec`: starts the checks that are new, ends those that are no longer wanted.
@@ -144,26 +146,29 @@ class Engine:
         Nothing is changed before all new checks are made, which may raise anything.
         """
         adopted = self.kernel.adopted()
-        watches: dict[tuple[Address, int], Watch] = {}
+        watches: dict[WatchKey, Watch] = {}
+        watch_of: dict[tuple[VirtualService, RealKey], Watch] = {}
         checks: list[tuple[Watch, Check]] = []
-        for virtual in spec.virtual:
-            for real in spec.reals(virtual).values():
-                name = watch_key(spec, real)
+        known = {key: watch for (_, key), watch in self._watch_of.items()}
+        for service in spec.services:
+            for key, real in service.reals.items():
+                name = watch_key(service, real)
                 if name not in watches:
-                    watches[name], check = self._watch(self.watches.get(name), real, spec.check)
+                    before = self.watches.get(name) or self._watch_of.get((service.virtual, key)) or known.get(key)
+                    watches[name], check = self._watch(before, real, service.check_of(real))
                     if check is not None:
                         checks.append((watches[name], check))
-        before, self.watches = self.watches, watches
+                watch_of[service.virtual, key] = watches[name]
+        ended = [watch for name, watch in self.watches.items() if watches.get(name) is not watch]
+        self.watches, self._watch_of = watches, watch_of
         self.spec, self._adopted = spec, adopted
-        self._owned |= set(spec.virtual)
-        for name, old in before.items():
-            if old.task is not None and watches.get(name) is not old:
+        self._owned |= {*spec.virtual, *spec.former}
+        for old in ended:
+            if old.task is not None:
                 old.task.cancel()
-        for virtual in spec.virtual:
-            for key, real in spec.reals(virtual).items():
-                watch = self.watch_of(real)
-                if watch.verdict.up is None and adopted.get((virtual, key)):
-                    watch.verdict = Verdict(None, watch.verdict.against, trusted=True)
+        for where, watch in watch_of.items():
+            if watch.verdict.up is None and adopted.get(where):
+                watch.verdict = Verdict(None, watch.verdict.against, trusted=True)
         for watch, check in checks:
             watch.task = self._spawn(self._check(watch, check))
         self._changed.set()
@@ -204,7 +209,7 @@ class Engine:
     async def _keep_table(self) -> None:
         while True:
             try:
-                await asyncio.wait_for(self._changed.wait(), self.spec.check.interval)
+                await asyncio.wait_for(self._changed.wait(), self.spec.interval)
             except asyncio.TimeoutError:
                 pass
             await self._synchronise()

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 if TYPE_CHECKING:
     from ocfpy.health.kernel import Adopted
-    from ocfpy.health.spec import PoolSpec
+    from ocfpy.health.spec import CheckSettings, PoolSpec, ServiceSpec
     from ocfpy.ipvs.model import RealServer, Table, VirtualService
     from ocfpy.ocf.addresses import Address
 
-    IsUp = Callable[[RealServer], Optional[bool]]
+    IsUp = Callable[[ServiceSpec, RealServer], Optional[bool]]
+    WatchKey = tuple[Address, int, CheckSettings]
 
 
-def watch_key(spec: PoolSpec, real: RealServer) -> tuple[Address, int]:
-    """What is checked for a real server; those with the same key share a check."""
-    return real.address, spec.check.port or real.port
+def watch_key(service: ServiceSpec, real: RealServer) -> WatchKey:
+    """What is checked for a real server, and how; those with the same key share a check."""
+    check = service.check_of(real)
+    return real.address, check.port or real.port, check
 
 
 def wanted_table(spec: PoolSpec, is_up: IsUp, adopted: Adopted) -> Table:
@@ -26,22 +28,22 @@ def wanted_table(spec: PoolSpec, is_up: IsUp, adopted: Adopted) -> Table:
     3. One without a verdict is as we found it: in service if it was, else not there.
     """
     table: Table = {}
-    for virtual in spec.virtual:
+    for service in spec.services:
         reals = {}
-        for key, real in spec.reals(virtual).items():
-            up = is_up(real)
-            weight = real.weight if up else 0 if spec.quiesce else None
+        for key, real in service.reals.items():
+            up = is_up(service, real)
+            weight = real.weight if up else 0 if service.quiesce else None
             if up is None:
-                weight = adopted.get((virtual, key))
+                weight = adopted.get((service.virtual, key))
             if weight is not None:
                 reals[key] = real if weight == real.weight else real.replace(weight=weight)
-        table[virtual] = spec.settings.meant_for(virtual), reals
+        table[service.virtual] = service.settings, reals
     return table
 
 
 def alive(spec: PoolSpec, is_up: IsUp) -> dict[VirtualService, int]:
     """How many servers of each virtual service get traffic: up, and with a weight in the configuration."""
     return {
-        virtual: sum(1 for real in spec.reals(virtual).values() if real.weight and is_up(real))
-        for virtual in spec.virtual
+        service.virtual: sum(1 for real in service.reals.values() if real.weight and is_up(service, real))
+        for service in spec.services
     }

@@ -1,12 +1,15 @@
-"""What a pool is to be: written by the agent as JSON, read by the daemon."""
+"""What a pool is to be: written by the agent as JSON, read by the daemon, both of the same version.
+
+A daemon of another version is never asked to read it, see control.reload.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 
+from ocfpy import __version__
 from ocfpy.health.expect import parse_status
-from ocfpy.health.members import members
 from ocfpy.ipvs.model import RealServer, Record, ServiceSettings, parse_endpoint, parse_virtual
 
 TYPE_CHECKING = False
@@ -78,62 +81,75 @@ class CheckSettings(Record):
         return "|".join(parts)
 
 
-class _Members(Record):
-    """Has room for what is worked out once; it is not a field, and does not tell two specifications apart."""
+class ServiceSpec(Record):
+    """One virtual service of a pool, with everything that may differ from one service to the next.
 
-    __slots__ = ("_members",)
+    `reals` are its real servers by their keys, with the ports that they have behind it. Those in `checks`
+    are checked in a way of their own, all others as `check` says. Without `quiesce` a failed server is removed.
+    """
+
+    __slots__ = ("check", "checks", "quiesce", "reals", "settings", "virtual")
+
+    def __init__(
+        self,
+        virtual: VirtualService,
+        reals: dict[RealKey, RealServer],
+        settings: ServiceSettings,
+        check: CheckSettings,
+        checks: dict[RealKey, CheckSettings] | None = None,
+        quiesce: bool = True,
+    ) -> None:
+        self.virtual = virtual
+        self.reals = reals
+        self.settings = settings
+        self.check = check
+        self.checks = checks or {}
+        self.quiesce = quiesce
+
+    def check_of(self, real: RealServer) -> CheckSettings:
+        """How a real server of this service is checked."""
+        return self.checks.get(real.key, self.check) if self.checks else self.check
 
 
-class PoolSpec(_Members):
-    """A pool: its virtual services, the servers behind them, how they are checked, what is told of them."""
+class PoolSpec(Record):
+    """A pool: its virtual services, and what the cluster is told of them.
 
-    __slots__ = (
-        "attribute",
-        "check",
-        "dampen",
-        "quiesce",
-        "real_servers",
-        "resource",
-        "settings",
-        "virtual",
-    )  # fmt: skip
+    `former` are virtual services that were the pool's before, and are to be removed.
+    """
+
+    __slots__ = ("attribute", "dampen", "former", "resource", "services")
 
     def __init__(
         self,
         resource: str,
-        virtual: tuple[VirtualService, ...],
-        real_servers: tuple[RealServer, ...],
-        settings: ServiceSettings,
-        check: CheckSettings,
+        services: tuple[ServiceSpec, ...],
         attribute: str,
         dampen: str = "0",
-        quiesce: bool = True,
+        former: tuple[VirtualService, ...] = (),
     ) -> None:
         self.resource = resource
-        self.virtual = virtual
-        self.real_servers = real_servers
-        self.settings = settings
-        self.check = check
+        self.services = services
         self.attribute = attribute
         self.dampen = dampen
-        self.quiesce = quiesce
-        self._members: dict[VirtualService, dict[RealKey, RealServer]] = {}
+        self.former = former
 
-    def reals(self, virtual: VirtualService) -> dict[RealKey, RealServer]:
-        """The real servers behind `virtual`, by their keys, with the ports that they have there."""
-        if virtual not in self._members:
-            self._members[virtual] = {real.key: real for real in members(virtual, self.real_servers)}
-        return self._members[virtual]
+    @property
+    def virtual(self) -> list[VirtualService]:
+        """The virtual services of the pool."""
+        return [service.virtual for service in self.services]
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two checks of the servers that are checked most often."""
+        return min(
+            check.interval for service in self.services for check in (service.check, *service.checks.values())
+        )
 
     def write(self, path: str) -> None:
         """Put the specification at `path`, whole or not at all."""
-        document = _fields(
-            self,
-            virtual=list(map(str, self.virtual)),
-            real_servers=[_fields(real, address=str(real), port=0) for real in self.real_servers],
-            settings=_fields(self.settings),
-            check=_fields(self.check, status=list(map(str, self.check.status))),
-        )
+        services = list(map(_service_document, self.services))
+        former = list(map(str, self.former))
+        document = {"version": __version__, **_fields(self, services=services, former=former)}
         temporary = f"{path}.new"
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(fd, "w", encoding="utf-8") as file:
@@ -142,26 +158,79 @@ class PoolSpec(_Members):
 
 
 def read_spec(path: str) -> PoolSpec:
-    """Return what `PoolSpec.write` wrote. Raises OSError, or ValueError when it is something else."""
+    """Return what `PoolSpec.write` of this version wrote. Raises OSError, or ValueError for something else."""
     with open(path, encoding="utf-8") as file:
         document = json.load(file)
     try:
-        check, settings = document["check"], document["settings"]
-        check["status"] = tuple(map(parse_status, check["status"]))
-        settings["flags"] = tuple(settings["flags"])
-        document["virtual"] = tuple(map(parse_virtual, document["virtual"]))
-        document["real_servers"] = tuple(map(_real, document["real_servers"]))
-        document["settings"] = ServiceSettings(**settings)
-        document["check"] = CheckSettings(**check)
+        del document["version"]
+        document["services"] = tuple(map(_service, document["services"]))
+        document["former"] = tuple(map(parse_virtual, document["former"]))
         return PoolSpec(**document)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not the specification of a pool: {error}") from None
 
 
+def virtual_in(path: str) -> list[str]:
+    """The virtual services, also the former ones, in a specification of any version; none if there is none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            document = json.load(file)
+        if "services" not in document:  # until 0.1.0
+            return list(map(str, document["virtual"]))
+        return [*(str(service["virtual"]) for service in document["services"]), *map(str, document["former"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _service_document(service: ServiceSpec) -> Json:
+    reals = []
+    for real in service.reals.values():
+        reals.append(_fields(real, address=str(real)))
+        del reals[-1]["port"]
+        if real.key in service.checks:
+            reals[-1]["check"] = _check_document(service.checks[real.key])
+    document = _fields(
+        service,
+        virtual=str(service.virtual),
+        reals=reals,
+        settings=_fields(service.settings),
+        check=_check_document(service.check),
+    )
+    del document["checks"]
+    return document
+
+
+def _service(fields: Json) -> ServiceSpec:
+    checks = {}
+    reals = {}
+    for one in fields["reals"]:
+        check = one.pop("check", None)
+        address, port = parse_endpoint(one.pop("address"))
+        real = RealServer(address, port or 0, **one)
+        reals[real.key] = real
+        if check is not None:
+            checks[real.key] = _check(check)
+    settings = fields["settings"]
+    settings["flags"] = tuple(settings["flags"])
+    return ServiceSpec(
+        **{
+            **fields,
+            "virtual": parse_virtual(fields["virtual"]),
+            "reals": reals,
+            "settings": ServiceSettings(**settings),
+            "check": _check(fields["check"]),
+            "checks": checks,
+        }
+    )
+
+
+def _check_document(check: CheckSettings) -> Json:
+    return _fields(check, status=list(map(str, check.status)))
+
+
+def _check(fields: Json) -> CheckSettings:
+    return CheckSettings(**{**fields, "status": tuple(map(parse_status, fields["status"]))})
+
+
 def _fields(record: Record, **replaced: object) -> Json:
     return {**{name: getattr(record, name) for name in record.__slots__}, **replaced}
-
-
-def _real(fields: Json) -> RealServer:
-    address, port = parse_endpoint(fields["address"])
-    return RealServer(**{**fields, "address": address, "port": port or 0})

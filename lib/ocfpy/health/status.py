@@ -9,6 +9,7 @@ from ocfpy.health.client import DEGRADED, FAILED, RUNNING, STARTING
 
 if TYPE_CHECKING:
     from ocfpy.health.engine import Engine
+    from ocfpy.health.spec import ServiceSpec
     from ocfpy.ipvs.model import RealServer
 
 Json = dict[str, Any]
@@ -26,8 +27,11 @@ def verdict_line(engine: Engine) -> str:
     dead = [virtual for virtual, count in engine.alive().items() if not count]
     if not dead:
         return RUNNING
-    reals = engine.spec.reals(dead[0]).values()
-    why = ", ".join(f"{real} {engine.watch_of(real).reason or 'is switched off'}" for real in reals)
+    service = next(service for service in engine.spec.services if service.virtual == dead[0])
+    why = ", ".join(
+        f"{real} {engine.watch_of(service, real).reason or 'is switched off'}"
+        for real in service.reals.values()
+    )
     more = f" (and {len(dead) - 1} more virtual services)" if len(dead) > 1 else ""
     return f"{DEGRADED} no backend of {dead[0]} is alive{more}: {why}"
 
@@ -39,7 +43,6 @@ def status_document(engine: Engine) -> Json:
         "resource": engine.spec.resource,
         "pid": os.getpid(),
         "state": verdict_line(engine),
-        "check": engine.spec.check.type,
         "attribute": {
             "name": engine.spec.attribute,
             "value": engine.publisher.value,
@@ -47,22 +50,23 @@ def status_document(engine: Engine) -> Json:
         },
         "virtual": [
             {
-                "service": str(virtual),
-                "scheduler": engine.spec.settings.scheduler,
-                "alive": alive[virtual],
-                "real_servers": [_real(engine, real) for real in engine.spec.reals(virtual).values()],
+                "service": str(service.virtual),
+                "scheduler": service.settings.scheduler,
+                "alive": alive[service.virtual],
+                "real_servers": [_real(engine, service, real) for real in service.reals.values()],
             }
-            for virtual in engine.spec.virtual
+            for service in engine.spec.services
         ],
     }
 
 
-def _real(engine: Engine, real: RealServer) -> Json:
-    watch = engine.watch_of(real)
+def _real(engine: Engine, service: ServiceSpec, real: RealServer) -> Json:
+    watch = engine.watch_of(service, real)
     return {
         "server": str(real),
         "forward": real.forward,
         "weight": real.weight,
+        "check": watch.settings.type,
         "state": {True: "up", False: "down", None: "unknown"}[watch.verdict.up],
         "since": round(watch.since, 3),
         "reason": watch.reason,

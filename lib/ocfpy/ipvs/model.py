@@ -9,6 +9,7 @@ from ocfpy.ocf.addresses import Address, parse_address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any, TypeVar
 
     R = TypeVar("R", bound="Record")
@@ -185,6 +186,11 @@ class ServiceSettings(Record):
 
 
 Table = dict[VirtualService, tuple[ServiceSettings, dict[RealKey, RealServer]]]
+
+
+def by_key(reals: Iterable[RealServer]) -> dict[RealKey, RealServer]:
+    """Real servers of one virtual service, each found by its key."""
+    return {real.key: real for real in reals}
 
 
 def endpoint(address: Address, port: int) -> str:

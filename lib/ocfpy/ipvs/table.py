@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from errno import EEXIST, ENOENT, EPERM, ESRCH
 
 from ocfpy.ipvs import messages
+from ocfpy.ipvs.model import by_key
 from ocfpy.ipvs.plan import ADD, DELETE, EDIT, Change
 from ocfpy.net.genetlink import GenericNetlink
 from ocfpy.ocf import codes
@@ -84,8 +85,7 @@ class IpvsTable:
 
     def _reals(self, virtual: VirtualService) -> dict[RealKey, RealServer]:
         request = messages.message(messages.CMD_GET_DEST, virtual)
-        reals = [messages.real_of(answer, virtual.family) for answer in self._netlink.dump(request)]
-        return {real.key: real for real in reals}
+        return by_key(messages.real_of(answer, virtual.family) for answer in self._netlink.dump(request))
 
     def _attempt(self, changes: Sequence[Change]) -> list[tuple[Change, int]]:
         """The changes that failed, with their errno, in the order they were made."""

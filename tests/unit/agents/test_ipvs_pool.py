@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ocfpy import __version__
 from ocfpy.agents import ipvs_pool
 from ocfpy.agents.ipvs_pool import IpvsPool
 from ocfpy.health import control
@@ -67,12 +68,14 @@ def test_defaults(tmp_path: Path) -> None:
     pool = agent(tmp_path)
     spec = pool.spec()
     assert spec.attribute == "healthy-dns"
-    assert spec.settings.scheduler == "wlc"
-    assert (spec.check.type, spec.check.interval, spec.check.timeout, spec.check.rise, spec.check.fall) == (
+    (service,) = spec.services
+    assert service.settings.scheduler == "wlc"
+    check = service.check
+    assert (check.type, check.interval, check.timeout, check.rise, check.fall) == (
         "tcp", 2.0, 1.0, 2, 3,
     )  # fmt: skip
-    assert [str(status) for status in spec.check.status] == ["200-299"]
-    assert [(str(real), real.forward, real.weight) for real in spec.reals(spec.virtual[0]).values()] == [
+    assert [str(status) for status in check.status] == ["200-299"]
+    assert [(str(real), real.forward, real.weight) for real in service.reals.values()] == [
         ("10.0.0.11:53", "dr", 1),
         ("10.0.0.12:53", "dr", 1),
     ]
@@ -107,16 +110,24 @@ def test_everything(tmp_path: Path) -> None:
         attribute="web-here",
         dampen="1.5s",
     ).spec()
-    settings, check = spec.settings, spec.check
+    service, mark = spec.services
+    settings, check = service.settings, service.check
+    assert (mark.settings, mark.check) == (settings, check)
     assert (settings.scheduler, settings.flags) == ("mh", ("flag-1", "flag-2"))
     assert (settings.persistence_timeout, settings.netmask, settings.engine) == (300, 24, "sip")
-    one, two = spec.real_servers
+    one, two = service.reals.values()
     assert (one.forward, one.tunnel_type, one.tunnel_port, one.weight) == ("tunnel", "gue", 6080, 2)
     assert (two.forward, two.tunnel_port) == ("nat", 0)
     assert (check.port, check.interval, check.timeout) == (8080, 0.5, 0.25)
     assert (check.host, check.path, check.method) == ("www.example.com:80", "/health?deep=1", "HEAD")
     assert (check.rise, check.fall, check.expect) == (1, 5, "re:^ok")
-    assert (spec.quiesce, spec.attribute, spec.dampen) == (False, "web-here", "1500ms")
+    assert (service.quiesce, spec.attribute, spec.dampen) == (False, "web-here", "1500ms")
+
+
+def test_scheduling_by_the_packet_is_for_udp(tmp_path: Path) -> None:
+    virtual = "udp/192.0.2.53:53 tcp/192.0.2.53:53 fwmark/7"
+    spec = agent(tmp_path, virtual=virtual, check_port="53", one_packet="yes").spec()
+    assert [service.settings.one_packet for service in spec.services] == [True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +193,7 @@ def test_what_is_wrong_with_a_configuration(tmp_path: Path, params: dict[str, st
     [".", "a", "a.", "www.example.com.", "*.example.com", "0/26.2.0.192.in-addr.arpa", "b" * 63, "a." * 127, "a." * 126 + "b"],
 )
 def test_names_that_a_check_can_ask_for(tmp_path: Path, name: str) -> None:
-    assert agent(tmp_path, check="dns", check_name=name).spec().check.name == name
+    assert agent(tmp_path, check="dns", check_name=name).spec().services[0].check.name == name
 
 
 @pytest.mark.parametrize("name", [".", "a.b.", "a..b", ".a", "b" * 63, "b" * 64, "a." * 127, "a." * 126 + "bc"])
@@ -319,16 +330,27 @@ def test_until_a_reload_is_done_stop_knows_of_both_configurations(
     Path(before.context.rundir).mkdir()
     before.spec().write(before.paths.spec)
     before.context.state.write({**before.claim(), "kept": "yes"})
-    with daemon_that_says(now, "failed cannot add") as heard, pytest.raises(Exception, match="cannot add"):
+    with daemon_that_says(now, __version__, "failed cannot add") as heard, pytest.raises(Exception, match="cannot add"):
         now.reload_agent(now.claim())
-    assert heard == ["reload"]
+    assert heard == ["version", "reload"]
     record = now.context.state.read()
     assert record is not None
     assert set(record["virtual"].split()) == {DNS, "tcp/192.0.2.54:53"}
     Path(now.paths.socket).unlink()
-    with daemon_that_says(now, "running"):
+    with daemon_that_says(now, __version__, "running"):
         now.reload_agent(now.claim())
     assert now.context.state.read() == {**now.claim(), "kept": "yes"}
+
+
+def test_a_daemon_of_another_version_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "require_ipvs", lambda deadline: None)
+    started: list[list[str]] = []
+    monkeypatch.setattr(control, "spawn", lambda paths, spec, deadline: started.append(list(map(str, spec.virtual))))
+    pool = agent(tmp_path)
+    Path(pool.context.rundir).mkdir()
+    with daemon_that_says(pool, "failed there is no command 'version'"):
+        pool.reload_agent(pool.claim())
+    assert started == [[DNS]]
 
 
 def test_every_parameter_but_the_attribute_can_be_reloaded() -> None:

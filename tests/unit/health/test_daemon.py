@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
+from ocfpy import __version__
 from ocfpy.health import control
 from ocfpy.health.client import DaemonHangs, NoDaemon, Paths, ask
-from ocfpy.health.spec import CheckSettings
+from ocfpy.health.spec import CheckSettings, read_spec
 from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.errors import DeadlineError, OcfError, ServiceError
 
@@ -126,6 +127,14 @@ def test_nobody_alive(base: str) -> None:
     assert answer.startswith(
         "degraded no backend of udp/192.0.2.53:53 is alive: 10.0.0.11:53 is switched off"
     )
+
+
+def test_the_one_that_takes_over_knows_what_was_there(base: str) -> None:
+    paths = spawn(base)
+    control.kill(paths, Deadline(LIMIT_S))
+    control.spawn(paths, pool("tcp/192.0.2.54:53", check=CheckSettings("on")), Deadline(LIMIT_S))
+    assert list(map(str, read_spec(paths.spec).former)) == ["udp/192.0.2.53:53"]
+    assert ask(paths.socket, "version", LIMIT_S) == __version__
 
 
 def test_reload(base: str) -> None:

@@ -12,7 +12,7 @@ from ocfpy.health.kernel import Kernel
 from ocfpy.health.publisher import Publisher
 from ocfpy.health.spec import CheckSettings, PoolSpec
 from ocfpy.health.status import status_document, verdict_line
-from ocfpy.ipvs.model import Table, VirtualService, parse_virtual
+from ocfpy.ipvs.model import ServiceSettings, Table, VirtualService, parse_virtual
 from ocfpy.ipvs.plan import plan
 from ocfpy.ocf.addresses import Address
 from ocfpy.ocf.errors import HostError, OcfError, ServiceError
@@ -174,7 +174,7 @@ def test_detection_keeps_its_promise(kind: str, after: float) -> None:
         died = asyncio.get_running_loop().time()
         await asyncio.sleep(30)
         out = [at for at, table in world.kernel.history if table[DNS].get(TWO) == 0]
-        check = world.engine.spec.check
+        check = world.engine.spec.services[0].check
         assert out[0] - died <= check.interval * check.fall + check.timeout
         assert world.cluster.history[-1][1] == 1
         assert world.cluster.history[-1][0] - out[0] < 0.001
@@ -247,6 +247,34 @@ def test_services_that_are_checked_alike_share_a_check() -> None:
         world = World(pool("tcp/192.0.2.53:53 udp/192.0.2.53:53 tcp/192.0.2.54:53", ONE))
         await world.engine.start()
         assert len(world.checks) == 1
+
+    clock.run(story())
+
+
+def test_servers_that_are_checked_in_a_way_of_their_own_have_verdicts_of_their_own() -> None:
+    async def story() -> None:
+        spec = pool("tcp/192.0.2.53:53 udp/192.0.2.53:53", ONE)
+        tcp, udp = spec.services
+        key = next(iter(udp.reals))
+        udp = udp.replace(checks={key: CheckSettings("off")}, settings=ServiceSettings("mh"))
+        world = World(spec.replace(services=(tcp, udp)))
+        await world.engine.start()
+        assert world.kernel.weights() == {"tcp/192.0.2.53:53": {ONE: 1}, "udp/192.0.2.53:53": {ONE: 0}}
+        assert [settings.scheduler for settings, _ in world.kernel.table.values()] == ["wlc", "mh"]
+        await world.engine.reload(spec)
+        assert world.kernel.weights() == {"tcp/192.0.2.53:53": {ONE: 1}, "udp/192.0.2.53:53": {ONE: 1}}
+
+    clock.run(story())
+
+
+def test_what_a_daemon_of_before_has_left_is_removed() -> None:
+    async def story() -> None:
+        first = World(pool(f"{DNS} {WEB}"))
+        await first.engine.start()
+        second = World(pool(DNS).replace(former=(parse_virtual(WEB),)))
+        second.kernel.table = first.kernel.table
+        await second.engine.start()
+        assert second.kernel.weights() == {DNS: {ONE: 1, TWO: 1}}
 
     clock.run(story())
 
@@ -367,7 +395,7 @@ def test_stop_takes_back_the_services_and_the_attribute() -> None:
     async def story() -> None:
         world = World(pool())
         foreign = parse_virtual("tcp/192.0.2.99:99")
-        world.kernel.table = {foreign: (world.engine.spec.settings, {})}
+        world.kernel.table = {foreign: (world.engine.spec.services[0].settings, {})}
         await world.engine.start()
         await world.engine.stop()
         assert list(world.kernel.table) == [foreign]

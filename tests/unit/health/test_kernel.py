@@ -16,7 +16,7 @@ from ocfpy.ocf.errors import OcfError, PermissionDeniedError, ServiceError
 from tests.unit.health.samples import DNS, pool
 
 SPEC = pool()
-WANTED = wanted_table(SPEC, lambda _: True, {})
+WANTED = wanted_table(SPEC, lambda *_: True, {})
 OURS = frozenset(SPEC.virtual)
 
 
@@ -66,7 +66,7 @@ def test_make_knows_what_is_there_and_keep_looks_cheaply() -> None:
         kernel = Kernel(lambda: table, table.proc)
         await kernel.make(WANTED, OURS)
         assert table.table == WANTED
-        down = wanted_table(SPEC, lambda real: str(real.address) == "10.0.0.11", {})
+        down = wanted_table(SPEC, lambda _, real: str(real.address) == "10.0.0.11", {})
         changes = await kernel.make(down, OURS)
         assert [str(change) for change in changes] == [f"edit real server 10.0.0.12:53 of {DNS} weight 0"]
         assert await kernel.keep(down, OURS) == []
@@ -81,10 +81,10 @@ def test_keep_repairs_and_leaves_others_alone() -> None:
         kernel = Kernel(lambda: table, table.proc)
         await kernel.make(WANTED, OURS)
         foreign = parse_virtual("tcp/192.0.2.99:99")
-        table.table = {foreign: (SPEC.settings, {})}
+        table.table = {foreign: (SPEC.services[0].settings, {})}
         changes = await kernel.keep(WANTED, OURS)
         assert [change.verb for change in changes] == [ADD] * 3
-        assert table.table == {foreign: (SPEC.settings, {}), **WANTED}
+        assert table.table == {foreign: (SPEC.services[0].settings, {}), **WANTED}
         await kernel.keep({}, OURS)
         assert list(table.table) == [foreign]
 
@@ -97,7 +97,7 @@ def test_now_and_then_all_of_it_is_compared() -> None:
         kernel = Kernel(lambda: table, table.proc)
         await kernel.make(WANTED, OURS)
         virtual = SPEC.virtual[0]
-        table.table[virtual] = (SPEC.settings.replace(persistence_timeout=60), table.table[virtual][1])
+        table.table[virtual] = (SPEC.services[0].settings.replace(persistence_timeout=60), table.table[virtual][1])
         changes = [change for _ in range(FULL_COMPARE_EVERY) for change in await kernel.keep(WANTED, OURS)]
         assert len(changes) == 1
         assert table.table == WANTED
@@ -112,7 +112,7 @@ def test_a_change_that_fails_is_tried_again_on_what_is_really_there() -> None:
         await kernel.make(WANTED, OURS)
         table.table.clear()
         table.failures = [ServiceError("it is not there")]
-        down = wanted_table(SPEC, lambda _: False, {})
+        down = wanted_table(SPEC, lambda *_: False, {})
         await kernel.make(down, OURS)
         assert table.table == down
 

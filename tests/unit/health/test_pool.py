@@ -5,25 +5,25 @@ from __future__ import annotations
 from typing import Callable
 
 from ocfpy.health.pool import alive, wanted_table
-from ocfpy.health.spec import PoolSpec
-from ocfpy.ipvs.model import RealServer, ServiceSettings, parse_virtual
+from ocfpy.health.spec import PoolSpec, ServiceSpec
+from ocfpy.ipvs.model import RealServer, parse_virtual
 
 from tests.unit.health.samples import DNS, WEB, WEB6, pool
 
 
-def judged(text: str) -> Callable[[RealServer], bool | None]:
+def judged(text: str) -> Callable[[ServiceSpec, RealServer], bool | None]:
     """A verdict by address: judged("10.0.0.11+ 10.0.0.12-"), nobody else has one."""
     verdicts = {word[:-1]: word[-1] == "+" for word in text.split()}
-    return lambda real: verdicts.get(str(real.address))
+    return lambda _, real: verdicts.get(str(real.address))
 
 
 def weights(
     spec: PoolSpec, verdicts: str, adopted: dict[str, int] | None = None
 ) -> dict[str, dict[str, int]]:
     found = {
-        (virtual, key): weight
-        for virtual in spec.virtual
-        for key, real in spec.reals(virtual).items()
+        (service.virtual, key): weight
+        for service in spec.services
+        for key, real in service.reals.items()
         for address, weight in (adopted or {}).items()
         if str(real.address) == address
     }
@@ -62,9 +62,3 @@ def test_a_family_without_servers_of_its_own_uses_tunnels() -> None:
 def test_weight_0_by_configuration_is_not_alive() -> None:
     spec = pool(reals="10.0.0.11,weight=0 10.0.0.12")
     assert list(alive(spec, judged("10.0.0.11+ 10.0.0.12+")).values()) == [1]
-
-
-def test_scheduling_by_the_packet_is_for_udp() -> None:
-    spec = pool("udp/192.0.2.53:53 tcp/192.0.2.53:53 fwmark/7", settings=ServiceSettings(one_packet=True))
-    table = wanted_table(spec, judged(""), {})
-    assert [settings.one_packet for settings, _ in table.values()] == [True, False, True]

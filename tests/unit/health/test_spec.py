@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from ocfpy.health.expect import parse_status
-from ocfpy.health.spec import CheckSettings, read_spec
-from ocfpy.ipvs.model import ServiceSettings
+from ocfpy.health.spec import CheckSettings, PoolSpec, read_spec, virtual_in
+from ocfpy.ipvs.model import ServiceSettings, parse_virtual
 
 from tests.unit.health.samples import DNS, WEB6, pool
 
@@ -30,8 +30,29 @@ def test_a_round_trip(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["x.spec"]
 
 
+def test_services_may_differ_in_everything(tmp_path: Path) -> None:
+    dns, web = pool(DNS).services[0], pool(WEB6, "[fd00::11] [fd00::12],weight=3", CheckSettings("http")).services[0]
+    key = list(web.reals)[1]
+    web = web.replace(checks={key: CheckSettings("tcp", 8080)}, settings=ServiceSettings("sh"), quiesce=False)
+    spec = PoolSpec("two", (dns, web), "healthy-two", "5s", former=(parse_virtual("fwmark/7"),))
+    path = str(tmp_path / "x.spec")
+    spec.write(path)
+    assert read_spec(path) == spec
+    assert [web.check_of(real).type for real in web.reals.values()] == ["http", "tcp"]
+    assert virtual_in(path) == [DNS, WEB6, "fwmark/7"]
+
+
+def test_the_services_of_another_version_are_known(tmp_path: Path) -> None:
+    path = tmp_path / "x.spec"
+    path.write_text('{"resource": "dns", "virtual": ["udp/192.0.2.53:53"], "check": {"type": "gone"}}')
+    assert virtual_in(str(path)) == [DNS]
+    for text in ("", "[]", "{}", '{"services": [{}]}'):
+        path.write_text(text)
+        assert virtual_in(str(path)) == []
+
+
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", '{"check": {}}', '{"check": {"status": []}, "settings": {"flags": []}}']
+    "text", ["", "{}", "[]", '{"version": "1"}', '{"version": "1", "services": [{"virtual": "fwmark/7", "reals": []}]}']
 )
 def test_something_else_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.spec"
