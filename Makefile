@@ -21,7 +21,7 @@ SHIPPED  := Makefile pyproject.toml $(wildcard LICENSE README.md) agents bin lib
             docs/man docs/examples $(wildcard docs/*.md)
 SHIPPED_FILES := $(shell find $(wildcard $(SHIPPED)) -name __pycache__ -prune -o -type f -print | sort)
 
-SUITES := unit conformance frr simulate lab
+SUITES := unit conformance frr simulate checks lab
 
 # What each target needs on a bare Debian 12. Lists, not metapackages: this is also the documentation of the needs.
 DEBS_DEB         := python3 dpkg-dev debhelper dh-python fakeroot
@@ -33,10 +33,12 @@ DEBS_UNIT        := $(DEBS_PYTEST) $(DEBS_DEB) $(DEBS_RPM) lintian python3-pyrou
 DEBS_CONFORMANCE := $(DEBS_PYTEST) $(DEBS_AGENTS) crmsh pcs groff-base
 DEBS_FRR         := $(DEBS_PYTEST) $(DEBS_AGENTS) frr
 DEBS_SIMULATE    := $(DEBS_PYTEST) $(DEBS_AGENTS) pacemaker crmsh
+# The servers that the checks are tried against.
+DEBS_CHECKS      := $(DEBS_PYTEST) python3-cryptography nginx-light bind9
 # The lab's nodes and real servers run from a Debian root that the lab builds; frr is for the routers.
 DEBS_LAB         := $(DEBS_PYTEST) $(DEBS_DEB) python3-matplotlib frr mmdebstrap e2fsprogs
-DEBS_LINT        := $(DEBS_PYTEST) python3-venv python3-matplotlib ca-certificates
-DEBS_TEST        := $(sort $(foreach suite,UNIT CONFORMANCE FRR SIMULATE LAB,$(DEBS_$(suite))))
+DEBS_LINT        := $(DEBS_PYTEST) python3-venv python3-matplotlib python3-cryptography ca-certificates
+DEBS_TEST        := $(sort $(foreach suite,UNIT CONFORMANCE FRR SIMULATE CHECKS LAB,$(DEBS_$(suite))))
 
 RUFF := ruff==0.14.14
 MYPY := mypy==1.18.2
@@ -55,7 +57,7 @@ gzip -9nf $(MAN)/man7/ocf_anycast_$(1).7
 
 endef
 
-.PHONY: all install stage deb rpm test lint demo clean deps force $(SUITES:%=test-%)
+.PHONY: all install stage deb rpm test lint demo checks-table clean deps force $(SUITES:%=test-%)
 
 all: stage
 
@@ -145,9 +147,13 @@ build/venv/stamp: Makefile
 demo: deps-lab deb
 	$(PYTHON) -m tests.lab.demo
 
+# The table in docs/checks.md, from what the checks say today.
+checks-table: deps-checks
+	PYTHONPATH=lib $(PYTHON) -m tests.checks.table
+
 # `make deps` installs what any target can need; deps-X what `make X` (or test-X) needs.
 deps: deps-test deps-lint
-deps-deb deps-rpm deps-unit deps-conformance deps-frr deps-simulate deps-lab deps-lint deps-test: deps-%:
+deps-deb deps-rpm deps-unit deps-conformance deps-frr deps-simulate deps-checks deps-lab deps-lint deps-test: deps-%:
 	@$(APT_INSTALL) $(DEBS_$(shell echo $* | tr a-z A-Z))
 
 clean:

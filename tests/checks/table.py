@@ -1,0 +1,46 @@
+"""The table in docs/checks.md: what each check says of a server in every mode. `python3 -m tests.checks.table` writes it."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+from typing import Callable
+
+from ocfpy.health.checks.base import Result
+
+from tests.checks.cases import CASES, SERVERS, Case
+from tests.checks.observe import MODES, observe
+from tests.checks.world import World
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "checks.md"
+BEGIN, END = "<!-- seen: make checks-table -->\n", "<!-- /seen -->\n"
+REFRESH = "make checks-table"
+
+
+def table(seen: Callable[[Case, str], Result]) -> str:
+    """A row for each case: "up", or the reason for "down"."""
+    head = f"| check | {' | '.join(MODES)} |\n|---{'|---' * len(MODES)}|\n"
+    rows = (f"| {case} | {' | '.join(_cell(seen(case, mode)) for mode in MODES)} |\n" for case in CASES)
+    return head + "".join(rows)
+
+
+def _cell(result: Result) -> str:
+    return "up" if result.ok else f"down: {result.reason}".replace("|", "\\|")
+
+
+def committed() -> str:
+    """The table as it is in the document."""
+    return _split(DOCUMENT.read_text())[1]
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    match = re.fullmatch(f"(.*{BEGIN})(.*)({END}.*)", text, re.DOTALL)
+    assert match is not None, f"{DOCUMENT} has no place for the table"
+    return match[1], match[2], match[3]
+
+
+if __name__ == "__main__":
+    before, _, after = _split(DOCUMENT.read_text())
+    with World(SERVERS) as world:
+        DOCUMENT.write_text(before + table(functools.partial(observe, world)) + after)
