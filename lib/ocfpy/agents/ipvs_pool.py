@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ocfpy import __version__
-from ocfpy.agents.ipvs_pool_parameters import PoolParameters
+from ocfpy.agents.ipvs_pool_check_parameters import CheckParameters
 from ocfpy.health.client import DEGRADED, RUNNING, STARTING, STOPPED, DaemonHangs, NoDaemon, Paths, ask
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.proc import read_proc
@@ -22,7 +22,7 @@ STOP_TIMEOUT_S = 5.0
 """How long the daemon may take to clean up before the agent does it instead."""
 
 
-class IpvsPool(PoolParameters):
+class IpvsPool(CheckParameters):
     """What Pacemaker asks for, as far as it is not left to the daemon."""
 
     name = "ipvs-pool"

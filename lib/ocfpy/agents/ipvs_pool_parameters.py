@@ -1,8 +1,7 @@
-"""The parameters of ocf:anycast:ipvs-pool, and what they mean together."""
+"""The parameters of ocf:anycast:ipvs-pool without those of its checks, and what they mean together."""
 
 from __future__ import annotations
 
-from ocfpy.health.expect import matcher, parse_status
 from ocfpy.health.members import members
 from ocfpy.ipvs.model import (
     FORWARDS,
@@ -18,7 +17,6 @@ from ocfpy.ipvs.model import (
     parse_virtual,
     problems,
 )
-from ocfpy.ocf.addresses import shown
 from ocfpy.ocf.agent import Agent
 from ocfpy.ocf.parameters import BoolParam, DurationParam, IntParam, ListParam, StringParam
 
@@ -30,17 +28,6 @@ if TYPE_CHECKING:
     from ocfpy.ipvs.model import RealServer
 
 _WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
-_CHECKS = ("off", "on", "tcp", "http", "dns")
-_RDTYPES = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
-_DEFAULT_STATUS = "200-299"
-_MAX_LABEL, _MAX_NAME = 63, 253
-
-
-class _CheckHost(StringParam):
-    """The parameter check_host, whose name is that of a method in an agent."""
-
-    def __set_name__(self, owner: type[Agent], name: str) -> None:
-        self.name = "check_host"
 
 
 def _real_server_word(text: str) -> str:
@@ -50,7 +37,7 @@ def _real_server_word(text: str) -> str:
 
 
 class PoolParameters(Agent):
-    """Declares the parameters and puts them together; the agent itself is in ipvs_pool.py."""
+    """Declares parameters and puts them together; those of the checks are added by CheckParameters."""
 
     virtual = ListParam(
         "virtual services",
@@ -127,89 +114,6 @@ class PoolParameters(Agent):
         default="false",
         reloadable=True,
     )
-    check = StringParam(
-        "health check",
-        "tcp: a connection; http: a request; dns: a question over UDP; on: always alive; off: never alive.",
-        choices=_CHECKS,
-        default="tcp",
-        reloadable=True,
-    )
-    check_port = IntParam(
-        "port to check",
-        "Unset: the port of the real server.",
-        minimum=1,
-        maximum=MAX_PORT,
-        reloadable=True,
-    )
-    check_interval = DurationParam(
-        "time between two checks",
-        "Every server is checked this often. Checks keep to the wall clock, so that both nodes of a pair"
-        " check the same server at the same time.",
-        minimum="100ms",
-        maximum="1h",
-        default="2s",
-        reloadable=True,
-    )
-    check_timeout = DurationParam(
-        "time for one check",
-        "A server that has not answered by then has failed the check. Not longer than check_interval.",
-        minimum="10ms",
-        maximum="1h",
-        default="1s",
-        reloadable=True,
-    )
-    check_expect = StringParam(
-        "expected text",
-        "Text that the answer has to contain, or a regular expression after re:. In http it is looked for"
-        " in the body (the first MiB), in dns in the records of the answer, in tcp in what the server says"
-        " by itself.",
-        reloadable=True,
-    )
-    http_host = _CheckHost(
-        "HTTP host",
-        "The Host header of check=http. Unset: the address of the server.",
-        charset=_WORD + "[]:",
-        reloadable=True,
-    )
-    check_path = StringParam(
-        "HTTP path", "The path, with its query, that check=http asks for.", default="/", reloadable=True
-    )
-    check_method = StringParam(
-        "HTTP method", "The method of check=http.", choices=("GET", "HEAD"), default="GET", reloadable=True
-    )
-    check_status = ListParam(
-        "HTTP statuses",
-        "The statuses with which check=http is content: 200-299 301.",
-        parse=parse_status,
-        default=_DEFAULT_STATUS,
-        reloadable=True,
-    )
-    check_name = StringParam(
-        "DNS name", "The name that check=dns asks for.", charset=_WORD + "*/", reloadable=True
-    )
-    check_rdtype = StringParam(
-        "DNS record type",
-        "The type that check=dns asks for; the answer has to have one.",
-        choices=_RDTYPES,
-        default="A",
-        reloadable=True,
-    )
-    rise = IntParam(
-        "good checks",
-        "So many in a row bring a server back.",
-        minimum=1,
-        maximum=100,
-        default=2,
-        reloadable=True,
-    )
-    fall = IntParam(
-        "bad checks",
-        "So many in a row take a server out.",
-        minimum=1,
-        maximum=100,
-        default=3,
-        reloadable=True,
-    )
     quiesce = BoolParam(
         "quiesce",
         "true: a failed server gets weight 0, and whoever has a connection to it keeps it. false: it is"
@@ -260,19 +164,6 @@ class PoolParameters(Agent):
 
     def check_config(self) -> list[str]:
         faults = [f"{text} is given twice" for text in _twice([str(virtual) for virtual in self.virtual])]
-        if self.check_timeout > self.check_interval:
-            faults.append(
-                f"check_timeout ({self.check_timeout:g} s) is longer than"
-                f" check_interval ({self.check_interval:g} s)"
-            )
-        if self.check == "dns" and not self.check_name:
-            faults.append("check=dns needs check_name, a name that the servers can answer for")
-        if self.check_name:
-            faults += _faults_of_name(self.check_name)
-        if not self.check_path.startswith("/") or " " in self.check_path or not self.check_path.isascii():
-            faults.append(f"check_path {self.check_path!r} has to start with / and to be without blanks")
-        if self.check_expect:
-            faults += _fault_of(matcher, "check_expect", self.check_expect)
         if self.persistence_timeout % 1:
             faults.append("persistence_timeout has to be whole seconds")
         if self.quiesce and self.scheduler in HASHING and "flag-1" not in self.scheduler_flags:
@@ -293,7 +184,7 @@ class PoolParameters(Agent):
                 return [
                     "persistence_netmask is of one address family: use one pool for IPv4 and one for IPv6"
                 ]
-            faults = _fault_of(
+            faults = fault_of(
                 lambda text: parse_netmask(text, max(families)),
                 "persistence_netmask",
                 self.persistence_netmask,
@@ -310,12 +201,6 @@ class PoolParameters(Agent):
             faults += problems(virtual, settings.meant_for(virtual), by_key(behind))
             if not behind:
                 faults.append(f"{virtual} has no real server of its address family, IPv{virtual.family}")
-            if self.check not in ("on", "off") and not self.check_port:
-                faults += [
-                    f"{virtual}: which port of {real} is to be checked? set check_port"
-                    for real in behind
-                    if not real.port
-                ]
         for real in reals:
             if real.forward != "tunnel" and real.address.family not in families:
                 faults.append(f"real server {real} has no virtual service of its address family")
@@ -323,23 +208,7 @@ class PoolParameters(Agent):
 
     def check_settings(self) -> CheckSettings:
         """How every real server is checked."""
-        from ocfpy.health.spec import CheckSettings
-
-        return CheckSettings(
-            type=self.check,
-            port=self.check_port or 0,
-            interval=self.check_interval,
-            timeout=self.check_timeout,
-            rise=self.rise,
-            fall=self.fall,
-            expect=self.check_expect or "",
-            host=self.http_host or "",
-            path=self.check_path,
-            method=self.check_method,
-            status=self.check_status,
-            name=self.check_name or "",
-            rdtype=self.check_rdtype,
-        )
+        raise NotImplementedError
 
     def services(self) -> tuple[ServiceSpec, ...]:
         """What the daemon is told of each virtual service: the same of all of them."""
@@ -367,22 +236,8 @@ def _twice(texts: list[str]) -> list[str]:
     return sorted({text for text in texts if texts.count(text) > 1})
 
 
-def _faults_of_name(name: str) -> list[str]:
-    """What keeps a text from being a name in the DNS; the lengths are those of RFC 1035, 2.3.4."""
-    text = name[:-1] if name.endswith(".") else name
-    labels = text.split(".") if name != "." else []
-    where = f"check_name {shown(name)}"
-    if "" in labels:
-        return [f"{where} has an empty label: a dot at its beginning, or two in a row"]
-    longest = max(map(len, labels), default=0)
-    if longest > _MAX_LABEL:
-        return [f"{where} has a label of {longest} characters, and {_MAX_LABEL} are allowed"]
-    if len(text) > _MAX_NAME:
-        return [f"{where} has {len(text)} characters, and {_MAX_NAME} are allowed"]
-    return []
-
-
-def _fault_of(parse: Callable[[str], object], name: str, text: str) -> list[str]:
+def fault_of(parse: Callable[[str], object], name: str, text: str) -> list[str]:
+    """What `parse` has against the value of a parameter."""
     try:
         parse(text)
     except ValueError as error:

@@ -7,6 +7,7 @@ import os
 import select
 
 from ocfpy import __version__
+from ocfpy.health.checks.registry import kind_of
 from ocfpy.health.client import RUNNING, DaemonHangs, NoDaemon, Paths, ask
 from ocfpy.health.spec import virtual_in
 from ocfpy.ipvs.model import parse_virtual
@@ -28,7 +29,6 @@ LIBRARY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 HEALTHD = f"{LIBRARY}/healthd"
 SIGKILL = 9
 """As in signal, whose import takes longer than all the rest of this."""
-_NEEDED_BY = {"http": ("h11", "python3-h11"), "dns": ("dns", "python3-dnspython")}
 
 
 def require_ipvs(deadline: Deadline) -> None:
@@ -48,12 +48,13 @@ def require_ipvs(deadline: Deadline) -> None:
 
 def require_module(check: str) -> None:
     """Raises NotInstalledError when the module that such a check needs is not installed."""
-    if check not in _NEEDED_BY:
+    needs = kind_of(check).needs
+    if needs is None:
         return
     from importlib.util import find_spec
 
     thirdparty.enable()
-    module, package = _NEEDED_BY[check]
+    module, package = needs
     if find_spec(module) is None:
         raise NotInstalledError(f"check={check} needs the Python module {module}: install package {package}")
 

@@ -179,7 +179,7 @@ class Engine:
         """The watch of a real server, and the check that it has yet to start; changes nothing."""
         if before is not None and before.settings == settings:
             return before, None
-        port = settings.port or real.port
+        port = settings.port_of(real.port)
         watch = Watch(endpoint(real.address, port), settings, Verdict(), self.wall())
         if settings.type in ("on", "off"):
             watch.verdict = Verdict(settings.type == "on")

@@ -1,4 +1,4 @@
-"""What a check expects of an answer: status codes, and text or a pattern.
+"""What a check says, and what it expects of an answer: status codes, and text or a pattern.
 
 Parsed by the agent, used by the checks.
 """
@@ -61,3 +61,29 @@ def matcher(expect: str) -> Callable[[str], bool]:
     except re.error as error:
         raise ValueError(f"{expect!r} is not a regular expression: {error}") from None
     return lambda text: pattern.search(text) is not None
+
+
+_ESCAPES = {"r": "\r", "n": "\n", "t": "\t", "\\": "\\"}
+
+
+def unescape(text: str) -> bytes:
+    r"""The bytes that a text stands for in which \r, \n, \t, \\ and \xHH are as in C; the rest is UTF-8.
+
+    ValueError says what is wrong.
+    """
+    first, *parts = text.replace("\\\\", "\\\0").split("\\")
+    data = first.encode()
+    for part in parts:
+        kind, rest = part[:1].replace("\0", "\\"), part[1:]
+        if kind == "x":
+            try:
+                data += bytes.fromhex(rest[:2] if len(rest) > 1 and " " not in rest[:2] else "?")
+            except ValueError:
+                raise ValueError(f"{text!r}: \\x is followed by two hexadecimal digits") from None
+            rest = rest[2:]
+        elif kind in _ESCAPES:
+            data += _ESCAPES[kind].encode()
+        else:
+            raise ValueError(f"{text!r}: \\{kind} is not one of \\r, \\n, \\t, \\\\ and \\xHH")
+        data += rest.encode()
+    return data

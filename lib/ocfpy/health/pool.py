@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def watch_key(service: ServiceSpec, real: RealServer) -> WatchKey:
     """What is checked for a real server, and how; those with the same key share a check."""
     check = service.check_of(real)
-    return real.address, check.port or real.port, check
+    return real.address, check.port_of(real.port), check
 
 
 def wanted_table(spec: PoolSpec, is_up: IsUp, adopted: Adopted) -> Table:

@@ -9,14 +9,14 @@ import json
 import os
 
 from ocfpy import __version__
-from ocfpy.health.expect import parse_status
+from ocfpy.health.checks.registry import OPTIONS, kind_of
 from ocfpy.ipvs.model import RealServer, Record, ServiceSettings, parse_endpoint, parse_virtual
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
-    from ocfpy.health.expect import StatusRange
     from ocfpy.ipvs.model import RealKey, VirtualService
 
     Json = dict[str, Any]
@@ -25,24 +25,11 @@ if TYPE_CHECKING:
 class CheckSettings(Record):
     """How every server is checked.
 
-    `interval` and `timeout` are in seconds; `port` 0 is the one that the server's traffic goes to.
+    `interval` and `timeout` are in seconds; `port` 0 is the one that the server's traffic goes to. The options are
+    those of checks.registry, as texts; `settings["path"]` is what an option says, its default where nothing is said.
     """
 
-    __slots__ = (
-        "expect",
-        "fall",
-        "host",
-        "interval",
-        "method",
-        "name",
-        "path",
-        "port",
-        "rdtype",
-        "rise",
-        "status",
-        "timeout",
-        "type",
-    )  # fmt: skip
+    __slots__ = ("fall", "interval", "options", "port", "rise", "timeout", "type")
 
     def __init__(
         self,
@@ -52,13 +39,8 @@ class CheckSettings(Record):
         timeout: float = 1.0,
         rise: int = 2,
         fall: int = 3,
-        expect: str = "",
-        host: str = "",
-        path: str = "/",
-        method: str = "GET",
-        status: tuple[StatusRange, ...] = (),
-        name: str = "",
-        rdtype: str = "A",
+        options: Iterable[tuple[str, str]] = (),
+        **more_options: str,
     ) -> None:
         self.type = type
         self.port = port
@@ -66,19 +48,33 @@ class CheckSettings(Record):
         self.timeout = timeout
         self.rise = rise
         self.fall = fall
-        self.expect = expect
-        self.host = host
-        self.path = path
-        self.method = method
-        self.status = status
-        self.name = name
-        self.rdtype = rdtype
+        said = {**dict(options), **more_options}
+        self.options = tuple(sorted((name, text) for name, text in said.items() if text != OPTIONS[name]))
+
+    def __getitem__(self, name: str) -> str:
+        return dict(self.options).get(name, OPTIONS[name])
+
+    def __repr__(self) -> str:
+        hidden = dict(self.options)
+        if "secret" in hidden:
+            hidden["secret"] = "..."
+        return f"CheckSettings({self.type!r}, port={self.port}, interval={self.interval:g}, options={hidden})"
+
+    def flag(self, name: str) -> bool:
+        """Whether an option is switched on."""
+        return self[name] == "true"
+
+    def port_of(self, port: int) -> int:
+        """The port to check of a server whose traffic goes to `port`, 0 for every one; 0 if the check needs none."""
+        usual = kind_of(self.type).port
+        return 0 if usual is None else self.port or port or usual
 
     def identity(self) -> str:
-        """What is asked, and how: the settings that make one check of a server different from another."""
-        status = ",".join(map(str, self.status))
-        parts = (self.type, self.host, self.path, self.method, status, self.name, self.rdtype, self.expect)
-        return "|".join(parts)
+        """What is asked, and how: the settings that make one check of a server different from another.
+
+        Not for showing: the secret is in it.
+        """
+        return "|".join((self.type, *(f"{name}={text}" for name, text in self.options)))
 
 
 class ServiceSpec(Record):
@@ -188,13 +184,13 @@ def _service_document(service: ServiceSpec) -> Json:
         reals.append(_fields(real, address=str(real)))
         del reals[-1]["port"]
         if real.key in service.checks:
-            reals[-1]["check"] = _check_document(service.checks[real.key])
+            reals[-1]["check"] = _fields(service.checks[real.key])
     document = _fields(
         service,
         virtual=str(service.virtual),
         reals=reals,
         settings=_fields(service.settings),
-        check=_check_document(service.check),
+        check=_fields(service.check),
     )
     del document["checks"]
     return document
@@ -209,7 +205,7 @@ def _service(fields: Json) -> ServiceSpec:
         real = RealServer(address, port or 0, **one)
         reals[real.key] = real
         if check is not None:
-            checks[real.key] = _check(check)
+            checks[real.key] = CheckSettings(**check)
     settings = fields["settings"]
     settings["flags"] = tuple(settings["flags"])
     return ServiceSpec(
@@ -218,18 +214,10 @@ def _service(fields: Json) -> ServiceSpec:
             "virtual": parse_virtual(fields["virtual"]),
             "reals": reals,
             "settings": ServiceSettings(**settings),
-            "check": _check(fields["check"]),
+            "check": CheckSettings(**fields["check"]),
             "checks": checks,
         }
     )
-
-
-def _check_document(check: CheckSettings) -> Json:
-    return _fields(check, status=list(map(str, check.status)))
-
-
-def _check(fields: Json) -> CheckSettings:
-    return CheckSettings(**{**fields, "status": tuple(map(parse_status, fields["status"]))})
 
 
 def _fields(record: Record, **replaced: object) -> Json:

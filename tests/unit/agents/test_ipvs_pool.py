@@ -14,6 +14,7 @@ from ocfpy import __version__
 from ocfpy.agents import ipvs_pool
 from ocfpy.agents.ipvs_pool import IpvsPool
 from ocfpy.health import control
+from ocfpy.health.checks.registry import TYPES
 from ocfpy.ipvs.model import VirtualService, parse_virtual
 from ocfpy.ipvs.proc import ProcService
 from ocfpy.ocf import dispatch
@@ -74,7 +75,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert (check.type, check.interval, check.timeout, check.rise, check.fall) == (
         "tcp", 2.0, 1.0, 2, 3,
     )  # fmt: skip
-    assert [str(status) for status in check.status] == ["200-299"]
+    assert (check.options, check["status"]) == ((), "200-299")
     assert [(str(real), real.forward, real.weight) for real in service.reals.values()] == [
         ("10.0.0.11:53", "dr", 1),
         ("10.0.0.12:53", "dr", 1),
@@ -119,8 +120,8 @@ def test_everything(tmp_path: Path) -> None:
     assert (one.forward, one.tunnel_type, one.tunnel_port, one.weight) == ("tunnel", "gue", 6080, 2)
     assert (two.forward, two.tunnel_port) == ("nat", 0)
     assert (check.port, check.interval, check.timeout) == (8080, 0.5, 0.25)
-    assert (check.host, check.path, check.method) == ("www.example.com:80", "/health?deep=1", "HEAD")
-    assert (check.rise, check.fall, check.expect) == (1, 5, "re:^ok")
+    assert (check["host"], check["path"], check["method"]) == ("www.example.com:80", "/health?deep=1", "HEAD")
+    assert (check.rise, check.fall, check["expect"]) == (1, 5, "re:^ok")
     assert (service.quiesce, spec.attribute, spec.dampen) == (False, "web-here", "1500ms")
 
 
@@ -146,7 +147,11 @@ def test_scheduling_by_the_packet_is_for_udp(tmp_path: Path) -> None:
         ({"real_servers": "10.0.0.11 [fd00::11]"}, "real server [fd00::11] has no virtual service"),
         ({"virtual": "fwmark/7"}, "which port of 10.0.0.11 is to be checked? set check_port"),
         ({"virtual": "tcp/192.0.2.53:0"}, "needs a persistence_timeout"),
-        ({"check": "ldap"}, "not one of off, on, tcp, http, dns"),
+        ({"check": "nonsense"}, "not one of off, on, tcp, http, https, dns"),
+        ({"check_path": "/"}, "check_path means nothing to check=tcp, only to http, https"),
+        ({"check": "http", "check_ca": "/ca"}, "check_ca means nothing to check=http"),
+        ({"check": "https", "check_key": "/key"}, "check_key needs check_cert"),
+        ({"check_request": "\\q"}, "is not one of"),
         ({"check": "dns"}, "check=dns needs check_name"),
         ({"check": "http", "check_path": "status"}, "has to start with /"),
         ({"check": "http", "check_path": "/a b"}, "without blanks"),
@@ -193,7 +198,7 @@ def test_what_is_wrong_with_a_configuration(tmp_path: Path, params: dict[str, st
     [".", "a", "a.", "www.example.com.", "*.example.com", "0/26.2.0.192.in-addr.arpa", "b" * 63, "a." * 127, "a." * 126 + "b"],
 )
 def test_names_that_a_check_can_ask_for(tmp_path: Path, name: str) -> None:
-    assert agent(tmp_path, check="dns", check_name=name).spec().services[0].check.name == name
+    assert agent(tmp_path, check="dns", check_name=name).spec().services[0].check["name"] == name
 
 
 @pytest.mark.parametrize("name", [".", "a.b.", "a..b", ".a", "b" * 63, "b" * 64, "a." * 127, "a." * 126 + "bc"])
@@ -203,9 +208,9 @@ def test_names_are_judged_as_the_check_does(tmp_path: Path, name: str) -> None:
         query(name, "A")
     except Exception:
         with pytest.raises(ConfigError, match="check_name"):
-            agent(tmp_path, check_name=name)
+            agent(tmp_path, check="dns", check_name=name)
     else:
-        agent(tmp_path, check_name=name)
+        agent(tmp_path, check="dns", check_name=name)
 
 
 def test_all_errors_at_once(tmp_path: Path) -> None:
@@ -266,7 +271,7 @@ def test_without_a_daemon(
 
 
 def test_a_module_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(control._NEEDED_BY, "dns", ("no_such_module", "python3-dnspython"))
+    monkeypatch.setattr(TYPES["dns"], "needs", ("no_such_module", "python3-dnspython"))
     control.require_module("tcp")
     with pytest.raises(NotInstalledError, match="install package python3-dnspython"):
         control.require_module("dns")
@@ -358,3 +363,20 @@ def test_every_parameter_but_the_attribute_can_be_reloaded() -> None:
         "attribute"
     ]
     assert IpvsPool.can_reload()
+
+
+def test_a_check_that_is_switched_off_keeps_its_parameters(tmp_path: Path) -> None:
+    check = agent(tmp_path, check="off", check_path="/health", check_name="a").spec().services[0].check
+    assert (check.type, check["path"]) == ("off", "/health")
+
+
+def test_a_service_by_mark_is_checked_at_the_usual_port(tmp_path: Path) -> None:
+    check = agent(tmp_path, virtual="fwmark/7", check="http").spec().services[0].check
+    assert (check.port_of(0), check.port_of(8080), check.replace(port=81).port_of(8080)) == (80, 8080, 81)
+
+
+def test_no_message_and_no_log_shows_a_secret(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        agent(tmp_path, check_secret="hush\n" * 2 + "hush")
+    assert "hush" not in raised.value.reason
+    assert "hush" not in repr(agent(tmp_path, check="off", check_secret="hush").spec())

@@ -1,30 +1,37 @@
-"""The check types, one module each, and the choice between them."""
+"""The check types: one module each, the registry of what they are, and the making of a check."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from ocfpy.health.checks.registry import kind_of
 
-from ocfpy.health.checks.base import Check
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ocfpy.health.checks.base import Check
     from ocfpy.health.spec import CheckSettings
+    from ocfpy.ipvs.model import VirtualService
     from ocfpy.ocf.addresses import Address
 
 
-def make_check(address: Address, port: int, settings: CheckSettings) -> Check:
-    """The check of the server at `address`, whose traffic goes to `port`."""
+def make_check(
+    address: Address,
+    port: int,
+    settings: CheckSettings,
+    virtual: VirtualService | None = None,
+    mark: int = 0,
+) -> Check:
+    """The check of the server at `address`, whose traffic goes to `port`.
+
+    `virtual` is the service that it is checked for, where the type is one `per_service`; `mark` the firewall mark
+    that everything it sends has, 0 for none. Raises OcfError when this host cannot make such a check, and ValueError.
+    """
+    from importlib import import_module
+
+    kind = kind_of(settings.type)
+    if not kind.module:
+        raise ValueError(f"check={kind.name} checks nothing")
     # Imported when wanted: h11 and dnspython take longer than everything else in a daemon's start.
-    port = settings.port or port
-    if settings.type == "tcp":
-        from ocfpy.health.checks.tcp import TcpCheck
-
-        return TcpCheck(address, port, settings)
-    if settings.type == "http":
-        from ocfpy.health.checks.http import HttpCheck
-
-        return HttpCheck(address, port, settings)
-    if settings.type == "dns":
-        from ocfpy.health.checks.dns import DnsCheck
-
-        return DnsCheck(address, port, settings)
-    raise ValueError(f"there is no check {settings.type!r}")
+    module = import_module(f"{__name__}.{kind.module}")
+    check: Check = getattr(module, kind.class_name)(address, settings.port_of(port), settings)
+    check.virtual = virtual
+    check.mark = mark
+    return check

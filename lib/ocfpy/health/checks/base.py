@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from ocfpy.health.checks.errors import CheckFailed
+from ocfpy.health.checks.registry import kind_of
+from ocfpy.health.checks.stream import Datagrams, Stream
+from ocfpy.health.checks.timer import TimedOut, Timer
+from ocfpy.health.checks.tls import context_for
+from ocfpy.ocf.addresses import parse_address
+from ocfpy.ocf.errors import HostError, OcfError
 
 if TYPE_CHECKING:
     from ocfpy.health.spec import CheckSettings
+    from ocfpy.ipvs.model import VirtualService
     from ocfpy.ocf.addresses import Address
 
-RECEIVE_SIZE = 65536
-"""Bytes asked for in one receive."""
+__all__ = ["Check", "CheckFailed", "Datagrams", "Result", "Stream", "TimedOut"]
+
+IP_BIND_ADDRESS_NO_PORT = 24
+"""linux/in.h: the port is chosen at connect, so that those of one source address do not run out."""
+MAX_SECRET = 4096
 
 _WORDS = {
     errno.ECONNREFUSED: "connection refused",
@@ -22,39 +34,55 @@ _WORDS = {
     errno.EHOSTUNREACH: "host unreachable",
     errno.ENETUNREACH: "network unreachable",
     errno.ETIMEDOUT: "no answer from the network",
+    errno.EADDRNOTAVAIL: "the address to check from is not on this node",
 }
 
 
-class CheckFailed(Exception):
-    """The server answered, and wrongly; the message is the reason."""
+class Result(NamedTuple):
+    """How a check ended; `reason` is empty when it is `ok`. `seconds` is how long it took.
 
-
-@dataclass(frozen=True)
-class Result:
-    """How a check ended; `reason` is empty when it is `ok`. `seconds` is how long it took."""
+    `weight` is the percentage of its configured weight that the server asks for, None when it asks for nothing.
+    """
 
     ok: bool
     reason: str
     seconds: float
+    weight: int | None = None
 
 
 class Check:
     """One server and how it is tried.
 
-    Subclasses implement `attempt`; an object makes one attempt at a time.
+    Subclasses implement `attempt`; an object makes one attempt at a time. `virtual` is the service that the server is
+    checked for, `mark` the firewall mark of what is sent.
     """
+
+    virtual: VirtualService | None = None
+    mark = 0
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         self.settings = settings
+        self.kind = kind_of(settings.type)
         self.host = str(address)
         self.family = socket.AF_INET6 if address.family == 6 else socket.AF_INET
         self.port = port
         self.doing = ""
+        self._source = next(
+            (word for word in settings["bind"].split() if parse_address(word).family == address.family), ""
+        )
+        if self.speaks_tls:
+            context_for(settings)  # a file that cannot be used is said now, not in each check
 
-    async def attempt(self) -> None:
-        """Returns when the server is fine.
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether there is TLS in this check, from the start or after STARTTLS."""
+        return self.kind.tls or self.settings.flag("starttls")
 
-        Raises CheckFailed or OSError; sets `doing` to what it waits for.
+    async def attempt(self) -> int | None:
+        """Returns when the server is fine; None, or the percentage of its weight that it asks for.
+
+        Raises CheckFailed or OSError; sets `doing` to what it waits for. Whatever takes time is done with what `open`
+        and `open_datagrams` return, or waits for `self.timer`: that is what the timeout ends.
         """
         raise NotImplementedError
 
@@ -62,27 +90,83 @@ class Check:
         """One attempt, never longer than the timeout, never an exception of its own."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        reason = ""
+        reason, weight = "", None
+        self.timer = Timer(loop, self.settings.timeout)
         try:
-            await asyncio.wait_for(self.attempt(), self.settings.timeout)
+            weight = await self.attempt()
         except CheckFailed as failed:
             reason = str(failed)
-        except asyncio.TimeoutError:
+        except TimedOut:
             reason = f"timed out after {self.settings.timeout:g} s, {self.doing}"
+        except OcfError as error:
+            reason = error.reason
         except OSError as error:
             reason = _WORDS.get(error.errno or 0) or f"{error.strerror or error}, {self.doing}"
         except Exception as error:  # an answer that nobody thought of must not end the checks
             reason = f"{type(error).__name__}: {error}, {self.doing}"
-        return Result(not reason, reason, loop.time() - begun)
+        finally:
+            self.timer.stop()
+        return Result(not reason, reason, loop.time() - begun, weight)
 
-    async def connect(self, kind: int) -> socket.socket:
+    async def open(self) -> Stream:
+        """A connection to the server, to be used in a `with`; over TLS where the type says so."""
+        stream = Stream(await self.connect(socket.SOCK_STREAM), self.timer)
+        if self.kind.tls:
+            try:
+                await self.start_tls(stream)
+            except BaseException:
+                stream.close()
+                raise
+        return stream
+
+    async def open_datagrams(self) -> Datagrams:
+        """A datagram socket that is connected to the server, to be used in a `with`."""
+        return Datagrams(await self.connect(socket.SOCK_DGRAM), self.timer)
+
+    async def start_tls(self, stream: Stream) -> None:
+        """Goes over to TLS on a connection, as after STARTTLS."""
+        self.doing = "in the TLS handshake"
+        name = self.settings["tls_name"] or _without_port(self.settings["host"]) or self.host
+        await stream.start_tls(context_for(self.settings), name)
+
+    async def connect(self, kind: int, proto: int = 0) -> socket.socket:
         """A socket connected to the server; the caller closes it."""
         self.doing = "connecting"
-        sock = socket.socket(self.family, kind)
+        sock = socket.socket(self.family, kind | socket.SOCK_NONBLOCK, proto)
         try:
-            sock.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(sock, (self.host, self.port))
+            if self.mark:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, self.mark)
+            if self._source:
+                sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+                sock.bind((self._source, 0))
+            error = sock.connect_ex((self.host, self.port))
+            if error == errno.EINPROGRESS:
+                await self.timer.writable(sock)
+                error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if error:
+                raise OSError(error, os.strerror(error))
         except BaseException:
             sock.close()
             raise
         return sock
+
+    def secret(self) -> str:
+        """What check_secret stands for: itself, or the first line of the file that it names.
+
+        The file is read each time, so that a changed password is known at once. Raises HostError.
+        """
+        text = self.settings["secret"]
+        if not text.startswith("/"):
+            return text
+        try:
+            with open(text, encoding="utf-8") as file:
+                return file.readline(MAX_SECRET).rstrip("\r\n")
+        except (OSError, ValueError) as error:
+            raise HostError(f"the secret in {text} cannot be read: {error}") from None
+
+
+def _without_port(host: str) -> str:
+    """The host of a Host header: without its port, an IPv6 address without its brackets."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]

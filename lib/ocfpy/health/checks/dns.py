@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import socket
 from typing import TYPE_CHECKING
 
 import dns.exception
@@ -13,7 +11,7 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
-from ocfpy.health.checks.base import RECEIVE_SIZE, Check, CheckFailed
+from ocfpy.health.checks.base import Check, CheckFailed
 from ocfpy.health.expect import matcher
 
 if TYPE_CHECKING:
@@ -29,20 +27,20 @@ class DnsCheck(Check):
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
-        self.matches = matcher(settings.expect) if settings.expect else None
-        self.query = dns.message.make_query(settings.name, settings.rdtype)
-        self.rdtype = dns.rdatatype.from_text(settings.rdtype)
+        self.expect = settings["expect"]
+        self.matches = matcher(self.expect) if self.expect else None
+        self.query = dns.message.make_query(settings["name"], settings["rdtype"])
+        self.rdtype = dns.rdatatype.from_text(settings["rdtype"])
 
     async def attempt(self) -> None:
-        loop = asyncio.get_running_loop()
-        with await self.connect(socket.SOCK_DGRAM) as sock:
+        with await self.open_datagrams() as server:
             self.query.id = int.from_bytes(os.urandom(2), "big")
             self.doing = "waiting for the answer"
-            await loop.sock_sendall(sock, self.query.to_wire())
+            server.send(self.query.to_wire())
             ours = self.query.id.to_bytes(2, "big")
             answer = b""
             while answer[:2] != ours:  # anything else is late or not from the server
-                answer = await loop.sock_recv(sock, RECEIVE_SIZE)
+                answer = await server.receive()
         self._judge(answer)
 
     def _judge(self, wire: bytes) -> None:
@@ -58,6 +56,6 @@ class DnsCheck(Check):
         records = sorted(str(record) for rrset in rrsets for record in rrset)
         if not records:
             cut = " (truncated)" if answer.flags & dns.flags.TC else ""
-            raise CheckFailed(f"no {self.settings.rdtype} record of {self.settings.name} in the answer{cut}")
+            raise CheckFailed(f"no {self.settings['rdtype']} record of {self.settings['name']} in the answer{cut}")
         if self.matches is not None and not any(map(self.matches, records)):
-            raise CheckFailed(f"no {self.settings.expect!r} among the records: {', '.join(records[:4])}")
+            raise CheckFailed(f"no {self.expect!r} among the records: {', '.join(records[:4])}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from typing import TYPE_CHECKING, Any
 
 import h11
 
-from ocfpy.health.checks.base import RECEIVE_SIZE, Check, CheckFailed
-from ocfpy.health.expect import matcher
+from ocfpy.health.checks.base import Check, CheckFailed, Stream
+from ocfpy.health.expect import matcher, parse_status
 
 if TYPE_CHECKING:
     from ocfpy.health.spec import CheckSettings
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 MAX_BODY = 1 << 20
 """Bytes of a body in which the expected text has to be."""
-HTTP_PORT = 80
 
 
 class HttpCheck(Check):
@@ -28,13 +26,14 @@ class HttpCheck(Check):
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
-        self.matches = matcher(settings.expect) if settings.expect else None
-        self.wanted = " or ".join(str(wanted) for wanted in settings.status)
+        self.expect = settings["expect"]
+        self.matches = matcher(self.expect) if self.expect else None
+        self.wanted = tuple(map(parse_status, settings["status"].split()))
         self.request = h11.Request(
-            method=settings.method,
-            target=settings.path,
+            method=settings["method"],
+            target=settings["path"],
             headers=[
-                ("Host", settings.host or self._authority()),
+                ("Host", settings["host"] or self._authority()),
                 ("User-Agent", "ocf-anycast"),
                 ("Accept", "*/*"),
                 ("Connection", "close"),
@@ -43,43 +42,43 @@ class HttpCheck(Check):
 
     def _authority(self) -> str:
         host = f"[{self.host}]" if self.family == socket.AF_INET6 else self.host
-        return host if self.port == HTTP_PORT else f"{host}:{self.port}"
+        return host if self.port == self.kind.port else f"{host}:{self.port}"
 
     async def attempt(self) -> None:
-        with await self.connect(socket.SOCK_STREAM) as sock:
+        with await self.open() as stream:
             self.doing = "sending the request"
             http = h11.Connection(h11.CLIENT)
             request = (http.send(self.request) or b"") + (http.send(h11.EndOfMessage()) or b"")
-            await asyncio.get_running_loop().sock_sendall(sock, request)
+            await stream.send(request)
             try:
-                await self._judge(http, sock)
+                await self._judge(http, stream)
             except h11.RemoteProtocolError as error:
                 raise CheckFailed(f"not an HTTP answer: {error}") from None
 
-    async def _judge(self, http: h11.Connection, sock: socket.socket) -> None:
+    async def _judge(self, http: h11.Connection, stream: Stream) -> None:
         self.doing = "waiting for the answer"
-        status = (await self._next(http, sock, h11.Response)).status_code
-        if not any(status in wanted for wanted in self.settings.status):
-            raise CheckFailed(f"HTTP status {status}, not {self.wanted}")
+        status = (await self._next(http, stream, h11.Response)).status_code
+        if not any(status in wanted for wanted in self.wanted):
+            raise CheckFailed(f"HTTP status {status}, not {' or '.join(map(str, self.wanted))}")
         if self.matches is None:
             return
         self.doing = "reading the body"
         body = b""
         while len(body) < MAX_BODY:
-            event = await self._next(http, sock, h11.Data, h11.EndOfMessage)
+            event = await self._next(http, stream, h11.Data, h11.EndOfMessage)
             if isinstance(event, h11.EndOfMessage):
                 break
             body += event.data
         if not self.matches(body.decode(errors="replace")):
-            raise CheckFailed(f"HTTP status {status}, but no {self.settings.expect!r} in the body")
+            raise CheckFailed(f"HTTP status {status}, but no {self.expect!r} in the body")
 
-    async def _next(self, http: h11.Connection, sock: socket.socket, *kinds: Any) -> Any:
+    async def _next(self, http: h11.Connection, stream: Stream, *kinds: Any) -> Any:
         while True:
             event = http.next_event()
             if isinstance(event, kinds):
                 return event
             if event is h11.NEED_DATA:
-                data = await asyncio.get_running_loop().sock_recv(sock, RECEIVE_SIZE)
+                data = await stream.receive()
                 if not data and http.their_state is h11.SEND_RESPONSE and not http.trailing_data[0]:
                     raise CheckFailed("connection closed before an answer")
                 http.receive_data(data)

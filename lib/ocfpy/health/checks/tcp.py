@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from typing import TYPE_CHECKING
 
-from ocfpy.health.checks.base import RECEIVE_SIZE, Check, CheckFailed
+from ocfpy.health.checks.base import Check, CheckFailed
 from ocfpy.health.expect import matcher
 
 if TYPE_CHECKING:
@@ -22,19 +20,20 @@ class TcpCheck(Check):
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
-        self.matches = matcher(settings.expect) if settings.expect else None
+        self.expect = settings["expect"]
+        self.matches = matcher(self.expect) if self.expect else None
 
     async def attempt(self) -> None:
-        with await self.connect(socket.SOCK_STREAM) as sock:
+        with await self.open() as stream:
             if self.matches is None:
                 return
-            self.doing = f"waiting for {self.settings.expect!r}"
+            self.doing = f"waiting for {self.expect!r}"
             greeting = b""
             while len(greeting) < MAX_GREETING:
-                more = await asyncio.get_running_loop().sock_recv(sock, RECEIVE_SIZE)
+                more = await stream.receive()
                 if not more:
-                    raise CheckFailed(f"connection closed without {self.settings.expect!r}")
+                    raise CheckFailed(f"connection closed without {self.expect!r}")
                 greeting += more
                 if self.matches(greeting.decode(errors="replace")):
                     return
-            raise CheckFailed(f"no {self.settings.expect!r} in the first {MAX_GREETING} bytes")
+            raise CheckFailed(f"no {self.expect!r} in the first {MAX_GREETING} bytes")

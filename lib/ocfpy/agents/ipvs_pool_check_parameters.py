@@ -1,0 +1,249 @@
+"""The parameters of ocf:anycast:ipvs-pool that say how real servers are checked, and what they mean together."""
+
+from __future__ import annotations
+
+from ocfpy.agents.ipvs_pool_parameters import PoolParameters, fault_of
+from ocfpy.health.checks.registry import NAMES, OPTIONS, TYPES, kind_of, problems, users_of
+from ocfpy.health.expect import matcher, parse_status, unescape
+from ocfpy.health.members import members
+from ocfpy.ipvs.model import MAX_PORT
+from ocfpy.ocf.addresses import parse_address, shown
+from ocfpy.ocf.parameters import BoolParam, DurationParam, IntParam, ListParam, PathParam, SecretParam, StringParam
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocfpy.health.spec import CheckSettings
+    from ocfpy.ocf.agent import Agent
+
+_WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+_RDTYPES = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
+_MAX_LABEL, _MAX_NAME = 63, 253
+
+
+class _CheckHost(StringParam):
+    """The parameter check_host, whose name is that of a method in an agent."""
+
+    def __set_name__(self, owner: type[Agent], name: str) -> None:
+        self.name = "check_host"
+
+
+def _of(option: str, text: str) -> str:
+    """The description of a parameter, with the checks that it is for."""
+    users = users_of(option)
+    return f"{text} For check={', '.join(users)}." if len(users) < len(NAMES) // 2 else text
+
+
+class CheckParameters(PoolParameters):
+    """Declares the parameters check_*, rise and fall, and makes the settings of the checks of them."""
+
+    check = StringParam(
+        "health check",
+        "; ".join(f"{kind.name}: {kind.summary}" for kind in TYPES.values()) + ".",
+        choices=NAMES,
+        default="tcp",
+        reloadable=True,
+    )
+    check_port = IntParam(
+        "port to check",
+        "Unset: the port of the real server; where it has none, because its virtual service is a firewall mark, the"
+        " usual port of what is checked.",
+        minimum=1,
+        maximum=MAX_PORT,
+        reloadable=True,
+    )
+    check_interval = DurationParam(
+        "time between two checks",
+        "Every server is checked this often. Checks keep to the wall clock, so that both nodes of a pair"
+        " check the same server at the same time.",
+        minimum="100ms",
+        maximum="1h",
+        default="2s",
+        reloadable=True,
+    )
+    check_timeout = DurationParam(
+        "time for one check",
+        "A server that has not answered by then has failed the check. Not longer than check_interval.",
+        minimum="10ms",
+        maximum="1h",
+        default="1s",
+        reloadable=True,
+    )
+    rise = IntParam(
+        "good checks",
+        "So many in a row bring a server back.",
+        minimum=1,
+        maximum=100,
+        default=2,
+        reloadable=True,
+    )
+    fall = IntParam(
+        "bad checks",
+        "So many in a row take a server out.",
+        minimum=1,
+        maximum=100,
+        default=3,
+        reloadable=True,
+    )
+    check_request = StringParam(
+        "what to send",
+        _of("request", "Unset: nothing. \\r, \\n, \\t, \\\\ and \\x00 to \\xff stand for the bytes that they stand for in C."),
+        reloadable=True,
+    )
+    check_expect = StringParam(
+        "expected text",
+        "Text that the answer has to contain, or a regular expression after re:. In http it is looked for"
+        " in the body (the first MiB), in dns in the records of the answer, in tcp in what the server says.",
+        reloadable=True,
+    )
+    http_host = _CheckHost(
+        "HTTP host",
+        _of("host", "The Host header. Unset: the address of the server."),
+        charset=_WORD + "[]:",
+        reloadable=True,
+    )
+    check_path = StringParam(
+        "HTTP path",
+        _of("path", "The path, with its query, that is asked for."),
+        default=OPTIONS["path"],
+        reloadable=True,
+    )
+    check_method = StringParam(
+        "HTTP method",
+        _of("method", "The method of the request."),
+        choices=("GET", "HEAD"),
+        default=OPTIONS["method"],
+        reloadable=True,
+    )
+    check_status = ListParam(
+        "HTTP statuses",
+        _of("status", "The statuses that are fine, such as 200-299 301."),
+        parse=parse_status,
+        default=OPTIONS["status"],
+        reloadable=True,
+    )
+    check_name = StringParam(
+        "DNS name", _of("name", "The name that is asked for."), charset=_WORD + "*/", reloadable=True
+    )
+    check_rdtype = StringParam(
+        "DNS record type",
+        _of("rdtype", "The type that is asked for; the answer has to have one."),
+        choices=_RDTYPES,
+        default=OPTIONS["rdtype"],
+        reloadable=True,
+    )
+    check_user = StringParam("user", _of("user", "Who logs in. Unset: nobody does."), reloadable=True)
+    check_secret = SecretParam(
+        "password",
+        _of(
+            "secret",
+            "The password or shared secret: the path of a file whose first line it is (begins with /), or itself, which"
+            " belongs into the CIB only by way of crm_resource's and pcs' cibsecret.",
+        ),
+        reloadable=True,
+    )
+    check_database = StringParam(
+        "database", _of("database", "The database that is opened."), charset=_WORD + "$", reloadable=True
+    )
+    check_starttls = BoolParam(
+        "STARTTLS",
+        _of("starttls", "Go over to TLS before anything else is said, and fail where the server does not offer it."),
+        default=OPTIONS["starttls"],
+        reloadable=True,
+    )
+    check_tls_verify = BoolParam(
+        "verify the certificate",
+        "Whether a check over TLS fails when a client that looks at the certificate would: it has expired, its CA is not"
+        " trusted, or it is for another name. false: any certificate will do.",
+        default=OPTIONS["tls_verify"],
+        reloadable=True,
+    )
+    check_tls_name = StringParam(
+        "name in TLS",
+        "The name that the server is asked for (SNI) and that its certificate has to be for. Unset: that of check_host;"
+        " without one, the address of the server.",
+        charset=_WORD + ":",
+        reloadable=True,
+    )
+    check_ca = PathParam(
+        "trusted CAs",
+        "A file of certificates, in PEM, that are trusted instead of the system's when a certificate is verified.",
+        reloadable=True,
+    )
+    check_cert = PathParam(
+        "client certificate",
+        "A file with the certificate, in PEM, that is shown to a server that asks for one.",
+        reloadable=True,
+    )
+    check_key = PathParam(
+        "key of the client certificate", "Its private key, if that is not in the file check_cert.", reloadable=True
+    )
+    check_bind = ListParam(
+        "source address",
+        "The address of this node that checks come from; one of each family if there are servers of both. Unset: the"
+        " one that the kernel chooses.",
+        parse=parse_address,
+        reloadable=True,
+    )
+
+    def check_config(self) -> list[str]:
+        faults = super().check_config()
+        if self.check_timeout > self.check_interval:
+            faults.append(
+                f"check_timeout ({self.check_timeout:g} s) is longer than"
+                f" check_interval ({self.check_interval:g} s)"
+            )
+        faults += problems(self.check, self._given_options())
+        if self.check_name:
+            faults += _faults_of_name(self.check_name)
+        if not self.check_path.startswith("/") or " " in self.check_path or not self.check_path.isascii():
+            faults.append(f"check_path {self.check_path!r} has to start with / and to be without blanks")
+        if self.check_expect:
+            faults += fault_of(matcher, "check_expect", self.check_expect)
+        if self.check_request:
+            faults += fault_of(unescape, "check_request", self.check_request)
+        return faults + self._faults_of_ports()
+
+    def _faults_of_ports(self) -> list[str]:
+        if self.check_port or kind_of(self.check).port != 0:
+            return []
+        reals = self.reals()
+        return [
+            f"{virtual}: which port of {real} is to be checked? set check_port"
+            for virtual in self.virtual
+            for real in members(virtual, reals)
+            if not real.port
+        ]
+
+    def _given_options(self) -> list[str]:
+        return [name for name in OPTIONS if self.is_set(f"check_{name}")]
+
+    def check_settings(self) -> CheckSettings:
+        """How every real server is checked."""
+        from ocfpy.health.spec import CheckSettings
+
+        spell = {parameter.name: parameter.spell for parameter in self.parameters()}
+        options = {name: spell[f"check_{name}"](self.values[f"check_{name}"]) for name in self._given_options()}
+        return CheckSettings(
+            type=self.check,
+            port=self.check_port or 0,
+            interval=self.check_interval,
+            timeout=self.check_timeout,
+            rise=self.rise,
+            fall=self.fall,
+            options=options.items(),
+        )
+
+
+def _faults_of_name(name: str) -> list[str]:
+    """What keeps a text from being a name in the DNS; the lengths are those of RFC 1035, 2.3.4."""
+    text = name[:-1] if name.endswith(".") else name
+    labels = text.split(".") if name != "." else []
+    where = f"check_name {shown(name)}"
+    if "" in labels:
+        return [f"{where} has an empty label: a dot at its beginning, or two in a row"]
+    longest = max(map(len, labels), default=0)
+    if longest > _MAX_LABEL:
+        return [f"{where} has a label of {longest} characters, and {_MAX_LABEL} are allowed"]
+    if len(text) > _MAX_NAME:
+        return [f"{where} has {len(text)} characters, and {_MAX_NAME} are allowed"]
+    return []

@@ -1,0 +1,155 @@
+"""Which types of checks there are, and what each of them needs and understands.
+
+The one source of the choices of `check`, its documentation and validation, and of the making of a check. Part of
+every monitor, so it imports next to nothing.
+"""
+
+from __future__ import annotations
+
+from ocfpy.ipvs.model import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+OPTIONS = {
+    "bind": "",
+    "ca": "",
+    "cert": "",
+    "command": "",
+    "database": "",
+    "expect": "",
+    "host": "",
+    "key": "",
+    "method": "GET",
+    "name": "",
+    "path": "/",
+    "rcode": "NOERROR",
+    "rdtype": "A",
+    "request": "",
+    "secret": "",
+    "starttls": "false",
+    "status": "200-299",
+    "tls_name": "",
+    "tls_verify": "true",
+    "transport": "udp",
+    "user": "",
+}
+"""What a type can be told by the parameter check_NAME: NAME, and what it is when nothing is said."""
+
+TLS = ("tls_verify", "tls_name", "ca", "cert", "key")
+H11 = ("h11", "python3-h11")
+DNSPYTHON = ("dns", "python3-dnspython")
+
+
+class CheckType(Record):
+    """A type of check.
+
+    `module` and `class_name` are its code, empty for those that check nothing. `port` is the port of a server for
+    which the configuration names none; 0: it has to name one; None: the check has no use for a port. `tls`: it speaks TLS
+    from the first byte. `needs` is the Python module that it needs and the package that has it. `options` are those
+    of OPTIONS that mean something to it, `required` those without which it can do nothing. `per_service`: it looks
+    at the virtual service too, so that a server has one check for each of its services.
+    """
+
+    __slots__ = (
+        "class_name",
+        "module",
+        "name",
+        "needs",
+        "options",
+        "per_service",
+        "port",
+        "required",
+        "summary",
+        "tls",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        summary: str,
+        module: str = "",
+        class_name: str = "",
+        port: int | None = 0,
+        options: tuple[str, ...] = (),
+        required: tuple[str, ...] = (),
+        needs: tuple[str, str] | None = None,
+        tls: bool = False,
+        per_service: bool = False,
+    ) -> None:
+        self.name = name
+        self.summary = summary
+        self.module = module
+        self.class_name = class_name
+        self.port = port
+        self.options = options
+        self.required = required
+        self.needs = needs
+        self.tls = tls
+        self.per_service = per_service
+
+    def secure(self, name: str, port: int) -> CheckType:
+        """The same over TLS from the first byte, under another name and on another port."""
+        options = tuple(option for option in self.options if option != "starttls" and option not in TLS)
+        summary = f"{self.name} over TLS"
+        return self.replace(name=name, summary=summary, port=port, options=options + TLS, tls=True)
+
+
+_HTTP = CheckType(
+    "http",
+    "a request",
+    "http",
+    "HttpCheck",
+    80,
+    options=("bind", "host", "path", "method", "status", "expect"),
+    needs=H11,
+)
+
+_ALL = (
+    CheckType("off", "never alive", port=None),
+    CheckType("on", "always alive", port=None),
+    CheckType("tcp", "a connection", "tcp", "TcpCheck", options=("bind", "expect")),
+    _HTTP,
+    _HTTP.secure("https", 443),
+    CheckType(
+        "dns",
+        "a question over UDP",
+        "dns",
+        "DnsCheck",
+        53,
+        options=("bind", "name", "rdtype", "expect"),
+        required=("name",),
+        needs=DNSPYTHON,
+    ),
+)
+TYPES = {kind.name: kind for kind in _ALL}
+NAMES = tuple(TYPES)
+
+
+def kind_of(check: str) -> CheckType:
+    """The type of a name. Raises ValueError."""
+    if check not in TYPES:
+        raise ValueError(f"there is no check {check!r}")
+    return TYPES[check]
+
+
+def users_of(option: str) -> tuple[str, ...]:
+    """The types that an option means something to."""
+    return tuple(kind.name for kind in _ALL if option in kind.options)
+
+
+def problems(check: str, given: Iterable[str]) -> list[str]:
+    """What is wrong with a check of the type `check` to which the options `given` are set, one sentence each."""
+    kind = kind_of(check)
+    if not kind.module:
+        return []  # what is set waits for the check to be switched on again
+    found = [f"check={check} needs check_{name}" for name in kind.required if name not in given]
+    found += [
+        f"check_{name} means nothing to check={check}, only to {', '.join(users_of(name)) or 'none'}"
+        for name in given
+        if name not in kind.options
+    ]
+    if "key" in given and "cert" not in given:
+        found.append("check_key needs check_cert, the certificate that it is the key of")
+    return found
