@@ -27,9 +27,10 @@ class CheckSettings(Record):
 
     `interval` and `timeout` are in seconds; `port` 0 is the one that the server's traffic goes to. The options are
     those of checks.registry, as texts; `settings["path"]` is what an option says, its default where nothing is said.
+    With `connects`, so many mere connections are tried between two checks that are as the type says.
     """
 
-    __slots__ = ("fall", "interval", "options", "port", "rise", "timeout", "type")
+    __slots__ = ("connects", "fall", "interval", "options", "port", "rise", "timeout", "type")
 
     def __init__(
         self,
@@ -40,9 +41,11 @@ class CheckSettings(Record):
         rise: int = 2,
         fall: int = 3,
         options: Iterable[tuple[str, str]] = (),
+        connects: int = 0,
         **more_options: str,
     ) -> None:
         self.type = type
+        self.connects = connects
         self.port = port
         self.interval = interval
         self.timeout = timeout
@@ -74,7 +77,8 @@ class CheckSettings(Record):
 
         Not for showing: the secret is in it.
         """
-        return "|".join((self.type, *(f"{name}={text}" for name, text in self.options)))
+        parts = [self.type, *(f"{name}={text}" for name, text in self.options)]
+        return "|".join([*parts, str(self.connects)] if self.connects else parts)
 
 
 class ServiceSpec(Record):

@@ -26,6 +26,10 @@ def make_check(
     """
     from importlib import import_module
 
+    if settings.connects:
+        from ocfpy.health.checks.combined import combined
+
+        return combined(address, port, settings, virtual, mark)
     kind = kind_of(settings.type)
     if not kind.module:
         raise ValueError(f"check={kind.name} checks nothing")

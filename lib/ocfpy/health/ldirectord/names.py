@@ -1,0 +1,56 @@
+"""Host names and names of ports, looked up once when the file is read, as ldirectord does it."""
+
+from __future__ import annotations
+
+import socket
+from typing import Protocol
+
+from ocfpy.ipvs.model import MAX_PORT
+from ocfpy.ocf.addresses import Address, parse_address
+
+
+class Names(Protocol):
+    """What a file's names stand for; None is what nobody knows."""
+
+    def host(self, name: str, family: int) -> Address | None:
+        """The address of a host, or an address itself, in brackets or not."""
+
+    def port(self, name: str, protocol: str) -> int | None:
+        """The port of a service, or a number itself. Without a protocol, the first that has the name."""
+
+
+class SystemNames:
+    """The names that this host knows, each asked for once."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[tuple[str, int], Address | None] = {}
+
+    def host(self, name: str, family: int) -> Address | None:
+        """As in Names."""
+        name = name.strip("[]")
+        if (name, family) not in self._hosts:
+            self._hosts[name, family] = _look_up(name, family)
+        return self._hosts[name, family]
+
+    def port(self, name: str, protocol: str) -> int | None:
+        """As in Names."""
+        if name.isascii() and name.isdigit():
+            return int(name) if len(name) < 10 and int(name) <= MAX_PORT else None
+        try:
+            return socket.getservbyname(name, protocol) if protocol else socket.getservbyname(name)
+        except (OSError, ValueError):
+            return None
+
+
+def _look_up(name: str, family: int) -> Address | None:
+    try:
+        address = parse_address(name)
+        return address if address.family == family else None
+    except ValueError:
+        pass
+    try:
+        wanted = socket.AF_INET6 if family == 6 else socket.AF_INET
+        found = socket.getaddrinfo(name, None, wanted, socket.SOCK_STREAM)
+        return parse_address(str(found[0][4][0]))
+    except (OSError, ValueError, IndexError):  # UnicodeError, for a label that is too long, is a ValueError
+        return None
