@@ -37,6 +37,7 @@ DEBS_SIMULATE    := $(DEBS_PYTEST) $(DEBS_AGENTS) pacemaker crmsh
 DEBS_CHECKS      := $(DEBS_PYTEST) python3-cryptography nginx-light bind9
 # The lab's nodes and real servers run from a Debian root that the lab builds; frr is for the routers.
 DEBS_LAB         := $(DEBS_PYTEST) $(DEBS_DEB) python3-matplotlib frr mmdebstrap e2fsprogs
+DEBS_BENCH       := $(DEBS_LAB) $(DEBS_AGENTS)
 DEBS_LINT        := $(DEBS_PYTEST) python3-venv python3-matplotlib python3-cryptography ca-certificates
 DEBS_TEST        := $(sort $(foreach suite,UNIT CONFORMANCE FRR SIMULATE CHECKS LAB,$(DEBS_$(suite))))
 
@@ -57,7 +58,7 @@ gzip -9nf $(MAN)/man7/ocf_anycast_$(1).7
 
 endef
 
-.PHONY: all install stage deb rpm test lint demo checks-table clean deps force $(SUITES:%=test-%)
+.PHONY: all install stage deb rpm test lint demo bench checks-table clean deps force $(SUITES:%=test-%)
 
 all: stage
 
@@ -151,9 +152,12 @@ demo: deps-lab deb
 checks-table: deps-checks
 	PYTHONPATH=lib $(PYTHON) -m tests.checks.table
 
+bench: deps-bench deb stage
+	$(PYTHON) -m bench $(BENCHMARKS)
+
 # `make deps` installs what any target can need; deps-X what `make X` (or test-X) needs.
 deps: deps-test deps-lint
-deps-deb deps-rpm deps-unit deps-conformance deps-frr deps-simulate deps-checks deps-lab deps-lint deps-test: deps-%:
+deps-deb deps-rpm deps-unit deps-conformance deps-frr deps-simulate deps-checks deps-lab deps-bench deps-lint deps-test: deps-%:
 	@$(APT_INSTALL) $(DEBS_$(shell echo $* | tr a-z A-Z))
 
 clean:

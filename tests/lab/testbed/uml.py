@@ -146,6 +146,14 @@ class UmlNode:
             kill(pid)
         process.wait()
 
+    def cpu_s(self) -> float:
+        """Processor seconds that the whole node, kernel and all, has cost this host since it was powered on."""
+        if self._process is None:
+            raise LabError(f"{self.name} is not running")
+        # Its processes are processes of its session; those that ended are counted by whoever waited for them.
+        ticks = sum(sum(map(int, _stat(pid)[11:15])) for pid in _session(self._process.pid))
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def run(self, command: str, timeout: float = 30, stdin: str = "") -> Result:
         """Run shell text in the node; rc 124 when it was killed at `timeout`. LabError when the node does not answer."""
         request = json.dumps({"command": command, "timeout": timeout, "stdin": stdin}).encode()
@@ -190,17 +198,21 @@ def _receive(connection: socket.socket, size: int) -> bytes:
 
 
 def _session(leader: int) -> list[int]:
-    """Process ids of a session, from /proc/PID/stat (the sixth field; the second may hold spaces)."""
+    """Process ids of a session."""
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
-                stat = Path("/proc", entry, "stat").read_text()
+                if int(_stat(int(entry))[3]) == leader:
+                    found.append(int(entry))
             except OSError:
                 continue
-            if int(stat.rpartition(")")[2].split()[3]) == leader:
-                found.append(int(entry))
     return found
+
+
+def _stat(pid: int) -> list[str]:
+    """Fields of /proc/PID/stat from the third on; the second may hold spaces."""
+    return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
 
 
 def power_on_all(nodes: Sequence[UmlNode]) -> None:
