@@ -153,7 +153,7 @@ checks-table: deps-checks
 	PYTHONPATH=lib $(PYTHON) -m tests.checks.table
 
 bench: deps-bench deb stage
-	$(PYTHON) -m bench $(BENCHMARKS)
+	PYTHONPATH=lib $(PYTHON) -m bench $(BENCHMARKS)
 
 # `make deps` installs what any target can need; deps-X what `make X` (or test-X) needs.
 deps: deps-test deps-lint

@@ -12,6 +12,8 @@ from tests.lab.testbed.base import REPOSITORY
 RESULTS = REPOSITORY / "build/bench"
 BENCHMARKS = {
     "ipvs_table": "1,000 virtual services with 10 real servers each, against ipvsadm -R",
+    "agents": "actions against IPaddr2's, ldirectord's and an ocf.py agent's",
+    "announcement": "the route at the peer, against a hand-typed line",
     "checks": "1,000 TCP checks a second for a minute, against keepalived and ldirectord",
     "detection": "from a server's death to weight 0, against keepalived and ldirectord",
 }
@@ -37,9 +39,12 @@ def main() -> None:
 
 
 def show(result: dict[str, Any]) -> None:
-    """Print rows as a table and the bars that the figures are held against."""
+    """Print rows, other figures and the bars that the figures are held against."""
     for row in result["rows"]:
         print("  " + "  ".join(f"{key} {_shown(value)}" for key, value in row.items()))
+    for key, value in result.items():
+        if key not in ("rows", "bars"):
+            print(f"  {key}: {_shown(value)}")
     for text, met in result["bars"].items():
         print(f"  {'met   ' if met else 'MISSED'}  {text}")
 

@@ -1,6 +1,7 @@
 """One node with nothing on it but the package, what it depends on and FRR, and a router to announce to: for single agents."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import frrconf, rootfs
@@ -20,8 +21,11 @@ AGENTS = "/usr/lib/ocf/resource.d/anycast"
 class Bench:
     """`node` and `router`, on a segment of their own of somebody's fabric."""
 
-    def __init__(self, fabric: Fabric, directory: Path, deb: Path | None = None) -> None:
-        self.images = rootfs.prepare(deb or rootfs.find_deb(), rootfs.MINIMAL)
+    def __init__(
+        self, fabric: Fabric, directory: Path, deb: Path | None = None, packages: Sequence[str] = rootfs.MINIMAL
+    ) -> None:
+        self.fabric = fabric
+        self.images = rootfs.prepare(deb or rootfs.find_deb(), packages)
         lan = f"lan-{PLAN.name}"
         fabric.segment(lan)
         namespace = fabric.namespace(f"router-{PLAN.name}")
