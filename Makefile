@@ -47,10 +47,16 @@ MYPY := mypy==1.18.2
 APT_INSTALL := packaging/apt-install
 PYTEST := $(PYTHON) -m pytest
 
-# The agents' man pages come from their own declarations.
+# The agents' man pages and their metadata come from their own declarations. The metadata names its DTD where it will be installed.
 CLASS_ipvs-pool    := ocfpy.agents.ipvs_pool:IpvsPool
 CLASS_anycast-vip  := ocfpy.agents.anycast_vip:AnycastVip
 CLASS_bgp-announce := ocfpy.agents.bgp_announce:BgpAnnounce
+define install_metadata
+PYTHONPATH=lib PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m ocfpy.ocf.metadata $(CLASS_$(1)) \
+    $(prefix)/lib/ocf/lib/anycast/ocfpy/ocf/ra-api-1.1.dtd >$(OCFLIB)/metadata/$(1).xml
+chmod 644 $(OCFLIB)/metadata/$(1).xml
+
+endef
 define install_manpage
 PYTHONPATH=lib PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m ocfpy.ocf.manpage $(CLASS_$(1)) \
     >$(MAN)/man7/ocf_anycast_$(1).7
@@ -66,7 +72,9 @@ install:
 	install -d $(OCFRES) $(OCFLIB) $(DOC)/cib-examples
 	install -pm 755 $(AGENTS:%=agents/%) $(OCFRES)
 	cd lib && find ocfpy '(' -name '*.py' -o -name '*.dtd' ')' -exec install -Dpm 644 '{}' '$(abspath $(OCFLIB))/{}' ';'
-	install -pm 755 bin/healthd $(OCFLIB)
+	install -pm 755 bin/healthd bin/agent $(OCFLIB)
+	install -d $(OCFLIB)/metadata
+	$(foreach agent,$(AGENTS),$(call install_metadata,$(agent)))
 	install -Dpm 755 bin/anycastctl $(DESTDIR)$(prefix)/sbin/anycastctl
 	install -Dpm 644 packaging/files/allowed-prefixes $(DESTDIR)/etc/anycast/allowed-prefixes
 	install -Dpm 644 packaging/files/tmpfiles.conf $(DESTDIR)$(prefix)/lib/tmpfiles.d/$(NAME).conf

@@ -39,6 +39,16 @@ def test_touches_nothing_and_heeds_nothing(agent: Executor) -> None:
     assert agent.sandbox.files() == []
 
 
+def test_what_is_installed_is_what_the_agent_says(agent: Executor, sandbox: Sandbox) -> None:
+    """A launcher prints a file, which the installation rendered from the declaration."""
+    declared = re.search(r"ocfpy\.agents\.\S+", sandbox.run("cat", agent.path).stdout)
+    if declared is None:
+        assert agent.agent == "sample"
+        return
+    own = sandbox.run("/usr/bin/python3", "-IS", "/usr/lib/ocf/lib/anycast/agent", declared[0], "meta-data")
+    assert agent.run("meta-data").out == own.stdout
+
+
 def test_valid_by_its_own_dtd(agent: Executor, tmp_path: Path) -> None:
     file = tmp_path / "metadata.xml"
     file.write_text(agent.run("meta-data").out)

@@ -1,4 +1,4 @@
-"""Renders an agent's declaration as OCF 1.1 metadata.
+"""Renders an agent's declaration as OCF 1.1 metadata: python3 -m ocfpy.ocf.metadata MODULE:CLASS DTD.
 
 The document names a DTD that is installed beside this module: ocf-tester validates against the DTD that a
 document names, and the one it ships with knows nothing of OCF 1.1 (unique-group, reloadable, select, deprecated,
@@ -10,6 +10,7 @@ every start. Every optional attribute is #IMPLIED, so that a validating parser a
 from __future__ import annotations
 
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 DTD = os.path.join(os.path.dirname(os.path.realpath(__file__)), "ra-api-1.1.dtd")
 
 
-def render(agent_class: type[Agent]) -> str:
-    """Return the metadata document, ASCII only."""
+def render(agent_class: type[Agent], dtd: str = DTD) -> str:
+    """Return the metadata document, ASCII only, with the path of the DTD that it is valid by."""
     parameters = agent_class.parameters()
     groups = [parameter.unique_group for parameter in parameters]
     lines = [
@@ -39,7 +40,7 @@ def render(agent_class: type[Agent]) -> str:
         "</actions>",
         "</resource-agent>",
     ]
-    head = f'<?xml version="1.0"?>\n<!DOCTYPE resource-agent SYSTEM "{_escaped(DTD)}">\n'
+    head = f'<?xml version="1.0"?>\n<!DOCTYPE resource-agent SYSTEM "{_escaped(dtd)}">\n'
     text = head + "\n".join(lines) + "\n"
     return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
@@ -122,3 +123,14 @@ def _attributes(**attributes: str | None) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+
+
+def main(argv: list[str]) -> int:
+    """Print the metadata of the agent that argv names as MODULE:CLASS, with argv's DTD: for the installation."""
+    module, _, name = argv[1].partition(":")
+    sys.stdout.write(render(getattr(__import__(module, fromlist=[name]), name), argv[2]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -415,8 +415,10 @@ def launcher(tmp_path: Path) -> Path:
     agent.parent.mkdir(parents=True)
     shutil.copy(ROOT / "agents/anycast-vip", agent)
     agent.chmod(0o755)
-    (tmp_path / "lib/ocf/lib").mkdir()
-    (tmp_path / "lib/ocf/lib/anycast").symlink_to(ROOT / "lib")
+    library = tmp_path / "lib/ocf/lib/anycast"
+    library.mkdir(parents=True)
+    shutil.copy(ROOT / "bin/agent", library / "agent")
+    (library / "ocfpy").symlink_to(ROOT / "lib/ocfpy")
     return agent
 
 

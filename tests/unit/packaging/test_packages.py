@@ -122,10 +122,19 @@ def test_nothing_is_rebuilt_without_a_change(deb: str, rpm: str) -> None:
     assert [Path(package).stat().st_mtime_ns for package in (deb, rpm)] == before
 
 
-LAUNCHERS = {"bin/healthd": "-I", "bin/anycastctl": "-I", **{f"agents/{name}": "-IS" for name in AGENTS}}
+LAUNCHERS = {"bin/healthd": "-I", "bin/anycastctl": "-I", "bin/agent": "-IS"}
 
 
 @pytest.mark.parametrize(("path", "flags"), sorted(LAUNCHERS.items()))
 def test_launchers_use_the_systems_python_alone(path: str, flags: str) -> None:
     """Isolated: neither PATH, PYTHON* nor the working directory decides what runs as root."""
     assert (ROOT / path).read_text().splitlines()[0] == f"#!/usr/bin/python3 {flags}"
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_agents_go_the_short_way_for_their_metadata(name: str) -> None:
+    """A shell that prints what was rendered at installation; everything else is Python's, isolated."""
+    lines = (ROOT / "agents" / name).read_text().splitlines()
+    assert lines[0] == "#!/bin/sh"
+    assert f'meta-data) exec /bin/cat "$library/metadata/{name}.xml" ;;' in lines
+    assert any(line.startswith('*) exec /usr/bin/python3 -IS "$library/agent" ocfpy.agents.') for line in lines)
