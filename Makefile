@@ -12,7 +12,7 @@ SYSTEMD     = $(DESTDIR)$(prefix)/lib/systemd/system
 MAN         = $(DESTDIR)$(prefix)/share/man
 DOC         = $(DESTDIR)$(prefix)/share/doc/$(NAME)
 
-AGENTS   := ipvs-pool anycast-vip bgp-announce
+AGENTS   := ipvs-pool ipvs-sync anycast-vip bgp-announce
 DEB      := build/packages/$(NAME)_$(VERSION)-1_all.deb
 RPM      := build/packages/$(NAME)-$(VERSION)-1.noarch.rpm
 
@@ -49,6 +49,7 @@ PYTEST := $(PYTHON) -m pytest
 
 # The agents' man pages and their metadata come from their own declarations. The metadata names its DTD where it will be installed.
 CLASS_ipvs-pool    := ocfpy.agents.ipvs_pool:IpvsPool
+CLASS_ipvs-sync    := ocfpy.agents.ipvs_sync:IpvsSync
 CLASS_anycast-vip  := ocfpy.agents.anycast_vip:AnycastVip
 CLASS_bgp-announce := ocfpy.agents.bgp_announce:BgpAnnounce
 define install_metadata

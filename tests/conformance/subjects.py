@@ -33,6 +33,7 @@ SUBJECTS = [
         start_code=5,
         start_reason="this kernel has no IPVS",
     ),
+    Subject("ipvs-sync", {"nic": "lo", "syncid": "7"}, start_code=5, start_reason="this kernel has no IPVS"),
     Subject("anycast-vip", {"ip": "192.0.2.53", "gate": "none"}),
     Subject(
         "bgp-announce",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.conformance.executor import Sandbox
 
 # What answers without a bgpd. The sample is left out: nobody byte-compiles it.
-INSTALLED = [subject for subject in SUBJECTS if subject.agent in ("anycast-vip", "ipvs-pool")]
+INSTALLED = [subject for subject in SUBJECTS if subject.agent in ("anycast-vip", "ipvs-pool", "ipvs-sync")]
 IPADDR2 = "/usr/lib/ocf/resource.d/heartbeat/IPaddr2"
 ROUNDS = 15
 # Measured: 0.40 to 0.47. The rest is for the noise of a machine that does other things as well.

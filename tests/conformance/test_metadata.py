@@ -112,7 +112,7 @@ class TestTools:
 
     def test_crm_resource_lists_it_and_nothing_else(self, sandbox: Sandbox) -> None:
         listed = sandbox.run("crm_resource", "--list-agents", f"ocf:{PROVIDER}").stdout.split()
-        assert sorted(listed) == ["anycast-vip", "bgp-announce", "ipvs-pool", "sample"]
+        assert sorted(listed) == ["anycast-vip", "bgp-announce", "ipvs-pool", "ipvs-sync", "sample"]
 
     def test_crm_resource_validates(self, agent: Executor, sandbox: Sandbox) -> None:
         command = [

@@ -29,6 +29,8 @@ WRONG = [
     ),
     ("ipvs-pool", {**POOL, "real_servers": "10.3.0.21,weight=heavy"}, OCF_ERR_CONFIGURED, ("real_servers", "weight")),
     ("ipvs-pool", {**POOL, "scheduler": "fastest"}, OCF_ERR_ARGS, ("fastest",)),
+    ("ipvs-sync", {"nic": "eth7", "syncid": "7"}, OCF_ERR_ARGS, ("no network interface eth7",)),
+    ("ipvs-sync", {"nic": "eth0", "syncid": "0", "mcast_group": VIP4}, OCF_ERR_CONFIGURED, ("syncid", "mcast_group", VIP4)),
 ]
 
 

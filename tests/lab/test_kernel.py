@@ -7,6 +7,7 @@ from tests.lab.testbed import Lab, UmlNode
 from tests.lab.testbed.bench import Bench
 
 SCRIPTS = Path(__file__).parent / "kernel"
+SHARED = "hosts.py"
 LIBRARY = "/usr/lib/ocf/lib/anycast"
 
 
@@ -21,8 +22,14 @@ def test_pool_lifecycle(lab: Lab) -> None:
     run(lab.nodes[-1], "pool_lifecycle.py", "python3 /root/pool_lifecycle.py")
 
 
+def test_sync_lifecycle(bench: Bench) -> None:
+    """Two load balancers that are namespaces of the node, and connections that move from one to the other."""
+    run(bench.node, "sync_lifecycle.py", "python3 /root/sync_lifecycle.py")
+
+
 def run(node: UmlNode, script: str, command: str) -> None:
-    node.put(f"/root/{script}", (SCRIPTS / script).read_text())
+    for file in (script, SHARED):
+        node.put(f"/root/{file}", (SCRIPTS / file).read_text())
     result = node.run(f"modprobe ip_vs; {command}", timeout=300)
     assert result.rc == 0, f"{result.out[-3000:]}\n{result.err[-3000:]}"
 

@@ -12,16 +12,19 @@ CASES = {
     "ipvs-pool": {
         "virtual": f"tcp/{VIP4}:80 tcp/[{VIP6}]:80", "real_servers": f"{PLAN.lan4(21)} [{PLAN.lan6(21)}]", "check": "on",
     },
+    "ipvs-sync": {"nic": "eth0", "syncid": "7"},
     "anycast-vip": {"ip": VIP4},
     "bgp-announce": {"prefix": f"{VIP6}/128"},
 }
 PREPARE = {
     "ipvs-pool": "modprobe ip_vs",
+    "ipvs-sync": "modprobe ip_vs",
     "anycast-vip": f"ipvsadm -A -t {VIP4}:80 && ipvsadm -a -t {VIP4}:80 -r {PLAN.lan4(21)}:80 -g",
     "bgp-announce": f"ip -6 address add {VIP6}/128 dev lo",
 }
 TIDY = {
     "ipvs-pool": "test -z \"$(ipvsadm -Sn)\"",
+    "ipvs-sync": "test -z \"$(ipvsadm -Ln --daemon)\"",
     "anycast-vip": f"ipvsadm -D -t {VIP4}:80",
     "bgp-announce": f"ip -6 address delete {VIP6}/128 dev lo",
 }

@@ -169,7 +169,11 @@ class Cluster:
 
     def pools(self) -> list[str]:
         """The names of the ipvs-pool resources."""
-        return [resource.name for resource in self.declared() if resource.agent == "ipvs-pool"]
+        return self.named("ipvs-pool")
+
+    def named(self, agent: str) -> list[str]:
+        """The names of the resources of an agent."""
+        return [resource.name for resource in self.declared() if resource.agent == agent]
 
     def standby(self, node: str, on: bool = True) -> None:
         """`crm node standby NODE`, or online."""

@@ -36,10 +36,17 @@ def test_standby_is_make_before_break(cluster: Cluster, active: str, peer: str) 
         order = make_before_break(family, active, peer)
         assert done.about(f"vip{family}", f"bgp{family}") == order
         done.assert_order(*order, f"pool stop {active}")
+        done.assert_order(*order, f"sync stop {active}")
     assert_at(cluster, peer)
     cluster.standby(active, on=False)
-    assert list(map(str, cluster.settle())) == [f"pool start {active}"]
+    assert sorted(map(str, cluster.settle())) == [f"pool start {active}", f"sync start {active}"]
     assert_at(cluster, peer)
+
+
+def test_a_node_without_its_sync_daemons_serves_all_the_same(cluster: Cluster, active: str) -> None:
+    cluster.run("crm", "resource", "ban", "sync-clone", active)
+    assert list(map(str, cluster.settle())) == [f"sync stop {active}"]
+    assert_at(cluster, active)
 
 
 def test_move_is_make_before_break(cluster: Cluster, active: str, peer: str) -> None:

@@ -53,8 +53,9 @@ location rule on the attribute.
 
     def check_host(self) -> None:
         from ocfpy.health import control
+        from ocfpy.ipvs.kernel import require_ipvs
 
-        control.require_ipvs(self.context.deadline)
+        require_ipvs(self.context.deadline)
         control.require_module(self.check)
 
     def check_claim(self, claim: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ from ocfpy.ocf.state import StateFile
 RUNDIR = "/run/resource-agents/anycast"
 ASK_TIMEOUT_S = 2.0
 POOL = "ipvs-pool-"
+SYNC = "ipvs-sync-"
 VIP = "anycast-vip-"
 ROUTE = "bgp-announce-"
 
@@ -19,12 +20,13 @@ Json = dict[str, Any]
 
 
 def collect(rundir: str = RUNDIR) -> Json:
-    """Pools as status.status_document has them, and the records of addresses and announcements.
+    """Pools as status.status_document has them, and the records of sync daemons, addresses and announcements.
 
     Raises PermissionError for somebody else than root.
     """
     return {
         "pools": [_pool(rundir, name) for name in _names(rundir, POOL)],
+        "sync": [_record(rundir, SYNC, name) for name in _names(rundir, SYNC)],
         "addresses": [_record(rundir, VIP, name) for name in _names(rundir, VIP)],
         "announcements": [_record(rundir, ROUTE, name) for name in _names(rundir, ROUTE)],
     }

@@ -24,10 +24,16 @@ def as_text(found: dict[str, Any], out: TextIO) -> None:
             [row for service in pool["virtual"] for row in _servers(service)],
             out,
         )
+    sync: Rows = [
+        (one["resource"], one.get("nic", ""), one.get("syncid", ""), one.get("group", ""))
+        for one in found["sync"]
+    ]
     addresses: Rows = [(one["resource"], one.get("ip", ""), one.get("nic", "")) for one in found["addresses"]]
     routes: Rows = [
         (one["resource"], one.get("prefix", ""), one.get("vrf", "")) for one in found["announcements"]
     ]
+    if sync:
+        _table("connections shared", ("resource", "nic", "syncid", "group"), sync, out)
     if addresses:
         _table("addresses", ("resource", "address", "nic"), addresses, out)
     if routes:

@@ -12,7 +12,7 @@ from ocfpy.health.client import RUNNING, DaemonHangs, NoDaemon, Paths, ask
 from ocfpy.health.spec import virtual_in
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.plan import plan
-from ocfpy.ipvs.proc import PROC_IP_VS, read_proc
+from ocfpy.ipvs.proc import read_proc
 from ocfpy.ocf import thirdparty
 from ocfpy.ocf.errors import NotInstalledError, OcfError, ServiceError
 
@@ -29,21 +29,6 @@ LIBRARY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 HEALTHD = f"{LIBRARY}/healthd"
 SIGKILL = 9
 """As in signal, whose import takes longer than all the rest of this."""
-
-
-def require_ipvs(deadline: Deadline) -> None:
-    """Raises NotInstalledError when the kernel has no IPVS and cannot load it."""
-    if not os.path.exists(PROC_IP_VS):
-        from ocfpy.ocf import process  # starting programs takes imports that a start can do without
-
-        try:
-            process.run(["modprobe", "ip_vs"], deadline)
-        except OcfError:
-            pass  # what matters is said below
-        if not os.path.exists(PROC_IP_VS):
-            raise NotInstalledError(
-                "this kernel has no IPVS: modprobe ip_vs, or install a kernel with CONFIG_IP_VS"
-            )
 
 
 def require_module(check: str) -> None:

@@ -21,6 +21,8 @@ ONE_PACKET_PROTOCOLS = ("udp", None)
 FORWARDS = ("dr", "nat", "tunnel")
 TUNNEL_TYPES = ("ipip", "gue", "gre")
 TUNNEL_CHECKSUMS = ("nocsum", "csum", "remcsum")
+SYNC_ROLES = ("backup", "master")
+"""The one hears what the other node's master says."""
 
 MAX_PORT = 65535
 MAX_WEIGHT = 65535
@@ -183,6 +185,34 @@ class ServiceSettings(Record):
         if not self.one_packet or virtual.proto in ONE_PACKET_PROTOCOLS:
             return self
         return self.replace(one_packet=False)
+
+
+class SyncDaemon(Record):
+    """One of the kernel's two threads that keep the connection tables of a pair alike.
+
+    `role` is one of SYNC_ROLES. `maxlen` is the longest message in bytes, 0 the one that suits the interface.
+    """
+
+    __slots__ = ("group", "maxlen", "nic", "port", "role", "syncid", "ttl")
+
+    def __init__(
+        self, role: str, nic: str, syncid: int, group: Address, port: int, ttl: int, maxlen: int = 0
+    ) -> None:
+        self.role = role
+        self.nic = nic
+        self.syncid = syncid
+        self.group = group
+        self.port = port
+        self.ttl = ttl
+        self.maxlen = maxlen
+
+    def misses(self, running: SyncDaemon) -> list[str]:
+        """What a running daemon has that is not as wanted here, in words."""
+        return [
+            f"{name} {getattr(running, name)} instead of {getattr(self, name)}"
+            for name in ("nic", "syncid", "group", "port", "ttl", "maxlen")
+            if getattr(running, name) != getattr(self, name) and (name != "maxlen" or self.maxlen)
+        ]
 
 
 Table = dict[VirtualService, tuple[ServiceSettings, dict[RealKey, RealServer]]]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from errno import EEXIST, ENOENT, EPERM, ESRCH
 
-from ocfpy.ipvs import messages
+from ocfpy.ipvs import kernel, messages
 from ocfpy.ipvs.model import by_key
 from ocfpy.ipvs.plan import ADD, DELETE, EDIT, Change
-from ocfpy.net.genetlink import GenericNetlink
 from ocfpy.ocf import codes
-from ocfpy.ocf.errors import NotInstalledError, OcfError
+from ocfpy.ocf.errors import OcfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ocfpy.ipvs.model import RealKey, RealServer, Table, VirtualService
 
 _SERVICE_COMMANDS = {
@@ -47,12 +47,7 @@ class IpvsTable:
     """
 
     def __init__(self) -> None:
-        try:
-            self._netlink = GenericNetlink(messages.FAMILY_NAME)
-        except FileNotFoundError:
-            raise NotInstalledError(
-                "this kernel has no IPVS: modprobe ip_vs, or install a kernel with CONFIG_IP_VS"
-            ) from None
+        self._netlink = kernel.connect()
 
     def __enter__(self) -> IpvsTable:
         return self

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
-import socket
-from collections.abc import Iterator, Sequence
+
+# The C module behind socket, which itself pulls in enum and selectors.
+from _socket import AF_NETLINK, SOCK_CLOEXEC, SOCK_RAW, socket
 from struct import Struct
 
 from ocfpy.net import netlink
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 NETLINK_GENERIC = 16
 GENL_ID_CTRL = 16
@@ -36,7 +41,7 @@ class GenericNetlink:
 
     def __init__(self, family_name: str) -> None:
         self._sequence = 0
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_GENERIC)
+        self._socket = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC)
         try:
             self._socket.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
             self._socket.settimeout(ANSWER_S)

@@ -316,7 +316,7 @@ def test_stop_asks_the_daemon_first(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_reload_that_cannot_be_leaves_the_record_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "require_ipvs", lambda deadline: None)
+    monkeypatch.setattr("ocfpy.ipvs.kernel.require_ipvs", lambda deadline: None)
     before, now = agent(tmp_path), agent(tmp_path, virtual="tcp/192.0.2.54:53")
     other = Context(["ipvs-pool", "start"], environ(tmp_path, {}, OCF_RESOURCE_INSTANCE="web"), "ipvs-pool")
     other.state.write(now.claim())
@@ -330,7 +330,7 @@ def test_a_reload_that_cannot_be_leaves_the_record_as_it_was(
 def test_until_a_reload_is_done_stop_knows_of_both_configurations(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "require_ipvs", lambda deadline: None)
+    monkeypatch.setattr("ocfpy.ipvs.kernel.require_ipvs", lambda deadline: None)
     before, now = agent(tmp_path), agent(tmp_path, virtual="tcp/192.0.2.54:53")
     Path(before.context.rundir).mkdir()
     before.spec().write(before.paths.spec)
@@ -348,7 +348,7 @@ def test_until_a_reload_is_done_stop_knows_of_both_configurations(
 
 
 def test_a_daemon_of_another_version_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "require_ipvs", lambda deadline: None)
+    monkeypatch.setattr("ocfpy.ipvs.kernel.require_ipvs", lambda deadline: None)
     started: list[list[str]] = []
     monkeypatch.setattr(control, "spawn", lambda paths, spec, deadline: started.append(list(map(str, spec.virtual))))
     pool = agent(tmp_path)

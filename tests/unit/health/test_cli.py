@@ -40,6 +40,7 @@ def rundir(tmp_path: Path) -> Path:
     """What a node has whose health daemon has just died."""
     StateFile(str(tmp_path / "ipvs-pool-dns.state")).write({"virtual": "udp/192.0.2.53:53"})
     (tmp_path / "ipvs-pool-dns.status").write_text(json.dumps(POOL))
+    StateFile(str(tmp_path / "ipvs-sync-sync.state")).write({"nic": "eth0", "syncid": "7", "group": "224.0.0.81"})
     StateFile(str(tmp_path / "anycast-vip-vip4.state")).write({"ip": "192.0.2.53/32", "nic": "lo"})
     StateFile(str(tmp_path / "bgp-announce-bgp4.state")).write({"prefix": "192.0.2.53/32", "vrf": ""})
     return tmp_path
@@ -49,6 +50,7 @@ def test_json_has_everything(rundir: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["status", "--json", "--rundir", str(rundir)]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["pools"] == [{**POOL, "state": "failed the health daemon is gone"}]
+    assert found["sync"] == [{"resource": "sync", "nic": "eth0", "syncid": "7", "group": "224.0.0.81"}]
     assert found["addresses"] == [{"resource": "vip4", "ip": "192.0.2.53/32", "nic": "lo"}]
     assert found["announcements"] == [{"resource": "bgp4", "prefix": "192.0.2.53/32", "vrf": ""}]
 
@@ -59,6 +61,7 @@ def test_text_says_what_an_operator_asks(rundir: Path, capsys: pytest.CaptureFix
     assert "dns: failed the health daemon is gone, healthy-dns=1\n" in out
     (down,) = (line for line in out.splitlines() if "10.0.0.12" in line)
     assert down.split() == ["10.0.0.12:53", "1", "down", "0", "s", "connection", "refused"]
+    assert "sync      eth0  7       224.0.0.81" in out
     assert "vip4      192.0.2.53/32  lo" in out
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from errno import EEXIST, ENOENT, EPERM, ESRCH
+from errno import EADDRNOTAVAIL, EEXIST, ENODEV, ENOENT, EPERM, ESRCH
 from typing import Any
 
 from ocfpy.ipvs import messages
-from ocfpy.ipvs.model import Table
+from ocfpy.ipvs.model import SyncDaemon, Table
 from ocfpy.net import genetlink, netlink
 
 FAMILY_ID = 0x23
@@ -25,10 +25,14 @@ class FakeKernel:
         self, table: Table | None = None, schedulers: tuple[str, ...] = ("rr", "wlc", "mh", "sh")
     ) -> None:
         self.table: Table = dict(table or {})
+        self.daemons: dict[str, SyncDaemon] = {}
+        self.nics: tuple[str, ...] = ("eth0", "eth1")
+        self.has_address = True
         self.schedulers = schedulers
         self.has_ipvs = True
         self.is_root = True
         self.sends: list[int] = []
+        self.changed: list[int] = []  # the commands that were to change something
         self.closed = False
         self._answers: deque[bytes] = deque()
 
@@ -66,6 +70,7 @@ class FakeKernel:
         elif flags & netlink.NLM_F_DUMP == netlink.NLM_F_DUMP:
             self._dump(body, sequence)
         else:
+            self.changed.append(body[0])
             errno = self._change(body)
             if errno or flags & netlink.NLM_F_ACK:
                 self._error(sequence, errno)
@@ -81,13 +86,32 @@ class FakeKernel:
         if body[0] == messages.CMD_GET_SERVICE:
             for virtual, (settings, _) in self.table.items():
                 self._say(messages.message(1, virtual, settings), FAMILY_ID, sequence)
+        elif body[0] == messages.CMD_GET_DAEMON:
+            for role, daemon in self.daemons.items():
+                self._say(messages.daemon_message(messages.CMD_NEW_DAEMON, role, daemon), FAMILY_ID, sequence)
         else:
             virtual = messages.key_of(body)
             for real in self.table.get(virtual, (None, {}))[1].values():
                 self._say(messages.message(5, real=real), FAMILY_ID, sequence)
         self._say(bytes(4), netlink.NLMSG_DONE, sequence)
 
+    def _change_daemon(self, body: bytes) -> int:
+        if body[0] == messages.CMD_DEL_DAEMON:
+            return 0 if self.daemons.pop(messages.role_of(body), None) else ESRCH
+        daemon = messages.daemon_of(body)
+        if daemon.role in self.daemons:
+            return EEXIST
+        if daemon.nic not in self.nics:
+            return ENODEV
+        if not self.has_address:
+            return EADDRNOTAVAIL
+        # Without a wish, what fits 1500 bytes beside the headers of IP and UDP.
+        self.daemons[daemon.role] = daemon.replace(maxlen=daemon.maxlen or 1472)
+        return 0
+
     def _change(self, body: bytes) -> int:
+        if body[0] in (messages.CMD_NEW_DAEMON, messages.CMD_DEL_DAEMON):
+            return self._change_daemon(body)
         virtual = messages.key_of(body)
         known = virtual in self.table
         command = body[0]

@@ -27,7 +27,7 @@ RR = ServiceSettings("rr")
 def connected(kernel: FakeKernel) -> IpvsTable:
     """A table that talks to this kernel."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ocfpy.net.genetlink.socket.socket", lambda *_: kernel)
+        patch.setattr("ocfpy.net.genetlink.socket", lambda *_: kernel)
         return IpvsTable()
 
 

@@ -12,7 +12,7 @@ from ocfpy import __version__
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 PROVIDER = "/usr/lib/ocf/resource.d/anycast"
 LIBRARY = "/usr/lib/ocf/lib/anycast"
-AGENTS = {"ipvs-pool", "anycast-vip", "bgp-announce"}
+AGENTS = {"ipvs-pool", "ipvs-sync", "anycast-vip", "bgp-announce"}
 BUILD_LIMIT_S = 120
 
 # What each packaging system adds of its own, and no file of the suite.

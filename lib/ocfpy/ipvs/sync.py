@@ -1,0 +1,74 @@
+"""The kernel's sync daemons: which run, and starting and stopping them; there is one of each role at most."""
+
+from __future__ import annotations
+
+import os
+from errno import EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, EPERM, ESRCH
+
+from ocfpy.ipvs import kernel, messages
+from ocfpy.ocf.errors import HostError, PermissionDeniedError, ServiceError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocfpy.ipvs.model import SyncDaemon
+    from ocfpy.ocf.errors import OcfError
+
+
+class SyncDaemons:
+    """Those of this network namespace. Close it, or use it in a `with`.
+
+    Raises NotInstalledError when the kernel has no IPVS, PermissionError for somebody else than root.
+    """
+
+    def __init__(self) -> None:
+        self._netlink = kernel.connect()
+
+    def __enter__(self) -> SyncDaemons:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._netlink.close()
+
+    def read(self) -> dict[str, SyncDaemon]:
+        """The daemons that run, by role."""
+        request = messages.genl_message(messages.CMD_GET_DAEMON)
+        daemons = [messages.daemon_of(answer) for answer in self._netlink.dump(request)]
+        return {daemon.role: daemon for daemon in daemons}
+
+    def start(self, daemon: SyncDaemon) -> bool:
+        """Start one, in place of another of its role; False while the interface has no address to send from.
+
+        An address of IPv6 is of no use for the first seconds of an interface's life. Raises OcfError.
+        """
+        self.stop(daemon.role)
+        errno = self._request(messages.daemon_message(messages.CMD_NEW_DAEMON, daemon.role, daemon))
+        if errno not in (0, EADDRNOTAVAIL):
+            raise _refused(daemon, errno)
+        return not errno
+
+    def stop(self, role: str) -> None:
+        """Stop the one of that role; it may be gone already. Raises OcfError."""
+        errno = self._request(messages.daemon_message(messages.CMD_DEL_DAEMON, role))
+        if errno not in (0, ESRCH):
+            raise ServiceError(f"cannot stop the {role} daemon: {os.strerror(errno)}")
+
+    def _request(self, request: bytes) -> int:
+        errno = self._netlink.request([request]).get(0, 0)
+        if errno == EPERM:
+            raise PermissionDeniedError("changing IPVS takes root (CAP_NET_ADMIN)")
+        return errno
+
+
+def _refused(daemon: SyncDaemon, errno: int) -> OcfError:
+    """What start_sync_thread and ip_vs_genl_new_daemon (net/netfilter/ipvs) mean by it."""
+    what = f"cannot start the {daemon.role} daemon"
+    if errno == ENODEV:
+        return HostError(f"{what}: {daemon.nic} is not there, or not able to join {daemon.group}")
+    if errno == EINVAL:
+        return HostError(
+            f"{what}: the kernel does not synchronize as long as there is a real server of another address "
+            "family than its virtual service (forward=tunnel)"
+        )
+    if errno == EEXIST:
+        return ServiceError(f"{what}: somebody else started one just now")
+    return ServiceError(f"{what} on {daemon.nic}: {os.strerror(errno)}")

@@ -1,0 +1,308 @@
+"""What scripts here share: hosts that are namespaces on one segment, servers and clients on them, agents called there.
+
+A script that uses it calls alone() first and is in namespaces of its own from then on; they vanish with it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Callable, TypeVar
+
+T = TypeVar("T")
+
+AGENTS = "/usr/lib/ocf/resource.d/anycast"
+PREFIX4, PREFIX6 = "10.77.0.", "fd00:77::"
+VIP4, VIP6 = "192.0.2.53", "2001:db8::53"
+TCP_PORT, UDP_PORT = 80, 53
+CLONE_NEWNET = 0x40000000
+OCF_SUCCESS, OCF_ERR_GENERIC, OCF_ERR_ARGS, OCF_ERR_CONFIGURED, OCF_NOT_RUNNING, OCF_DEGRADED = 0, 1, 2, 6, 7, 190
+
+
+class StepFailed(Exception):
+    """What was expected and what was found."""
+
+
+def run(*argv: str) -> str:
+    """What a program says; StepFailed with what it says when it fails."""
+    done = subprocess.run(argv, capture_output=True, text=True)
+    if done.returncode:
+        raise StepFailed(f"{' '.join(argv)}: {done.stderr or done.stdout}")
+    return done.stdout
+
+
+def eventually(probe: Callable[[], object], limit: float, what: str, last: Callable[[], object] = str) -> float:
+    """Seconds until probe() is true; StepFailed with last() when it is not within `limit` seconds."""
+    begun = time.monotonic()
+    while not probe():
+        if time.monotonic() - begun > limit:
+            raise StepFailed(f"{what}: not within {limit:g} s; last seen: {last()}")
+        time.sleep(0.02)
+    return time.monotonic() - begun
+
+
+def expect(found: object, wanted: object, what: str) -> None:
+    """StepFailed unless they are the same."""
+    if found != wanted:
+        raise StepFailed(f"{what}: {found!r}, not {wanted!r}")
+
+
+def alone() -> None:
+    """Go on in a network and a mount namespace of one's own, with a switch in it."""
+    if "--alone" not in sys.argv:
+        os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv, "--alone"])
+    sys.argv.remove("--alone")
+    os.makedirs("/run/netns", exist_ok=True)
+    run("mount", "-t", "tmpfs", "tmpfs", "/run/netns")
+    run("ip", "link", "set", "lo", "up")
+    run("ip", "link", "add", "switch", "type", "bridge", "mcast_snooping", "0")
+    run("ip", "link", "set", "switch", "up")
+
+
+class Host:
+    """A machine on the segment, 10.77.0.NUMBER and fd00:77::NUMBER on its eth0."""
+
+    def __init__(self, name: str, number: int) -> None:
+        self.name = name
+        self.ip4, self.ip6 = f"{PREFIX4}{number}", f"{PREFIX6}{number}"
+        run("ip", "netns", "add", name)
+        self.sysctl("net.ipv6.conf.all.keep_addr_on_down=1", "net.ipv6.conf.default.keep_addr_on_down=1")
+        self.plug()
+        self.inside("ip", "link", "set", "lo", "up")
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def plug(self) -> None:
+        """Give it its eth0."""
+        run("ip", "link", "add", self.name, "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        run("ip", "link", "set", self.name, "master", "switch", "up")
+        self.inside("ip", "link", "set", "eth0", "up")
+        self.inside("ip", "address", "add", f"{self.ip4}/24", "dev", "eth0")
+        self.inside("ip", "address", "add", f"{self.ip6}/64", "dev", "eth0", "nodad")
+
+    def unplug(self) -> None:
+        """Take its eth0 away."""
+        run("ip", "link", "delete", self.name)
+
+    def inside(self, *argv: str) -> str:
+        """What a program says in there."""
+        return run("ip", "netns", "exec", self.name, *argv)
+
+    def sysctl(self, *settings: str) -> None:
+        """Set "name=value"."""
+        self.inside("sysctl", "-q", "-w", *settings)
+
+    def start(self, *argv: str) -> subprocess.Popen[bytes]:
+        """A program that runs in there until stop()."""
+        process = subprocess.Popen(["ip", "netns", "exec", self.name, *argv])
+        self._processes.append(process)
+        return process
+
+    def within(self, action: Callable[[], T]) -> T:
+        """Result of action() in a thread in there: a socket made so belongs to it for life."""
+        results: list[T] = []
+        failures: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                with open(f"/run/netns/{self.name}") as file:
+                    os.setns(file.fileno(), CLONE_NEWNET)  # type: ignore[attr-defined]  # Python 3.12
+                results.append(action())
+            except BaseException as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        if failures:
+            raise failures[0]
+        return results[0]
+
+    def have_vip(self) -> None:
+        """The VIPs on its loopback, said to nobody."""
+        self.sysctl("net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2")
+        self.inside("ip", "address", "add", f"{VIP4}/32", "dev", "lo", "scope", "host")
+        self.inside("ip", "address", "add", f"{VIP6}/128", "dev", "lo", "nodad", "preferred_lft", "0")
+
+    def lose_vip(self) -> None:
+        """No VIPs on its loopback any more."""
+        self.inside("ip", "address", "delete", f"{VIP4}/32", "dev", "lo")
+        self.inside("ip", "address", "delete", f"{VIP6}/128", "dev", "lo")
+
+    def ask_at(self, other: Host) -> None:
+        """Have the VIPs reached by way of another host."""
+        self.inside("ip", "route", "replace", f"{VIP4}/32", "via", other.ip4)
+        self.inside("ip", "route", "replace", f"{VIP6}/128", "via", other.ip6)
+
+    def serve(self) -> None:
+        """Start a server that says its name (see serve()); returns when it answers."""
+        self.start(sys.executable, "-IS", os.path.abspath(__file__), self.name)
+        eventually(lambda: answer(self, self.ip4) == self.name, 15, f"{self.name} answers")
+
+    def stop(self) -> None:
+        """End what runs in there."""
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        self._processes.clear()
+
+
+class Agent:
+    """An agent on a host, called as Pacemaker calls it."""
+
+    def __init__(self, host: Host, name: str, rundir: str, instance: str, **params: str) -> None:
+        self.host = host
+        self.path = f"{AGENTS}/{name}"
+        self.rundir = rundir
+        self.instance = instance
+        self.params = params
+        self.reason = ""
+
+    def environment(self, action: str, **params: str) -> dict[str, str]:
+        """What Pacemaker passes; "probe" is a monitor without an interval."""
+        interval = {"OCF_RESKEY_CRM_meta_interval": "10000"} if action == "monitor" else {}
+        return {
+            "PATH": os.environ["PATH"],
+            "OCF_ROOT": "/usr/lib/ocf",
+            "OCF_RESOURCE_INSTANCE": self.instance,
+            "OCF_RESKEY_CRM_meta_timeout": "30000",
+            "HA_RSCTMP": self.rundir,
+            "HA_LOGFILE": f"{self.rundir}/log",
+            "HA_LOGFACILITY": "none",
+            **interval,
+            **{f"OCF_RESKEY_{name}": value for name, value in {**self.params, **params}.items()},
+        }
+
+    def command(self, action: str) -> list[str]:
+        """The command line."""
+        return ["ip", "netns", "exec", self.host.name, self.path, "monitor" if action == "probe" else action]
+
+    def call(self, action: str, **params: str) -> int:
+        """Exit code of an action; `reason` has what it said."""
+        environ = self.environment(action, **params)
+        done = subprocess.run(self.command(action), env=environ, capture_output=True, text=True)
+        self.reason = done.stderr.strip().replace("ocf-exit-reason:", "")
+        return done.returncode
+
+    def must(self, action: str, code: int = OCF_SUCCESS, **params: str) -> float:
+        """Seconds that the action took; StepFailed unless it ends with `code`."""
+        begun = time.monotonic()
+        found = self.call(action, **params)
+        if found != code:
+            raise StepFailed(f"{action} of {self.instance} says {found}, not {code}: {self.reason}")
+        return time.monotonic() - begun
+
+    def killed(self, action: str, after_s: float) -> None:
+        """Begin an action and kill it, if it has not ended by then."""
+        process = subprocess.Popen(
+            self.command(action), env=self.environment(action), stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            process.wait(after_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+            process.wait()
+
+
+def answer(client: Host, address: str, timeout: float = 1.0) -> str:
+    """Name of the server that a new TCP connection reaches; what went wrong instead."""
+    try:
+        with client.within(lambda: socket.create_connection((address, TCP_PORT), timeout)) as sock:
+            sock.settimeout(timeout)
+            sock.sendall(b"?\n")
+            return sock.recv(100).decode().strip() or "closed"
+    except OSError as error:
+        return str(error)
+
+
+class Sessions:
+    """Long-lived TCP connections from one host, each of which is asked now and then."""
+
+    def __init__(self, client: Host, addresses: Sequence[str]) -> None:
+        def connect() -> list[socket.socket]:
+            return [socket.create_connection((address, TCP_PORT), 10) for address in addresses]
+
+        self.sockets = client.within(connect)
+        self.servers = [self._ask(sock, 10) for sock in self.sockets]
+
+    def alive(self, limit_s: float = 15) -> int:
+        """How many answer, from the same server as ever."""
+        return sum(self._ask(sock, limit_s) == server for sock, server in zip(self.sockets, self.servers))
+
+    def close(self) -> None:
+        for sock in self.sockets:
+            sock.close()
+
+    def _ask(self, sock: socket.socket, limit_s: float) -> str:
+        sock.settimeout(limit_s)
+        try:
+            sock.sendall(b"?\n")
+            return sock.recv(100).decode().strip()
+        except OSError as error:
+            return str(error)
+
+
+def serve(name: str) -> None:
+    """Says its name to each line over TCP; answers DNS with one address for every name."""
+
+    def talk(connection: socket.socket) -> None:
+        with connection:
+            try:
+                while connection.recv(4096):
+                    connection.sendall(f"{name}\n".encode())
+            except OSError:
+                pass
+
+    def listen() -> None:
+        with socket.create_server(("::", TCP_PORT), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128) as server:
+            while True:
+                threading.Thread(target=talk, args=(server.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=listen, daemon=True).start()
+    for family, any_address in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):
+        threading.Thread(target=_answer_dns, args=(family, any_address), daemon=True).start()
+    threading.Event().wait()
+
+
+def _answer_dns(family: socket.AddressFamily, any_address: str) -> None:
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, 8, 1)  # IP_PKTINFO, linux/in.h
+        sock.bind((any_address, UDP_PORT))
+        while True:
+            query, ancillary, _, client = sock.recvmsg(512, 256)
+            record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\x07"
+            reply = query[:2] + b"\x84\0\0\1\0\1\0\0\0\0" + query[12:] + record
+            # From the address that was asked; the interface is left to the route back.
+            level, kind, info = ancillary[0]
+            asked = info[:16] + bytes(4) if family == socket.AF_INET6 else bytes(4) + info[8:12] + bytes(4)
+            sock.sendmsg([reply], [(level, kind, asked)], 0, client)
+
+
+def story(steps: Callable[[str], object]) -> int:
+    """Run the steps, an iterator of what each has shown, in a directory of their own; the exit code."""
+    import tempfile
+
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="story-") as directory:
+        try:
+            for step in steps(directory):  # type: ignore[attr-defined]
+                print(f"{time.monotonic() - begun:6.1f} s  ok    {step}", flush=True)
+        except (StepFailed, OSError) as failed:
+            print(f"{time.monotonic() - begun:6.1f} s  FAILED  {failed}", flush=True)
+            for log in Path(directory).rglob("log"):
+                print(log.read_text()[-2000:])
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
