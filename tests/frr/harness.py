@@ -1,8 +1,7 @@
 """Real FRR in network namespaces: a bridge, nodes on it with zebra, bfdd and bgpd, and all gone afterwards.
 
 Nothing runs in the namespace of the caller, and only processes started here are ended, by their pid.
-Environment: FRR_ROOT, another root directory to take FRR from (a Debian 13 tree, say), default /; OCF_STAGE,
-the tree that the agents are installed in, default build/stage.
+Environment: OCF_STAGE, the tree that the agents are installed in, default build/stage.
 """
 
 from __future__ import annotations
@@ -23,14 +22,15 @@ from ocfpy.bgp.errors import FrrError
 from ocfpy.bgp.vty import Vty
 from ocfpy.ocf.deadline import Deadline
 
+from tests.frr.system import System
+
 T = TypeVar("T")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = REPOSITORY / "docs" / "examples"
 STAGE = Path(os.environ.get("OCF_STAGE", REPOSITORY / "build" / "stage"))
-AGENT = STAGE / "usr/lib/ocf/resource.d/anycast/bgp-announce"
-FRR_ROOT = Path(os.environ.get("FRR_ROOT", "/"))
-DAEMON_DIR = FRR_ROOT / "usr/lib/frr"
+AGENT = "usr/lib/ocf/resource.d/anycast/bgp-announce"
+DAEMON_DIR = "/usr/lib/frr"
 CONVERGENCE_LIMIT = 30.0  # seconds for a session to come up on a busy machine; normally two or three
 
 
@@ -91,18 +91,14 @@ class Namespace:
 class Frr:
     """The FRR daemons of one node, configured by one frr.conf the way Debian's service does it (vtysh -b)."""
 
-    def __init__(self, namespace: Namespace, config: str) -> None:
+    def __init__(self, system: System, namespace: Namespace, config: str) -> None:
+        self.system = system
         self.namespace = namespace
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        place = FRR_ROOT / "tmp"
-        self.directory = Path(tempfile.mkdtemp(prefix=f"{namespace.name}-", dir=place))
-        self.inside = "/" + str(self.directory.relative_to(FRR_ROOT))  # as the daemons see it
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{namespace.name}-", dir="/tmp"))
         (self.directory / "frr.conf").write_text(config)
         (self.directory / "vtysh.conf").write_text("service integrated-vtysh-config\n")
-        if Path("/") == FRR_ROOT:
-            shutil.chown(self.directory, "frr", "frr")
-        else:
-            self._run("chown", "frr:frr", self.inside)
+        self.run("chown", "frr:frr", str(self.directory))
         self.directory.chmod(0o755)
 
     @property
@@ -110,16 +106,22 @@ class Frr:
         """Where bgpd listens."""
         return str(self.directory / "bgpd.vty")
 
-    def _argv(self, *argv: str) -> list[str]:
-        chroot = [] if Path("/") == FRR_ROOT else ["chroot", str(FRR_ROOT)]
-        return self.namespace.command(*chroot, *argv)
+    def argv(self, *argv: str) -> list[str]:
+        """argv as it has to be started from outside to run on this node."""
+        return self.system.argv(self.namespace.name, *argv)
 
-    def _run(self, *argv: str) -> subprocess.CompletedProcess[str]:
-        return run(*self._argv(*argv))
+    def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        """Run a command on this node."""
+        return run(*self.argv(*argv))
+
+    @property
+    def has_mgmtd(self) -> bool:
+        """FRR from 9 on."""
+        return self.system.has(f"{DAEMON_DIR}/mgmtd")
 
     def start(self) -> None:
         """Start everything and load frr.conf; AssertionError when a line of it is refused."""
-        if (DAEMON_DIR / "mgmtd").exists():
+        if self.has_mgmtd:
             self.start_daemon("mgmtd")
         self.start_daemon("zebra")
         self.start_daemon("bfdd")
@@ -128,17 +130,18 @@ class Frr:
 
     def start_daemon(self, name: str) -> None:
         """Start one daemon in the foreground and wait until it answers on its vty."""
-        argv = [f"/usr/lib/frr/{name}", "--vty_socket", self.inside, "-i", f"{self.inside}/{name}.pid"]
+        place = str(self.directory)
+        argv = [f"{DAEMON_DIR}/{name}", "--vty_socket", place, "-i", f"{place}/{name}.pid"]
         if name != "mgmtd":
-            argv += ["-z", f"{self.inside}/zserv.api"]
-        if name == "bfdd" and not (DAEMON_DIR / "mgmtd").exists():
-            argv += ["--bfdctl", f"{self.inside}/bfdd.sock"]
+            argv += ["-z", f"{place}/zserv.api"]
+        if name == "bfdd" and not self.has_mgmtd:
+            argv += ["--bfdctl", f"{place}/bfdd.sock"]
         if name == "bgpd":
             argv += ["-f", "/dev/null"]
         argv += ["--log", "stdout", "-P", "0"] if name != "mgmtd" else ["--log", "stdout"]
         with open(self.directory / f"{name}.log", "ab") as log:
             self._processes[name] = subprocess.Popen(
-                self._argv(*argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self.argv(*argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         wait_for(f"{name} to answer", lambda: self._answers(name))
 
@@ -155,7 +158,8 @@ class Frr:
 
     def load(self) -> None:
         """Load frr.conf into the running daemons, as a boot does."""
-        done = self._run("vtysh", "--vty_socket", self.inside, "--config_dir", self.inside, "-b")
+        place = str(self.directory)
+        done = self.run("vtysh", "--vty_socket", place, "--config_dir", place, "-b")
         said = [
             line
             for line in (done.stdout + done.stderr).splitlines()
@@ -165,7 +169,7 @@ class Frr:
 
     def vtysh(self, command: str) -> str:
         """The text of a command given to all daemons."""
-        return self._run("vtysh", "--vty_socket", self.inside, "-c", command).stdout
+        return self.run("vtysh", "--vty_socket", str(self.directory), "-c", command).stdout
 
     def show(self, command: str, daemon: str = "bgpd") -> str:
         """The text of a show command."""
@@ -180,7 +184,7 @@ class Frr:
         Vty(self.vty_path, Deadline(5)).configure(lines)
 
     def pid(self, daemon: str = "bgpd") -> int:
-        """The daemon itself (ip and chroot replace themselves with it)."""
+        """The daemon itself (nsenter replaces itself with it)."""
         return self._processes[daemon].pid
 
     def signal(self, number: signal.Signals, daemon: str = "bgpd") -> None:
@@ -201,12 +205,21 @@ class Frr:
         process.kill()
         process.wait()
 
-    def restart_bgpd(self) -> None:
-        """End bgpd, in whatever state it is, and start it with frr.conf as it stands."""
+    def restart_bgpd(self, load: bool = True) -> None:
+        """End bgpd, in whatever state it is, and start it; with frr.conf as a boot loads it, or with nothing."""
         if "bgpd" in self._processes:
             self.kill("bgpd")
         self.start_daemon("bgpd")
-        self.load()
+        if load:
+            self.load()
+
+    def fresh_bgpd(self) -> None:
+        """Like restart_bgpd, with the lines typed: after a load by vtysh bgpd keeps its sessions waiting for 4 s."""
+        self.restart_bgpd(load=False)
+        lines = [line.strip() for line in (self.directory / "frr.conf").read_text().splitlines()]
+        lines = [line for line in lines if line and line != "end" and not line.startswith(("!", "frr ", "host", "log"))]
+        bfd, bgp = lines.index("bfd"), next(i for i, line in enumerate(lines) if line.startswith("router bgp"))
+        self.configure(*lines[:bfd], *lines[bgp:])
 
     def paths(self, prefix: str) -> list[dict[str, Any]]:
         """The paths that this bgpd has for a prefix, [] when it has none."""
@@ -216,6 +229,12 @@ class Frr:
     def has(self, prefix: str) -> bool:
         """Whether this bgpd has a valid path for a prefix."""
         return any(path.get("valid") for path in self.paths(prefix))
+
+    def connected(self, address: str) -> bool:
+        """Whether zebra has a route to an address of this node's own, without length or as /32 or /128."""
+        family, length = ("ipv6", 128) if ":" in address else ("ip", 32)
+        host = address.partition("/")[0]
+        return f"{host}/{length}" in self.show_json(f"show {family} route", "zebra")
 
     def established(self) -> int:
         """How many sessions are up, both families."""
@@ -273,7 +292,7 @@ class Resource:
             environment["OCF_RESKEY_CRM_meta_interval"] = str(int(interval * 1000))
         self._started = time.monotonic()
         return subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{self.node.namespace.name}", str(AGENT), action],
+            self.node.argv(str(self.node.system.stage / AGENT), action),
             env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, start_new_session=True,
         )  # fmt: skip
@@ -304,7 +323,8 @@ class Site:
 
     ANNOUNCER = "10.1.0.11"
 
-    def __init__(self) -> None:
+    def __init__(self, system: System | None = None) -> None:
+        self.system = system or System(STAGE)
         self._namespaces: list[Namespace] = []
         self._nodes: list[Frr] = []
         self._tag = f"frr{os.getpid()}"
@@ -338,7 +358,7 @@ class Site:
     def _node(self, name: str, config: str, *addresses: str) -> Frr:
         namespace = self._namespace(name)
         namespace.link(self.switch, name, *addresses)
-        node = Frr(namespace, config)
+        node = Frr(self.system, namespace, config)
         self._nodes.append(node)
         return node
 

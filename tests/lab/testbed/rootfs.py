@@ -78,6 +78,13 @@ def prepare(deb: Path | None, packages: Sequence[str] = FULL) -> Images:
         return Images(root, kernel / "linux.uml", seccomp, _disk(root, kernel, deb), version)
 
 
+def debian_root(packages: Sequence[str]) -> Path:
+    """A Debian root with these packages, built or found; for programs of that release on this kernel."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with _lock(CACHE / "lock"):
+        return _base_root(sorted(packages))
+
+
 def dependencies(deb: Path) -> list[str]:
     """Names in the Depends field of a package, the first of each choice."""
     field = host("dpkg-deb", "--field", deb, "Depends").out
