@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ocfpy.agents.ipvs_pool_parameters import PoolParameters, fault_of
 from ocfpy.health.checks.registry import NAMES, OPTIONS, TYPES, kind_of, problems, users_of
-from ocfpy.health.expect import matcher, parse_status, unescape
+from ocfpy.health.expect import matcher, parse_headers, parse_status, unescape
 from ocfpy.health.members import members
 from ocfpy.ipvs.model import MAX_PORT
 from ocfpy.ocf.addresses import parse_address, shown
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 _RDTYPES = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
+_RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "NOTAUTH")
 _MAX_LABEL, _MAX_NAME = 63, 253
 
 
@@ -25,6 +26,21 @@ class _CheckHost(StringParam):
 
     def __set_name__(self, owner: type[Agent], name: str) -> None:
         self.name = "check_host"
+
+
+def _rcode(text: str) -> str:
+    if text not in _RCODES:
+        raise ValueError(f"{shown(text)} is not one of {', '.join(_RCODES)}")
+    return text
+
+
+def _proxy_request(text: str) -> None:
+    scheme, separator, rest = text.partition("://")
+    host, _, port = text.rpartition(":")
+    is_url = bool(separator and scheme and rest and not rest.startswith("/"))
+    is_endpoint = bool(not separator and host and port.isascii() and port.isdigit())
+    if not (is_url or is_endpoint) or not text.isascii() or " " in text:
+        raise ValueError(f"{shown(text)} is neither a URL, such as http://www.example.com/, nor like www.example.com:443")
 
 
 def _of(option: str, text: str) -> str:
@@ -86,13 +102,17 @@ class CheckParameters(PoolParameters):
     )
     check_request = StringParam(
         "what to send",
-        _of("request", "Unset: nothing. \\r, \\n, \\t, \\\\ and \\x00 to \\xff stand for the bytes that they stand for in C."),
+        "What is sent to the server, or asked of it. In tcp and udp it is sent as it is; in http it is the body, for"
+        " check_method=POST; in http_proxy it is the URL that is fetched, http://www.example.com/, or where a tunnel has to"
+        " lead, www.example.com:443. \\r, \\n, \\t, \\\\ and \\x00 to \\xff stand for the bytes that they stand for in C."
+        f" For check={', '.join(users_of('request'))}.",
         reloadable=True,
     )
     check_expect = StringParam(
         "expected text",
-        "Text that the answer has to contain, or a regular expression after re:. In http it is looked for"
-        " in the body (the first MiB), in dns in the records of the answer, in tcp in what the server says.",
+        "Text that the answer has to contain, or a regular expression after re:. In http and http_proxy it is looked for"
+        " in the body (the first MiB), in dns in the records of the answer, in tcp and udp in what the server says. With"
+        " udp and no expected text a server is fine if it answers a ping and does not say that the port is closed.",
         reloadable=True,
     )
     http_host = _CheckHost(
@@ -110,7 +130,7 @@ class CheckParameters(PoolParameters):
     check_method = StringParam(
         "HTTP method",
         _of("method", "The method of the request."),
-        choices=("GET", "HEAD"),
+        choices=("GET", "HEAD", "OPTIONS", "POST"),
         default=OPTIONS["method"],
         reloadable=True,
     )
@@ -121,6 +141,11 @@ class CheckParameters(PoolParameters):
         default=OPTIONS["status"],
         reloadable=True,
     )
+    check_headers = StringParam(
+        "HTTP headers",
+        _of("headers", "Further header lines, or others in place of ours, \\n between two: X-Site: here\\nAccept: text/html."),
+        reloadable=True,
+    )
     check_name = StringParam(
         "DNS name", _of("name", "The name that is asked for."), charset=_WORD + "*/", reloadable=True
     )
@@ -129,6 +154,43 @@ class CheckParameters(PoolParameters):
         _of("rdtype", "The type that is asked for; the answer has to have one."),
         choices=_RDTYPES,
         default=OPTIONS["rdtype"],
+        reloadable=True,
+    )
+    check_rcode = ListParam(
+        "DNS rcodes",
+        _of("rcode", "The rcodes that are fine, such as NOERROR NXDOMAIN. Only with NOERROR the answer has to have records."),
+        parse=_rcode,
+        default=OPTIONS["rcode"],
+        reloadable=True,
+    )
+    check_transport = StringParam(
+        "transport",
+        _of("transport", "Whether the question goes over udp or tcp."),
+        choices=("udp", "tcp"),
+        default=OPTIONS["transport"],
+        reloadable=True,
+    )
+    check_command = StringParam(
+        "command",
+        _of(
+            "command",
+            "The command that says how a server is: its path and arguments, separated by blanks, without a shell. It"
+            " gets four more arguments, as ldirectord's does: address (or firewall mark) and port of the virtual service,"
+            " address and port of the real server; in the environment they are VIP, VPORT, RIP and RPORT, besides PROTOCOL,"
+            " TIMEOUT in seconds, PATH and LC_ALL, and nothing else. Exit code 0: the server is fine; another one: it is"
+            " not, and the first line of the output is the reason. It runs as root in a process group of its own,"
+            " which is killed with all that is in it at the timeout, and when the command has ended.",
+        ),
+        reloadable=True,
+    )
+    check_dynamic = BoolParam(
+        "weight from the command",
+        _of(
+            "dynamic",
+            "true: the exit codes 2 to 255 say that the server is fine as well, and ask for a weight: in percent of the"
+            " configured one, plus 2, as keepalived's misc_dynamic. 102 is 100 %, 2 is 0.",
+        ),
+        default=OPTIONS["dynamic"],
         reloadable=True,
     )
     check_user = StringParam("user", _of("user", "Who logs in. Unset: nobody does."), reloadable=True)
@@ -201,10 +263,17 @@ class CheckParameters(PoolParameters):
             faults += fault_of(matcher, "check_expect", self.check_expect)
         if self.check_request:
             faults += fault_of(unescape, "check_request", self.check_request)
+            if self.check == "http_proxy":
+                faults += fault_of(_proxy_request, "check_request", self.check_request)
+        if self.check_headers:
+            faults += fault_of(parse_headers, "check_headers", self.check_headers)
+        if self.check_command and not self.check_command.startswith("/"):
+            faults.append(f"check_command {shown(self.check_command)} has to begin with an absolute path")
         return faults + self._faults_of_ports()
 
     def _faults_of_ports(self) -> list[str]:
-        if self.check_port or kind_of(self.check).port != 0:
+        kind = kind_of(self.check)
+        if self.check_port or kind.port != 0 or kind.per_service:
             return []
         reals = self.reals()
         return [

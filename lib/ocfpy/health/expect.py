@@ -63,6 +63,19 @@ def matcher(expect: str) -> Callable[[str], bool]:
     return lambda text: pattern.search(text) is not None
 
 
+def parse_headers(text: str) -> list[tuple[str, str]]:
+    r"""Header lines, with an escaped line break (`\\n`) between two. ValueError says what is wrong."""
+    headers = []
+    for line in filter(None, unescape(text).decode(errors="replace").splitlines()):
+        name, colon, value = line.partition(":")
+        if not colon or not name or not set(name) <= _TOKEN or not value.isprintable():
+            raise ValueError(f"{line!r} is not a header line: write Name: value")
+        headers.append((name, value.strip()))
+    return headers
+
+
+_TOKEN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~")
+"""What the name of a header may have in it (RFC 9110, 5.6.2)."""
 _ESCAPES = {"r": "\r", "n": "\n", "t": "\t", "\\": "\\"}
 
 

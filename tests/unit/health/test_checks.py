@@ -91,6 +91,19 @@ def test_tcp_with_an_expected_greeting(greeting: bytes, close: bool, reason: str
     assert result.reason == reason
 
 
+@pytest.mark.parametrize(
+    ("request_", "expect", "reason"),
+    [("PING\\r\\n", "+PONG", ""), ("PING\\r\\n", "re:^.PONG", ""), ("QUIT\\r\\n", "+PONG", "no"), ("\\x01\\n", "+PONG", "no")],
+)
+def test_tcp_with_a_request(request_: str, expect: str, reason: str) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"+PONG\r\n" if await reader.readline() == b"PING\r\n" else b"-ERR\r\n")
+        writer.close()
+
+    result = try_tcp(speak, settings("tcp", request=request_, expect=expect))
+    assert result.reason == (f"connection closed without {expect!r}" if reason else "")
+
+
 @pytest.mark.parametrize("type", ["tcp", "http", "dns"])
 def test_refused(type: str) -> None:
     with bound(socket.SOCK_DGRAM if type == "dns" else socket.SOCK_STREAM) as port:
@@ -224,6 +237,36 @@ def test_dns_other_types(rdtype: str, record: str) -> None:
     assert try_dns(lambda query: [answered(query, record, rdtype=rdtype).to_wire()], rdtype=rdtype).ok
 
 
+def test_dns_rcodes_that_are_wanted() -> None:
+    def answer(query: dns.message.Message) -> list[bytes]:
+        return [with_rcode(query, dns.rcode.NXDOMAIN)]
+
+    assert try_dns(answer, rcode="NXDOMAIN").ok
+    assert try_dns(answer, rcode="NOERROR NXDOMAIN").ok
+    assert try_dns(answer, rcode="REFUSED").reason == "rcode NXDOMAIN"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "body", "reason"),
+    [
+        (None, None, ""),
+        (b"", b"", "connection closed"),
+        (b"\0", b"", "connection closed in the middle of the answer"),
+        (b"\0\xff", b"half", "connection closed in the middle of the answer"),
+        (b"\0\4", b"junk", "not a DNS answer: "),
+    ],
+)
+def test_dns_over_tcp(prefix: bytes | None, body: bytes | None, reason: str) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        size = int.from_bytes(await reader.readexactly(2), "big")
+        answer = answered(dns.message.from_wire(await reader.readexactly(size)), "192.0.2.7").to_wire()
+        writer.write(prefix if prefix is not None else len(answer).to_bytes(2, "big"))
+        writer.write(body if body is not None else answer)
+        writer.close()
+
+    assert try_tcp(speak, settings("dns", transport="tcp")).reason.startswith(reason)
+
+
 def with_rcode(query: dns.message.Message, rcode: int) -> bytes:
     answer = answered(query)
     answer.set_rcode(dns.rcode.Rcode(rcode))
@@ -253,7 +296,7 @@ def other_question(query: dns.message.Message) -> bytes:
             lambda query: answered(query, "other.example.", rdtype="CNAME").to_wire(),
             "no A record of www.example.com in the answer",
         ),
-        (truncated, "no A record of www.example.com in the answer (truncated)"),
+        (truncated, "no A record of www.example.com in the answer (truncated: check_transport=tcp)"),
         (other_question, "the answer is to another question"),
         (lambda query: query.to_wire(), "the answer is to another question"),
         (lambda query: query.to_wire()[:2] + b"\x80", "not a DNS answer: "),
@@ -290,4 +333,4 @@ def test_a_fault_in_a_check_is_a_failed_check(monkeypatch: pytest.MonkeyPatch) -
         raise IndexError("nobody thought of that")
 
     monkeypatch.setattr(check, "attempt", stumble)
-    assert asyncio.run(check.run()).reason == "IndexError: nobody thought of that, "
+    assert asyncio.run(check.run()).reason == "IndexError: nobody thought of that"

@@ -14,7 +14,7 @@ from ocfpy.health.checks.stream import Datagrams, Stream
 from ocfpy.health.checks.timer import TimedOut, Timer
 from ocfpy.health.checks.tls import context_for
 from ocfpy.ocf.addresses import parse_address
-from ocfpy.ocf.errors import HostError, OcfError
+from ocfpy.ocf.errors import HostError, OcfError, one_line
 
 if TYPE_CHECKING:
     from ocfpy.health.spec import CheckSettings
@@ -26,6 +26,8 @@ __all__ = ["Check", "CheckFailed", "Datagrams", "Result", "Stream", "TimedOut"]
 IP_BIND_ADDRESS_NO_PORT = 24
 """linux/in.h: the port is chosen at connect, so that those of one source address do not run out."""
 MAX_SECRET = 4096
+MAX_REASON = 300
+"""Characters of a reason that are kept."""
 
 _WORDS = {
     errno.ECONNREFUSED: "connection refused",
@@ -97,16 +99,24 @@ class Check:
         except CheckFailed as failed:
             reason = str(failed)
         except TimedOut:
-            reason = f"timed out after {self.settings.timeout:g} s, {self.doing}"
+            reason = f"timed out after {self.settings.timeout:g} s{self._where()}"
         except OcfError as error:
             reason = error.reason
         except OSError as error:
-            reason = _WORDS.get(error.errno or 0) or f"{error.strerror or error}, {self.doing}"
+            reason = _WORDS.get(error.errno or 0) or f"{error.strerror or error}{self._where()}"
         except Exception as error:  # an answer that nobody thought of must not end the checks
-            reason = f"{type(error).__name__}: {error}, {self.doing}"
+            reason = f"{type(error).__name__}: {error}{self._where()}"
         finally:
             self.timer.stop()
-        return Result(not reason, reason, loop.time() - begun, weight)
+        if not reason:
+            return Result(True, "", loop.time() - begun, weight)
+        # Parts of it may be the server's own words, which end up in logs and on terminals.
+        line = one_line(reason)
+        line = line if len(line) <= MAX_REASON else f"{line[:MAX_REASON]}..."
+        return Result(False, line or "a failure without words", loop.time() - begun)
+
+    def _where(self) -> str:
+        return f", {self.doing}" if self.doing else ""
 
     async def open(self) -> Stream:
         """A connection to the server, to be used in a `with`; over TLS where the type says so."""
@@ -169,4 +179,6 @@ def _without_port(host: str) -> str:
     """The host of a Host header: without its port, an IPv6 address without its brackets."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
+    if host.count(":") > 1:
+        return host
     return host.partition(":")[0]

@@ -18,7 +18,9 @@ OPTIONS = {
     "cert": "",
     "command": "",
     "database": "",
+    "dynamic": "false",
     "expect": "",
+    "headers": "",
     "host": "",
     "key": "",
     "method": "GET",
@@ -49,7 +51,7 @@ class CheckType(Record):
     which the configuration names none; 0: it has to name one; None: the check has no use for a port. `tls`: it speaks TLS
     from the first byte. `needs` is the Python module that it needs and the package that has it. `options` are those
     of OPTIONS that mean something to it, `required` those without which it can do nothing. `per_service`: it looks
-    at the virtual service too, so that a server has one check for each of its services.
+    at the virtual service too, so that a server has one check for each of its services, and takes its port as it is.
     """
 
     __slots__ = (
@@ -102,25 +104,46 @@ _HTTP = CheckType(
     "http",
     "HttpCheck",
     80,
-    options=("bind", "host", "path", "method", "status", "expect"),
+    options=("bind", "host", "path", "method", "status", "headers", "request", "expect", "user", "secret"),
     needs=H11,
 )
 
 _ALL = (
     CheckType("off", "never alive", port=None),
     CheckType("on", "always alive", port=None),
-    CheckType("tcp", "a connection", "tcp", "TcpCheck", options=("bind", "expect")),
+    CheckType("tcp", "a connection", "tcp", "TcpCheck", options=("bind", "request", "expect")),
+    CheckType("udp", "a datagram", "udp", "UdpCheck", options=("bind", "request", "expect")),
+    CheckType("ping", "an ICMP echo", "ping", "PingCheck", None, options=("bind",)),
     _HTTP,
     _HTTP.secure("https", 443),
     CheckType(
+        "http_proxy",
+        "a URL, or a tunnel, through it",
+        "http_proxy",
+        "HttpProxyCheck",
+        3128,
+        options=("bind", "request", "method", "host", "status", "headers", "expect", "user", "secret"),
+        required=("request",),
+        needs=H11,
+    ),
+    CheckType(
         "dns",
-        "a question over UDP",
+        "a question",
         "dns",
         "DnsCheck",
         53,
-        options=("bind", "name", "rdtype", "expect"),
+        options=("bind", "name", "rdtype", "rcode", "transport", "expect"),
         required=("name",),
         needs=DNSPYTHON,
+    ),
+    CheckType(
+        "external",
+        "a command of yours",
+        "external",
+        "ExternalCheck",
+        options=("command", "dynamic"),
+        required=("command",),
+        per_service=True,
     ),
 )
 TYPES = {kind.name: kind for kind in _ALL}

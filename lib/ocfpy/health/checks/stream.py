@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import socket
 import ssl
 from typing import TYPE_CHECKING, Callable, TypeVar
 
@@ -10,12 +12,12 @@ from ocfpy.health.checks.errors import CheckFailed
 from ocfpy.health.checks.tls import failure, wrong_name
 
 if TYPE_CHECKING:
-    import socket
     from types import TracebackType
 
     from ocfpy.health.checks.timer import Timer
 
 T = TypeVar("T")
+D = TypeVar("D", bound="Datagrams")
 
 RECEIVE_SIZE = 65536
 """Bytes asked for in one receive."""
@@ -43,11 +45,17 @@ class Datagrams:
             except BlockingIOError:
                 pass  # its checksum was wrong
 
+    def raise_error(self) -> None:
+        """Raises the ICMP error that has come in meanwhile, if one has."""
+        error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
+
     def close(self) -> None:
         """Gives back the socket."""
         self._sock.close()
 
-    def __enter__(self) -> Datagrams:
+    def __enter__(self: D) -> D:
         return self
 
     def __exit__(
@@ -117,7 +125,7 @@ class Stream:
         tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         try:
             await self._through_tls(tls.do_handshake)
-        except ssl.SSLEOFError:
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             raise CheckFailed("connection closed during the TLS handshake") from None
         if context.verify_mode != ssl.CERT_NONE:
             wrong = wrong_name(tls.getpeercert() or {}, name)

@@ -46,6 +46,12 @@ class Timer:
         """Returns when something can be written, or an error is to be had. Raises TimedOut."""
         await self._ready(file, self._loop.add_writer, self._loop.remove_writer)
 
+    async def pause(self) -> None:
+        """Lets others have their turn. Raises TimedOut."""
+        await asyncio.sleep(0)
+        if self._over:
+            raise TimedOut
+
     async def _ready(
         self,
         file: socket.socket | int,

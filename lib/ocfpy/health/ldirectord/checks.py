@@ -125,7 +125,7 @@ class Checker:
         if self.service == "http_proxy":
             if not bare.startswith("http://"):
                 raise ValueError("service=http_proxy needs a request that begins with http://")
-            return {"path": bare, "method": virtual.httpmethod, "status": _FINE, "expect": expect}
+            return {"request": bare, "method": virtual.httpmethod, "status": _FINE, "expect": expect}
         if self.service == "dns":
             if not bare or not receive:
                 raise ValueError("service=dns needs request and receive: without them ldirectord takes no answer for right")
