@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from ocfpy.testkit import Executor, Sandbox
 
-from tests.conformance.executor import PROVIDER, Executor, Sandbox
-from tests.conformance.subjects import SUBJECTS, Subject
+from tests.conformance.subjects import PROVIDER, SUBJECTS, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
+HIDE = ("/usr/lib/frr", "/etc/anycast", "/etc/frr")
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +35,16 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tree
 
 
+@pytest.fixture(scope="session")
+def binds(tree: Path) -> dict[str, str]:
+    """What a sandbox needs so that the suite is installed in it, and FRR is not."""
+    vtysh = {"/dev/null": "/usr/bin/vtysh"} if Path("/usr/bin/vtysh").exists() else {}
+    return {str(tree): "/usr/lib/ocf", **vtysh}
+
+
 @pytest.fixture
-def sandbox(tree: Path) -> Iterator[Sandbox]:
-    with Sandbox(tree) as sandbox:
+def sandbox(binds: dict[str, str]) -> Iterator[Sandbox]:
+    with Sandbox(binds, HIDE) as sandbox:
         yield sandbox
 
 
@@ -47,4 +55,4 @@ def subject(request: pytest.FixtureRequest) -> Subject:
 
 @pytest.fixture
 def agent(sandbox: Sandbox, subject: Subject) -> Executor:
-    return Executor(sandbox, subject.agent, subject.params)
+    return Executor(sandbox, subject.path, subject.params)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+PROVIDER = "anycast"
+AGENTS = f"/usr/lib/ocf/resource.d/{PROVIDER}"
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -19,6 +22,10 @@ class Subject:
 
     def __str__(self) -> str:
         return self.agent
+
+    @property
+    def path(self) -> str:
+        return f"{AGENTS}/{self.agent}"
 
     @property
     def starts(self) -> bool:

@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from ocfpy.testkit import Executor
 
-from tests.conformance.executor import Executor
 from tests.conformance.subjects import SUBJECTS
 
 if TYPE_CHECKING:
-    from tests.conformance.executor import Sandbox
+    from ocfpy.testkit import Sandbox
 
 # What answers without a bgpd. The sample is left out: nobody byte-compiles it.
 INSTALLED = [subject for subject in SUBJECTS if subject.agent in ("anycast-vip", "ipvs-pool", "ipvs-sync")]
@@ -44,7 +44,7 @@ def test_a_fraction_of_ipaddr2(agent: Executor, sandbox: Sandbox) -> None:
     agent.run("start")
     expected = agent.monitor().code
     sandbox.run("ip", "address", "add", "198.51.100.1/32", "dev", "lo")
-    shell = Executor(sandbox, "IPaddr2", {"ip": "198.51.100.1", "nic": "lo", "cidr_netmask": "32"})
+    shell = Executor(sandbox, IPADDR2, {"ip": "198.51.100.1", "nic": "lo", "cidr_netmask": "32"})
     jobs = [
         (who, executor.environment(executor.params, 20.0, 10.0))
         for who, executor in ((agent.path, agent), (IPADDR2, shell))

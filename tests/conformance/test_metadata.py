@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from lxml import etree
+from ocfpy.testkit import Executor
 
-from tests.conformance.executor import PROVIDER, Executor
+from tests.conformance.subjects import PROVIDER
 
 if TYPE_CHECKING:
-    from tests.conformance.executor import Sandbox
+    from ocfpy.testkit import Sandbox
+
     from tests.conformance.subjects import Subject
 
 # pcs checks what it loads against its own schema; Pacemaker ships the official one from 2.1.8 on.
@@ -36,7 +38,7 @@ def test_touches_nothing_and_heeds_nothing(agent: Executor) -> None:
     env = {"OCF_TESTER_FAIL_HAVE_BINARY": "1", "HA_LOGFILE": "/nonexistent/log", "HA_debug": "1", "PATH": ""}
     result = agent.run("meta-data", env=env, params=dict.fromkeys(agent.params, "\n"))
     assert (result.code, result.err) == (0, ""), result
-    assert agent.sandbox.files() == []
+    assert agent.place.files() == []
 
 
 def test_what_is_installed_is_what_the_agent_says(agent: Executor, sandbox: Sandbox) -> None:
@@ -52,7 +54,7 @@ def test_what_is_installed_is_what_the_agent_says(agent: Executor, sandbox: Sand
 def test_valid_by_its_own_dtd(agent: Executor, tmp_path: Path) -> None:
     file = tmp_path / "metadata.xml"
     file.write_text(agent.run("meta-data").out)
-    done = agent.sandbox.run("xmllint", "--noout", "--valid", "--nonet", str(file))
+    done = agent.place.run("xmllint", "--noout", "--valid", "--nonet", str(file))
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -60,7 +62,7 @@ def test_valid_by_its_own_dtd(agent: Executor, tmp_path: Path) -> None:
 def test_valid_by_schema(agent: Executor, tmp_path: Path, schema: Path) -> None:
     file = tmp_path / "metadata.xml"
     file.write_text(agent.run("meta-data").out)
-    done = agent.sandbox.run("xmllint", "--noout", "--nonet", "--relaxng", str(schema), str(file))
+    done = agent.place.run("xmllint", "--noout", "--nonet", "--relaxng", str(schema), str(file))
     assert done.returncode == 0, done.stderr
 
 

@@ -254,7 +254,7 @@ class CheckParameters(PoolParameters):
                 f"check_timeout ({self.check_timeout:g} s) is longer than"
                 f" check_interval ({self.check_interval:g} s)"
             )
-        faults += problems(self.check, self._given_options())
+        faults += problems(self.check, [name for name in self._given_options() if not self._is_default(name)])
         if self.check_name:
             faults += _faults_of_name(self.check_name)
         if not self.check_path.startswith("/") or " " in self.check_path or not self.check_path.isascii():
@@ -282,6 +282,11 @@ class CheckParameters(PoolParameters):
             for real in members(virtual, reals)
             if not real.port
         ]
+
+    def _is_default(self, name: str) -> bool:
+        """Whether an option says no more than would hold without it: some tools spell out every default."""
+        (parameter,) = (parameter for parameter in self.parameters() if parameter.name == f"check_{name}")
+        return bool(parameter.default is not None and self.values[parameter.name] == parameter.default)
 
     def _given_options(self) -> list[str]:
         return [name for name in OPTIONS if self.is_set(f"check_{name}")]

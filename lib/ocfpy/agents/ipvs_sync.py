@@ -42,6 +42,7 @@ class IpvsSync(Agent):
     """The two daemons, which are threads of the kernel."""
 
     name = "ipvs-sync"
+    provider = "anycast"
     version = __version__
     shortdesc = "IPVS connections shared by the nodes of a pair"
     longdesc = """

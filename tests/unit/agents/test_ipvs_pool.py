@@ -148,7 +148,7 @@ def test_scheduling_by_the_packet_is_for_udp(tmp_path: Path) -> None:
         ({"virtual": "fwmark/7"}, "which port of 10.0.0.11 is to be checked? set check_port"),
         ({"virtual": "tcp/192.0.2.53:0"}, "needs a persistence_timeout"),
         ({"check": "nonsense"}, "not one of off, on, tcp, udp, ping, http, https"),
-        ({"check_path": "/"}, "check_path means nothing to check=tcp, only to http, https"),
+        ({"check_path": "/status"}, "check_path means nothing to check=tcp, only to http, https"),
         ({"check": "http", "check_ca": "/ca"}, "check_ca means nothing to check=http"),
         ({"check": "https", "check_key": "/key"}, "check_key needs check_cert"),
         ({"check": "http_proxy"}, "check=http_proxy needs check_request"),
