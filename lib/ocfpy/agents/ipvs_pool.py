@@ -109,6 +109,7 @@ location rule on the attribute.
             services=self.services(),
             attribute=self.attribute_name(),
             dampen=f"{round(self.dampen * 1000)}ms",
+            drain_dir=self.drain_dir,
         )
 
     def start(self, claim: dict[str, str]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ocfpy.agents.ipvs_pool_parameters import PoolParameters, fault_of
+from ocfpy.agents.ipvs_pool_member_parameters import MemberParameters
+from ocfpy.agents.ipvs_pool_parameters import fault_of
 from ocfpy.health.checks.registry import NAMES, OPTIONS, TYPES, kind_of, problems, users_of
 from ocfpy.health.expect import matcher, parse_headers, parse_status, unescape
 from ocfpy.health.members import members
@@ -49,7 +50,7 @@ def _of(option: str, text: str) -> str:
     return f"{text} For check={', '.join(users)}." if len(users) < len(NAMES) // 2 else text
 
 
-class CheckParameters(PoolParameters):
+class CheckParameters(MemberParameters):
     """Declares the parameters check_*, rise and fall, and makes the settings of the checks of them."""
 
     check = StringParam(

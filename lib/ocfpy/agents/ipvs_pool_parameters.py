@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
 
-def _real_server_word(text: str) -> str:
+def real_server_word(text: str) -> str:
     """A real server as written, once it is known to be one: its defaults come from other parameters."""
     parse_real_server(text)
     return text
@@ -54,7 +54,7 @@ class PoolParameters(Agent):
         " weight, forward, lower and upper (connection thresholds), tunnel_type, tunnel_port. They serve"
         " the virtual services of their own address family; where it has none, those with forward=tunnel"
         " do. Host names are refused.",
-        parse=_real_server_word,
+        parse=real_server_word,
         required=True,
         reloadable=True,
     )
@@ -137,9 +137,10 @@ class PoolParameters(Agent):
 
     def reals(self) -> tuple[RealServer, ...]:
         """The real servers, with what the pool's own parameters say about them."""
-        return tuple(map(self._real, self.real_servers))
+        return tuple(map(self.real, self.real_servers))
 
-    def _real(self, text: str) -> RealServer:
+    def real(self, text: str) -> RealServer:
+        """One real server of those as written."""
         real = parse_real_server(text, self.forward)
         if real.forward == "tunnel":
             if ",tunnel_type=" not in text:

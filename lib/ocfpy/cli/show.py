@@ -10,7 +10,15 @@ if TYPE_CHECKING:
 
     Rows = list[tuple[str, ...]]
 
-_COLOURS = {"up": "green", "down": "red", "unknown": "yellow"}
+_COLOURS = {
+    "up": "green",
+    "down": "red",
+    "down but pooled": "bold red",
+    "unknown": "yellow",
+    "draining": "cyan",
+    "drained": "cyan",
+    "sorry server": "magenta",
+}
 
 
 def as_text(found: dict[str, Any], out: TextIO) -> None:
@@ -20,7 +28,7 @@ def as_text(found: dict[str, Any], out: TextIO) -> None:
         said = f", {attribute['name']}={attribute['value']}" if attribute else ""
         _table(
             f"{pool['resource']}: {pool['state']}{said}",
-            ("service", "real server", "weight", "state", "for", "why"),
+            ("service", "real server", "weight", "conns", "state", "for", "why"),
             [row for service in pool["virtual"] for row in _servers(service)],
             out,
         )
@@ -43,11 +51,31 @@ def as_text(found: dict[str, Any], out: TextIO) -> None:
 
 
 def _servers(service: dict[str, Any]) -> Iterable[tuple[str, ...]]:
-    name = f"{service['service']} ({service['alive']} alive)"
+    lost = "" if service.get("quorum", True) or not service["alive"] else ", no quorum"
+    name = f"{service['service']} ({service['alive']} alive{lost})"
     for real in service["real_servers"]:
-        age = _duration(time.time() - real["since"])
-        yield name, real["server"], str(real["weight"]), real["state"], age, real["reason"]
+        age = _duration(time.time() - real["since"]) if "since" in real else ""
+        yield name, real["server"], _weight(real), _connections(real), real["state"], age, _why(real)
         name = ""
+
+
+def _weight(real: dict[str, Any]) -> str:
+    """What the kernel has; where it is going, when that is something else."""
+    now = real["weight"]
+    wanted = real.get("wanted", now)
+    goal = real.get("configured", wanted) if real["state"] == "up" else wanted
+    shown = "-" if now is None else str(now)
+    return shown if goal == now else f"{shown} -> {'-' if goal is None else goal}"
+
+
+def _connections(real: dict[str, Any]) -> str:
+    return f"{real['active']}+{real['inactive']}" if "active" in real else ""
+
+
+def _why(real: dict[str, Any]) -> str:
+    if "drain" in real:
+        return f"removed in {_duration(real['drain']['until'] - time.time())} at the latest"
+    return str(real["reason"])
 
 
 def _duration(seconds: float) -> str:

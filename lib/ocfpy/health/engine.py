@@ -7,55 +7,45 @@ import time
 from typing import TYPE_CHECKING, Callable
 
 from ocfpy.health.checks import make_check
+from ocfpy.health.desired import NEVER, Desired
+from ocfpy.health.drained import Drained
 from ocfpy.health.hysteresis import Verdict, step
-from ocfpy.health.pool import alive, wanted_table, watch_key
+from ocfpy.health.pool import Seen, watch_key
 from ocfpy.health.schedule import delay_until_due, phase
+from ocfpy.health.watch import Watch
 from ocfpy.ipvs.model import endpoint
 from ocfpy.ocf.errors import OcfError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterable
 
     from ocfpy.health.checks.base import Check, Result
-    from ocfpy.health.kernel import Adopted, Kernel
+    from ocfpy.health.desired import Where
+    from ocfpy.health.kernel import Connections, Kernel
     from ocfpy.health.pool import WatchKey
     from ocfpy.health.publisher import Publisher
     from ocfpy.health.spec import CheckSettings, PoolSpec, ServiceSpec
-    from ocfpy.ipvs.model import RealKey, RealServer, VirtualService
+    from ocfpy.ipvs.model import RealServer, Table, VirtualService
     from ocfpy.ipvs.plan import Change
     from ocfpy.ocf.addresses import Address
     from ocfpy.ocf.context import Log
 
-    MakeCheck = Callable[[Address, int, CheckSettings], Check]
+    MakeCheck = Callable[[Address, int, CheckSettings, VirtualService], Check]
 
+DRAIN_LOOK_S = 1.0
+"""How often the connections of a server that leaves are counted."""
+LEAST_PAUSE_S = 0.01
+DRIFTS_UNTIL_CONTESTED = 3
+"""So many repairs of the same service in a row, and somebody else is at work on it."""
 STUCK_AFTER_S = 10.0
 """The table has not been looked at for so long, or three intervals if that is longer: something hangs."""
-
-
-class Watch:
-    """One check and what it says.
-
-    Real servers of several virtual services that are checked alike share one.
-    """
-
-    def __init__(self, name: str, settings: CheckSettings, verdict: Verdict, now: float) -> None:
-        self.name = name
-        self.settings = settings
-        self.verdict = verdict
-        self.since = now
-        self.result: Result | None = None
-        self.task: asyncio.Task[None] | None = None
-
-    @property
-    def reason(self) -> str:
-        """Why the last check failed, or empty."""
-        return self.result.reason if self.result else ""
 
 
 class Engine:
     """Runs a PoolSpec. `on_change` is called after every change that a status should show.
 
-    `wall` is the wall clock in seconds, `on_fault` gets an exception that nothing here expects.
+    `wall` is the wall clock in seconds, `on_fault` gets an exception that nothing here expects. `without_quorum` are
+    the services that had lost it when there was a daemon last. `hints` says what is wrong with the host.
     """
 
     def __init__(
@@ -68,6 +58,8 @@ class Engine:
         on_fault: Callable[[BaseException], None] = lambda _: None,
         wall: Callable[[], float] = time.time,
         make_check: MakeCheck = make_check,
+        without_quorum: Iterable[VirtualService] = (),
+        hints: Callable[[PoolSpec], list[str]] = lambda _: [],
     ) -> None:
         self.spec = spec
         self.kernel = kernel
@@ -78,14 +70,21 @@ class Engine:
         self.wall = wall
         self.make_check = make_check
         self.watches: dict[WatchKey, Watch] = {}
-        self._watch_of: dict[tuple[VirtualService, RealKey], Watch] = {}
+        self._watch_of: dict[Where, Watch] = {}
+        self._loop = asyncio.get_running_loop()
         self.ready = False
         self.table_error: OcfError | None = None
+        self.desired = Desired(without_quorum)
+        self.drained = Drained("", "")
+        self.contested: frozenset[VirtualService] = frozenset()
+        self.hints = hints
+        self.warnings: list[str] = []
         self._owned: set[VirtualService] = set()
-        self._adopted: Adopted = {}
+        self._drifts: dict[VirtualService, int] = {}
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()
-        self._looked_at = asyncio.get_running_loop().time()
+        self._looked_at = self._compared_at = self._loop.time()
+        self._due = NEVER
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -93,14 +92,14 @@ class Engine:
 
         Raises OcfError when the kernel refuses the table.
         """
-        self._begin(self.spec)
+        self._begin(self.spec, await self.kernel.read())
         await self._synchronise()
         if self.table_error is not None:
             raise self.table_error
         self._tasks = [self._spawn(self._keep_table()), self._spawn(self.publisher.run())]
         await self._settled.wait()
         await self.publisher.said.wait()
-        self.ready = True
+        self.ready = self.desired.settled = True
 
     async def reload(self, spec: PoolSpec) -> None:
         """Goes over to another specification; returns when it is in force as after `start`. Raises OcfError.
@@ -108,7 +107,7 @@ class Engine:
         Servers that stay keep their verdicts, even when they are checked in another way from now on. When
         a check cannot be made, its exception is passed on and the specification of before stays in force.
         """
-        self._begin(spec)
+        self._begin(spec, await self.kernel.read())
         self._settled.clear()
         await self._settled.wait()
         if self.table_error is not None:
@@ -123,62 +122,71 @@ class Engine:
             self.publisher.delete(), self.kernel.keep({}, self._owned | set(self.spec.virtual))
         )
 
-    def alive(self) -> dict[VirtualService, int]:
-        """How many backends each virtual service has."""
-        return alive(self.spec, self.is_up)
-
-    def is_up(self, service: ServiceSpec, real: RealServer) -> bool | None:
-        """The verdict on a real server, None before there is one."""
-        return self.watch_of(service, real).verdict.up
-
     def watch_of(self, service: ServiceSpec, real: RealServer) -> Watch:
         """The check of a real server."""
         return self._watch_of[service.virtual, real.key]
 
+    def now(self) -> float:
+        """The clock of drains and slow starts, in seconds."""
+        return self._loop.time()
+
     def stuck_for(self) -> float:
         """Seconds for which the table should have been looked at and was not; 0.0 as a rule."""
-        idle = asyncio.get_running_loop().time() - self._looked_at
+        idle = self._loop.time() - self._looked_at
         return idle if idle > max(STUCK_AFTER_S, 3 * self.spec.interval) else 0.0
 
-    def _begin(self, spec: PoolSpec) -> None:
+    def _begin(self, spec: PoolSpec, found: Table) -> None:
         """Goes over to `spec`: starts the checks that are new, ends those that are no longer wanted.
 
-        Nothing is changed before all new checks are made, which may raise anything.
+        Nothing is changed before all new checks are made, which may raise anything. `found` is what the kernel has.
         """
-        adopted = self.kernel.adopted()
         watches: dict[WatchKey, Watch] = {}
-        watch_of: dict[tuple[VirtualService, RealKey], Watch] = {}
+        watch_of: dict[Where, Watch] = {}
         checks: list[tuple[Watch, Check]] = []
         known = {key: watch for (_, key), watch in self._watch_of.items()}
         for service in spec.services:
             for key, real in service.reals.items():
                 name = watch_key(service, real)
-                if name not in watches:
-                    before = self.watches.get(name) or self._watch_of.get((service.virtual, key)) or known.get(key)
-                    watches[name], check = self._watch(before, real, service.check_of(real))
+                if name not in watches and name in self.watches:
+                    watches[name] = self.watches[name]
+                elif name not in watches:
+                    before = self._watch_of.get((service.virtual, key)) or known.get(key)
+                    watches[name], check = self._watch(before, service, real)
                     if check is not None:
                         checks.append((watches[name], check))
                 watch_of[service.virtual, key] = watches[name]
         ended = [watch for name, watch in self.watches.items() if watches.get(name) is not watch]
-        self.watches, self._watch_of = watches, watch_of
-        self.spec, self._adopted = spec, adopted
+        self.watches, self._watch_of, self.spec = watches, watch_of, spec
+        for virtual in spec.virtual:
+            if virtual in found and virtual not in self._owned and virtual not in spec.former:
+                scheduler, reals = found[virtual][0].scheduler, len(found[virtual][1])
+                self.log.warning(
+                    f"{virtual} was there already, put in by somebody else ({scheduler}, {reals} real servers): it is ours now"
+                )
+        warnings = self.hints(spec)
+        for warning in warnings:
+            if warning not in self.warnings:
+                self.log.warning(warning)
+        self.warnings = warnings
         self._owned |= {*spec.virtual, *spec.former}
+        self.desired.adopt(spec, found)
+        self.drained = Drained(spec.drain_dir, spec.resource)
         for old in ended:
             if old.task is not None:
                 old.task.cancel()
-        for where, watch in watch_of.items():
-            if watch.verdict.up is None and adopted.get(where):
+        for (virtual, key), watch in watch_of.items():
+            in_kernel = self.desired.table.get(virtual, (None, {}))[1].get(key)
+            if watch.verdict.up is None and in_kernel and in_kernel.weight:
                 watch.verdict = Verdict(None, watch.verdict.against, trusted=True)
         for watch, check in checks:
             watch.task = self._spawn(self._check(watch, check))
         self._changed.set()
 
     def _watch(
-        self, before: Watch | None, real: RealServer, settings: CheckSettings
+        self, before: Watch | None, service: ServiceSpec, real: RealServer
     ) -> tuple[Watch, Check | None]:
-        """The watch of a real server, and the check that it has yet to start; changes nothing."""
-        if before is not None and before.settings == settings:
-            return before, None
+        """A new watch of a real server, with what was believed before, and the check to start; changes nothing."""
+        settings = service.check_of(real)
         port = settings.port_of(real.port)
         watch = Watch(endpoint(real.address, port), settings, Verdict(), self.wall())
         if settings.type in ("on", "off"):
@@ -186,7 +194,8 @@ class Engine:
             return watch, None
         if before is not None:
             watch.verdict, watch.since = Verdict(before.verdict.up), before.since
-        return watch, self.make_check(real.address, real.port, settings)
+            watch.failed_at = before.failed_at
+        return watch, self.make_check(real.address, real.port, settings, service.virtual)
 
     async def _check(self, watch: Watch, check: Check) -> None:
         interval = watch.settings.interval
@@ -195,54 +204,109 @@ class Engine:
             started = self.wall()
             self._note(watch, await check.run())
             if watch.verdict.up is not None:  # else we are in a hurry
-                await asyncio.sleep(delay_until_due(started, self.wall(), interval, offset))
+                now = self.wall()
+                delay = delay_until_due(started, now, interval, offset)
+                watch.next_at = now + delay
+                await asyncio.sleep(delay)
 
     def _note(self, watch: Watch, result: Result) -> None:
-        before = watch.verdict.up
+        before, share = watch.verdict, watch.percent
         watch.result = result
-        watch.verdict = step(watch.verdict, result.ok, watch.settings.rise, watch.settings.fall)
-        if watch.verdict.up != before:
+        watch.verdict = step(before, result.ok, watch.settings.rise, watch.settings.fall)
+        if watch.verdict.up != before.up:
             watch.since = self.wall()
+            if not result.ok and (before.up or before.trusted):
+                watch.failed_at = self._loop.time()
             self._changed.set()
             self.log.info(f"{watch.name} is up" if result.ok else f"{watch.name} is down: {result.reason}")
+        elif watch.percent != share:
+            self._changed.set()
+
+    def _see(self, service: ServiceSpec, real: RealServer) -> Seen:
+        watch = self.watch_of(service, real)
+        by_hand = real in self.drained or (not real.weight and service.drain_timeout is not None)
+        return Seen(watch.verdict.up, watch.failed_at, watch.percent, by_hand)
 
     async def _keep_table(self) -> None:
         while True:
+            # A timer may fire a little early: looking again at once would be looking all the time.
+            pause = min(self.spec.interval, max(self._due - self._loop.time(), LEAST_PAUSE_S))
+            if self.desired.draining:
+                pause = min(pause, DRAIN_LOOK_S)
             try:
-                await asyncio.wait_for(self._changed.wait(), self.spec.interval)
+                await asyncio.wait_for(self._changed.wait(), pause)
             except asyncio.TimeoutError:
                 pass
             await self._synchronise()
 
     async def _synchronise(self) -> None:
         """Fits the kernel's table to the verdicts, then tells the cluster; an error goes to `table_error`."""
-        news = self._changed.is_set()
+        now = self._loop.time()
+        news = self.drained.read() or self._changed.is_set() or now >= self._due
         self._changed.clear()
-        spec = self.spec
-        decided = all(watch.verdict.up is not None for watch in self.watches.values())
-        count = min(self.alive().values())
-        table = wanted_table(spec, self.is_up, self._adopted)
         before, error = self.table_error, None
-        changes: list[Change] = []
+        drift: list[Change] = []
+        spec = self.spec
         try:
-            changes = await (self.kernel.make if news else self.kernel.keep)(table, frozenset(self._owned))
+            if self.desired.draining:
+                busy = await self.kernel.connections({virtual for virtual, _ in self.desired.draining})
+                news = self._end_drains(busy, now) or news
+                spec = self.spec
+            if news:
+                self._update(spec, now)
+                await self.kernel.make(self.desired.table, frozenset(self._owned))
+            if not news or now - self._compared_at >= spec.interval:
+                drift = await self.kernel.keep(self.desired.table, frozenset(self._owned))
+                self._compared_at = now
+                self._note_drift(drift)
         except OcfError as failed:
             error = failed
             if before is None or error.reason != before.reason:
                 self.log.error(error.reason)
         self.table_error = error
-        self._looked_at = asyncio.get_running_loop().time()
-        if changes and not news:
-            self.log.warning(
-                f"somebody changed the IPVS table, put right: {'; '.join(map(str, changes[:5]))}"
-            )
+        self._looked_at = self._loop.time()
+        decided = all(watch.verdict.up is not None for watch in self.watches.values())
         if decided and spec is self.spec:
-            self.publisher.want(count)
+            self.publisher.want(self.desired.for_cluster())
             if error is None:
                 self._owned = set(spec.virtual)
             self._settled.set()
-        if news or changes or error is not before:
+        if news or drift or error is not before:
             self.on_change()
+
+    def _update(self, spec: PoolSpec, now: float) -> None:
+        """Works out the wanted table anew."""
+        pooled, leaving = self.desired.pooled(), set(self.desired.draining)
+        self.desired.update(spec, self._see, now)
+        self._due = self.desired.next_change(now)
+        for virtual, servers in self.desired.pooled().items():
+            if servers - pooled.get(virtual, set()):
+                names = ", ".join(endpoint(*key) for key in sorted(servers, key=str))
+                self.log.warning(f"min_up keeps servers of {virtual} in service that are down: {names}")
+        for virtual, key in self.desired.draining.keys() - leaving:
+            self.log.info(f"{endpoint(*key)} of {virtual} is leaving: weight 0 until its connections have ended")
+
+    def _end_drains(self, busy: Connections, now: float) -> bool:
+        """Has those removed who have drained; whether there are any."""
+        ended = self.desired.end_drains(busy, now)
+        for virtual, key in ended:
+            left = busy.get((virtual, key), 0)
+            how = f"is removed with {left} connections: drain_timeout is over" if left else "has drained"
+            self.log.info(f"{endpoint(*key)} of {virtual} {how}")
+        return bool(ended)
+
+    def _note_drift(self, drift: list[Change]) -> None:
+        """Logs what somebody changed behind our back, and remembers who keeps at it."""
+        touched = {change.virtual for change in drift}
+        self._drifts = {virtual: self._drifts.get(virtual, 0) + 1 for virtual in touched}
+        fought_over = frozenset(one for one, times in self._drifts.items() if times >= DRIFTS_UNTIL_CONTESTED)
+        for virtual in sorted(fought_over - self.contested, key=str):
+            self.log.warning(f"somebody else keeps changing {virtual}: does another daemon manage it?")
+        self.contested = fought_over
+        news = [change for change in drift if change.virtual not in fought_over]
+        if news:
+            more = f" (and {len(news) - 5} more)" if len(news) > 5 else ""
+            self.log.warning(f"somebody changed the IPVS table, put right: {'; '.join(map(str, news[:5]))}{more}")
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Callable, Protocol
+from typing import TYPE_CHECKING, Callable, Protocol, TypeVar
 
 from ocfpy.ipvs.plan import Change, plan
 from ocfpy.ipvs.proc import read_proc
@@ -12,13 +12,15 @@ from ocfpy.ipvs.table import IpvsTable
 from ocfpy.ocf.errors import OcfError, PermissionDeniedError, ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Set
+    from collections.abc import Iterable, Set
 
     from ocfpy.ipvs.model import RealKey, Table, VirtualService
     from ocfpy.ipvs.proc import ProcService
 
     ProcTable = dict[VirtualService, ProcService]
-    Adopted = dict[tuple[VirtualService, RealKey], int]
+    Connections = dict[tuple[VirtualService, RealKey], int]
+
+T = TypeVar("T")
 
 FULL_COMPARE_EVERY = 10
 """/proc shows neither thresholds nor persistence: every so many comparisons the whole table is read."""
@@ -29,6 +31,9 @@ class TableLike(Protocol):
 
     def read(self) -> Table:
         """What the kernel holds."""
+
+    def connections(self, virtual: VirtualService) -> dict[RealKey, int]:
+        """What keeps each real server of a service busy."""
 
     def apply(self, changes: list[Change]) -> None:
         """Makes the changes; raises OcfError."""
@@ -49,17 +54,13 @@ class Kernel:
         self._known: Table | None = None
         self._comparisons = 0
 
-    def adopted(self) -> Adopted:
-        """The weights that are in the kernel, by virtual service and real server; none without IPVS."""
-        try:
-            table = self._read_proc()
-        except FileNotFoundError:
-            return {}
-        return {
-            (virtual, key): real.weight
-            for virtual, service in table.items()
-            for key, real in service.reals.items()
-        }
+    async def read(self) -> Table:
+        """What the kernel holds, of everybody. Raises OcfError."""
+        return await self._in_thread(self._read)
+
+    async def connections(self, virtual: Iterable[VirtualService]) -> Connections:
+        """How many connections and persistent clients each real server of some services has. Raises OcfError."""
+        return await self._in_thread(lambda: self._connections(virtual))
 
     async def make(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
         """Makes the table what is wanted, from what it is known to hold; returns the changes.
@@ -75,7 +76,7 @@ class Kernel:
         """
         return await self._in_thread(lambda: self._keep(wanted, owned))
 
-    async def _in_thread(self, call: Callable[[], list[Change]]) -> list[Change]:
+    async def _in_thread(self, call: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, call)
         except PermissionError as error:
@@ -98,17 +99,27 @@ class Kernel:
         return self._reconcile(wanted, owned)
 
     def _reconcile(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
-        if self._table is None:
-            self._table = self._open_table()
-        return self._apply(plan(self._table.read(), wanted, owned), wanted)
+        return self._apply(plan(self._read(), wanted, owned), wanted)
 
     def _apply(self, changes: list[Change], wanted: Table) -> list[Change]:
-        assert self._table is not None
         self._known = None
         if changes:
-            self._table.apply(changes)
+            self._opened().apply(changes)
         self._known = wanted
         return changes
+
+    def _read(self) -> Table:
+        self._known = self._opened().read()
+        return self._known
+
+    def _connections(self, virtual: Iterable[VirtualService]) -> Connections:
+        table = self._opened()
+        return {(one, key): count for one in virtual for key, count in table.connections(one).items()}
+
+    def _opened(self) -> TableLike:
+        if self._table is None:
+            self._table = self._open_table()
+        return self._table
 
     def _differs(self, wanted: Table, owned: Set[VirtualService]) -> bool:
         try:

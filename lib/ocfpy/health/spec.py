@@ -10,7 +10,7 @@ import os
 
 from ocfpy import __version__
 from ocfpy.health.checks.registry import OPTIONS, kind_of
-from ocfpy.ipvs.model import RealServer, Record, ServiceSettings, parse_endpoint, parse_virtual
+from ocfpy.ipvs.model import RealServer, Record, ServiceSettings, by_key, parse_endpoint, parse_virtual
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,9 +86,25 @@ class ServiceSpec(Record):
 
     `reals` are its real servers by their keys, with the ports that they have behind it. Those in `checks`
     are checked in a way of their own, all others as `check` says. Without `quiesce` a failed server is removed.
+    `sorry` are the servers for when nobody else has traffic. `min_up`, `quorum` and `quorum_up` are numbers of
+    servers, see pool.py. `drain_timeout` and `slow_start` are in seconds; without a `drain_timeout` (None)
+    nothing drains: who leaves is removed, and a weight of 0 in the configuration is a weight like any other.
     """
 
-    __slots__ = ("check", "checks", "quiesce", "reals", "settings", "virtual")
+    __slots__ = (
+        "check",
+        "checks",
+        "drain_timeout",
+        "min_up",
+        "quiesce",
+        "quorum",
+        "quorum_up",
+        "reals",
+        "settings",
+        "slow_start",
+        "sorry",
+        "virtual",
+    )
 
     def __init__(
         self,
@@ -98,6 +114,12 @@ class ServiceSpec(Record):
         check: CheckSettings,
         checks: dict[RealKey, CheckSettings] | None = None,
         quiesce: bool = True,
+        sorry: dict[RealKey, RealServer] | None = None,
+        min_up: int = 0,
+        quorum: int = 1,
+        quorum_up: int = 1,
+        drain_timeout: float | None = None,
+        slow_start: float = 0.0,
     ) -> None:
         self.virtual = virtual
         self.reals = reals
@@ -105,6 +127,12 @@ class ServiceSpec(Record):
         self.check = check
         self.checks = checks or {}
         self.quiesce = quiesce
+        self.sorry = sorry or {}
+        self.min_up = min_up
+        self.quorum = quorum
+        self.quorum_up = quorum_up
+        self.drain_timeout = drain_timeout
+        self.slow_start = slow_start
 
     def check_of(self, real: RealServer) -> CheckSettings:
         """How a real server of this service is checked."""
@@ -114,10 +142,11 @@ class ServiceSpec(Record):
 class PoolSpec(Record):
     """A pool: its virtual services, and what the cluster is told of them.
 
-    `former` are virtual services that were the pool's before, and are to be removed.
+    `former` are the virtual services that a daemon of before had: those that are not wanted are removed.
+    `drain_dir` is where files take servers out by hand, see drained.py; nowhere if it is empty.
     """
 
-    __slots__ = ("attribute", "dampen", "former", "resource", "services")
+    __slots__ = ("attribute", "dampen", "drain_dir", "former", "resource", "services")
 
     def __init__(
         self,
@@ -126,12 +155,14 @@ class PoolSpec(Record):
         attribute: str,
         dampen: str = "0",
         former: tuple[VirtualService, ...] = (),
+        drain_dir: str = "",
     ) -> None:
         self.resource = resource
         self.services = services
         self.attribute = attribute
         self.dampen = dampen
         self.former = former
+        self.drain_dir = drain_dir
 
     @property
     def virtual(self) -> list[VirtualService]:
@@ -185,14 +216,14 @@ def virtual_in(path: str) -> list[str]:
 def _service_document(service: ServiceSpec) -> Json:
     reals = []
     for real in service.reals.values():
-        reals.append(_fields(real, address=str(real)))
-        del reals[-1]["port"]
+        reals.append(_real_document(real))
         if real.key in service.checks:
             reals[-1]["check"] = _fields(service.checks[real.key])
     document = _fields(
         service,
         virtual=str(service.virtual),
         reals=reals,
+        sorry=list(map(_real_document, service.sorry.values())),
         settings=_fields(service.settings),
         check=_fields(service.check),
     )
@@ -201,27 +232,34 @@ def _service_document(service: ServiceSpec) -> Json:
 
 
 def _service(fields: Json) -> ServiceSpec:
-    checks = {}
-    reals = {}
-    for one in fields["reals"]:
-        check = one.pop("check", None)
-        address, port = parse_endpoint(one.pop("address"))
-        real = RealServer(address, port or 0, **one)
-        reals[real.key] = real
-        if check is not None:
-            checks[real.key] = CheckSettings(**check)
+    checks = [one.pop("check", None) for one in fields["reals"]]
+    reals = list(map(_real, fields["reals"]))
     settings = fields["settings"]
     settings["flags"] = tuple(settings["flags"])
     return ServiceSpec(
         **{
             **fields,
             "virtual": parse_virtual(fields["virtual"]),
-            "reals": reals,
+            "reals": by_key(reals),
+            "sorry": by_key(map(_real, fields["sorry"])),
             "settings": ServiceSettings(**settings),
             "check": CheckSettings(**fields["check"]),
-            "checks": checks,
+            "checks": {
+                real.key: CheckSettings(**check) for real, check in zip(reals, checks) if check is not None
+            },
         }
     )
+
+
+def _real_document(real: RealServer) -> Json:
+    document = _fields(real, address=str(real))
+    del document["port"]
+    return document
+
+
+def _real(fields: Json) -> RealServer:
+    address, port = parse_endpoint(fields["address"])
+    return RealServer(**{**fields, "address": address, "port": port or 0})
 
 
 def _fields(record: Record, **replaced: object) -> Json:

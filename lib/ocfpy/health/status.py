@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, Any
 
 from ocfpy.health.client import DEGRADED, FAILED, RUNNING, STARTING
+from ocfpy.health.pool import DRAINED, POOLED, UNKNOWN
+from ocfpy.ipvs.model import parse_virtual
+from ocfpy.ipvs.proc import read_proc
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ocfpy.health.desired import Drain
     from ocfpy.health.engine import Engine
     from ocfpy.health.spec import ServiceSpec
-    from ocfpy.ipvs.model import RealServer
+    from ocfpy.ipvs.model import RealKey, RealServer, VirtualService
+    from ocfpy.ipvs.proc import ProcReal
 
 Json = dict[str, Any]
+
+DRAINING = "draining"
+SORRY = "sorry server"
+LEAVING = "leaving"
+"""States of real servers, besides those of pool.py: with connections still, in place of nobody alive, not configured."""
 
 
 def verdict_line(engine: Engine) -> str:
@@ -24,21 +37,52 @@ def verdict_line(engine: Engine) -> str:
         return f"{FAILED} {engine.table_error.reason}"
     if not engine.ready:
         return STARTING
-    dead = [virtual for virtual, count in engine.alive().items() if not count]
-    if not dead:
+    troubles = [trouble for service in engine.spec.services for trouble in _troubles(engine, service)]
+    if not troubles:
         return RUNNING
-    service = next(service for service in engine.spec.services if service.virtual == dead[0])
-    why = ", ".join(
-        f"{real} {engine.watch_of(service, real).reason or 'is switched off'}"
-        for real in service.reals.values()
+    more = f" (and {len(troubles) - 1} more)" if len(troubles) > 1 else ""
+    return f"{DEGRADED} {troubles[0]}{more}"
+
+
+def _troubles(engine: Engine, service: ServiceSpec) -> list[str]:
+    """What an operator should know of a service."""
+    virtual, found = service.virtual, []
+    places = engine.desired.places.get(virtual, {})
+    alive = engine.desired.alive().get(virtual, 0)
+    down = ", ".join(
+        f"{real} {_why(engine, service, real, places[key].state)}"
+        for key, real in service.reals.items()
+        if key in places and not (places[key].weight and places[key].state != POOLED)
     )
-    more = f" (and {len(dead) - 1} more virtual services)" if len(dead) > 1 else ""
-    return f"{DEGRADED} no backend of {dead[0]} is alive{more}: {why}"
+    if not alive:
+        found.append(f"no backend of {virtual} is alive: {down}")
+    elif virtual in engine.desired.without_quorum:
+        needed = max(service.quorum, service.quorum_up)
+        found.append(f"only {alive} backends of {virtual} are alive, and its quorum takes {needed}: {down}")
+    elif any(place.state == POOLED for place in places.values()):
+        found.append(f"min_up keeps servers of {virtual} in service that are down: {down}")
+    if virtual in engine.contested:
+        found.append(f"somebody else keeps changing {virtual}: does another daemon manage it?")
+    return found
+
+
+def _why(engine: Engine, service: ServiceSpec, real: RealServer, state: str) -> str:
+    """Why a server has no traffic, or should not have it."""
+    if state == DRAINED:
+        return "is taken out by hand"
+    watch = engine.watch_of(service, real)
+    if watch.verdict.up:
+        return "has weight 0"
+    return watch.reason or "is switched off"
 
 
 def status_document(engine: Engine) -> Json:
     """The state of the pool. Times are seconds since the epoch, durations seconds."""
-    alive = engine.alive()
+    try:
+        kernel = read_proc(only=set(engine.spec.virtual).__contains__)
+    except FileNotFoundError:
+        kernel = {}
+    clock = _Clock(engine)
     return {
         "resource": engine.spec.resource,
         "pid": os.getpid(),
@@ -48,28 +92,95 @@ def status_document(engine: Engine) -> Json:
             "value": engine.publisher.value,
             "in_cluster": engine.publisher.taken,
         },
+        "drain_dir": engine.spec.drain_dir,
+        "warnings": list(engine.warnings),
         "virtual": [
-            {
-                "service": str(service.virtual),
-                "scheduler": service.settings.scheduler,
-                "alive": alive[service.virtual],
-                "real_servers": [_real(engine, service, real) for real in service.reals.values()],
-            }
+            _service(engine, service, kernel[service.virtual].reals if service.virtual in kernel else {}, clock)
             for service in engine.spec.services
         ],
     }
 
 
-def _real(engine: Engine, service: ServiceSpec, real: RealServer) -> Json:
-    watch = engine.watch_of(service, real)
+class _Clock:
+    """Tells the time since the epoch of an instant of the event loop."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._offset = engine.wall() - engine.now()
+
+    def wall(self, instant: float) -> float:
+        return round(instant + self._offset, 3)
+
+
+def _service(
+    engine: Engine, service: ServiceSpec, kernel: Mapping[RealKey, ProcReal], clock: _Clock
+) -> Json:
+    virtual = service.virtual
+    places = engine.desired.places.get(virtual, {})
+    wanted = engine.desired.table.get(virtual, (None, {}))[1]
+    reals = [
+        {**_real(real, wanted, kernel), **_checked(engine, service, real)} for real in service.reals.values()
+    ]
+    reals += [
+        {**_real(real, wanted, kernel), "state": SORRY if real.weight else LEAVING, "reason": ""}
+        for key, real in wanted.items()
+        if key not in service.reals
+    ]
+    for document, key in zip(reals, [*service.reals, *(key for key in wanted if key not in service.reals)]):
+        drain = engine.desired.draining.get((virtual, key))
+        if drain is not None:
+            document["state"] = DRAINING
+            document["drain"] = _drain(drain, clock)
+    return {
+        "service": str(virtual),
+        "scheduler": service.settings.scheduler,
+        "alive": engine.desired.alive().get(virtual, 0),
+        "down_but_pooled": sum(1 for place in places.values() if place.state == POOLED),
+        "quorum": virtual not in engine.desired.without_quorum,
+        "real_servers": reals,
+    }
+
+
+def _real(real: RealServer, wanted: Mapping[RealKey, RealServer], kernel: Mapping[RealKey, ProcReal]) -> Json:
+    """Where a server stands: `weight` in the kernel (null: not there), `wanted` there by now, `configured` in the end."""
+    there = kernel.get(real.key)
     return {
         "server": str(real),
         "forward": real.forward,
-        "weight": real.weight,
-        "check": watch.settings.type,
-        "state": {True: "up", False: "down", None: "unknown"}[watch.verdict.up],
+        "weight": there.weight if there else None,
+        "wanted": wanted[real.key].weight if real.key in wanted else None,
+        "configured": real.weight,
+        "active": there.active if there else 0,
+        "inactive": there.inactive if there else 0,
+    }
+
+
+def _checked(engine: Engine, service: ServiceSpec, real: RealServer) -> Json:
+    """What the check of a server says, and the state that follows."""
+    watch = engine.watch_of(service, real)
+    place = engine.desired.places.get(service.virtual, {}).get(real.key)
+    return {
+        "state": place.state if place else UNKNOWN,
         "since": round(watch.since, 3),
         "reason": watch.reason,
         "against": watch.verdict.against,
-        "seconds": round(watch.result.seconds, 4) if watch.result else None,
+        "check": {
+            "type": watch.settings.type,
+            "up": watch.verdict.up,
+            "seconds": round(watch.result.seconds, 4) if watch.result else None,
+            "next": round(watch.next_at, 3) if watch.task else None,
+        },
     }
+
+
+def _drain(drain: Drain, clock: _Clock) -> Json:
+    return {"since": clock.wall(drain.begun), "until": clock.wall(drain.ends)}
+
+
+def services_without_quorum(path: str) -> list[VirtualService]:
+    """Those in the document that a daemon of before, perhaps of another version, has left; none if it left none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            services = json.load(file)["virtual"]
+        return [parse_virtual(one["service"]) for one in services if one.get("quorum") is False]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []

@@ -60,6 +60,9 @@ DEST_ATTR_FWD_METHOD = 3
 DEST_ATTR_WEIGHT = 4
 DEST_ATTR_U_THRESH = 5
 DEST_ATTR_L_THRESH = 6
+DEST_ATTR_ACTIVE_CONNS = 7
+DEST_ATTR_INACT_CONNS = 8
+DEST_ATTR_PERSIST_CONNS = 9
 DEST_ATTR_ADDR_FAMILY = 11
 DEST_ATTR_TUN_TYPE = 13
 DEST_ATTR_TUN_PORT = 14
@@ -203,6 +206,20 @@ def daemon_of(body: bytes) -> SyncDaemon:
         _read(_U16, get[DAEMON_ATTR_MCAST_PORT]),
         _read(_U8, get[DAEMON_ATTR_MCAST_TTL]),
         _read(_U16, get[DAEMON_ATTR_SYNC_MAXLEN]),
+    )
+
+
+def connections_of(body: bytes) -> int:
+    """What keeps the real server in a message busy: its active and inactive connections and its persistent clients.
+
+    UDP's are among the inactive ones, each until `ipvsadm --set` has it time out (five minutes). A persistent client
+    counts until persistence_timeout after its last connection.
+    """
+    get = _part(body, CMD_ATTR_DEST)
+    return sum(
+        _read(_U32, get[kind])
+        for kind in (DEST_ATTR_ACTIVE_CONNS, DEST_ATTR_INACT_CONNS, DEST_ATTR_PERSIST_CONNS)
+        if kind in get
     )
 
 

@@ -341,11 +341,12 @@ def problems(
     if settings.one_packet and virtual.proto not in ONE_PACKET_PROTOCOLS:
         found.append(f"{virtual}: one_packet is for udp")
     for real in reals.values():
-        found += [f"{virtual}: real server {real}: {problem}" for problem in _real_problems(virtual, real)]
+        found += [f"{virtual}: real server {real}: {problem}" for problem in real_problems(virtual, real)]
     return found
 
 
-def _real_problems(virtual: VirtualService, real: RealServer) -> list[str]:
+def real_problems(virtual: VirtualService, real: RealServer) -> list[str]:
+    """What the kernel has against a real server of a virtual service."""
     found = []
     if real.address.family != virtual.family and real.forward != "tunnel":
         found.append(f"IPv{real.address.family} behind IPv{virtual.family} needs forward=tunnel")

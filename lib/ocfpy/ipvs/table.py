@@ -65,6 +65,14 @@ class IpvsTable:
         services = [messages.service_of(answer) for answer in self._netlink.dump(request)]
         return {virtual: (settings, self._reals(virtual)) for virtual, settings in services if only(virtual)}
 
+    def connections(self, virtual: VirtualService) -> dict[RealKey, int]:
+        """What keeps each real server of a service busy, see messages.connections_of; none if there is no such service."""
+        request = messages.message(messages.CMD_GET_DEST, virtual)
+        busy = {}
+        for answer in self._netlink.dump(request):
+            busy[messages.real_of(answer, virtual.family).key] = messages.connections_of(answer)
+        return busy
+
     def apply(self, changes: Sequence[Change]) -> None:
         """Carry out all the changes that can be carried out; IpvsError for the others.
 

@@ -125,6 +125,27 @@ def test_everything(tmp_path: Path) -> None:
     assert (service.quiesce, spec.attribute, spec.dampen) == (False, "web-here", "1500ms")
 
 
+def test_who_gets_traffic(tmp_path: Path) -> None:
+    spec = agent(
+        tmp_path,
+        virtual=f"{DNS} udp/[2001:db8::53]:53",
+        real_servers=" ".join([*(f"10.0.0.{n},weight=10" for n in range(1, 6)), "[fd00::1],weight=10 [fd00::2],weight=20"]),
+        sorry_server="10.0.0.99:80,forward=nat [fd00::99]",
+        quorum="50%",
+        quorum_up="80%",
+        drain_timeout="1min",
+        drain_dir="/srv/drained",
+        slow_start="30s",
+    ).spec()
+    dns, dns6 = spec.services
+    assert [str(real) for real in (*dns.sorry.values(), *dns6.sorry.values())] == ["10.0.0.99:80", "[fd00::99]:53"]
+    assert (dns.quorum, dns.quorum_up, dns6.quorum, dns6.quorum_up) == (3, 4, 1, 2)
+    assert (dns.drain_timeout, dns.slow_start, spec.drain_dir) == (60.0, 30.0, "/srv/drained")
+    assert agent(tmp_path, min_up="51%").spec().services[0].min_up == 2
+    assert agent(tmp_path).spec().services[0].drain_timeout == 300.0
+    assert agent(tmp_path, scheduler="sh", quiesce="no").spec().services[0].drain_timeout == 0.0
+
+
 def test_scheduling_by_the_packet_is_for_udp(tmp_path: Path) -> None:
     virtual = "udp/192.0.2.53:53 tcp/192.0.2.53:53 fwmark/7"
     spec = agent(tmp_path, virtual=virtual, check_port="53", one_packet="yes").spec()
@@ -186,6 +207,18 @@ def test_scheduling_by_the_packet_is_for_udp(tmp_path: Path) -> None:
         ({"scheduler": "sh"}, "drops the clients of a server at weight 0"),
         ({"one_packet": "yes", "virtual": "tcp/192.0.2.53:53"}, "one_packet is for UDP"),
         ({"attribute": "a b"}, "parameter attribute"),
+        ({"min_up": "half"}, "parameter min_up"),
+        ({"quorum": "0"}, "parameter quorum"),
+        ({"quorum": "3"}, "its quorum takes 3 servers, and it has 2"),
+        ({"quorum": "2", "quorum_up": "1"}, "quorum_up (1 servers) is less than quorum (2)"),
+        ({"sorry_server": "10.0.0.12"}, "sorry_server 10.0.0.12:53 is one of its real servers"),
+        ({"sorry_server": "10.0.0.99,weight=0"}, "has weight 0, and never gets a client"),
+        ({"sorry_server": "10.0.0.99:5353"}, "forward=nat changes it"),
+        ({"sorry_server": "[fd00::99]"}, "sorry_server [fd00::99] has no virtual service of its address family"),
+        ({"sorry_server": "10.0.0.99", "min_up": "1"}, "never gets a client: use one"),
+        ({"slow_start": "30s"}, "weight 1 of 10.0.0.11 has no room for steps, write weight=10 or more"),
+        ({"drain_timeout": "soon"}, "parameter drain_timeout"),
+        ({"drain_dir": "relative"}, "parameter drain_dir"),
         (
             {"virtual": "nonsense", "persistence_netmask": "24"},
             "parameter virtual: 'nonsense' is not like tcp/",

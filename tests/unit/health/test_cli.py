@@ -61,6 +61,7 @@ def test_text_says_what_an_operator_asks(rundir: Path, capsys: pytest.CaptureFix
     assert "dns: failed the health daemon is gone, healthy-dns=1\n" in out
     (down,) = (line for line in out.splitlines() if "10.0.0.12" in line)
     assert down.split() == ["10.0.0.12:53", "1", "down", "0", "s", "connection", "refused"]
+    assert "conns" in out
     assert "sync      eth0  7       224.0.0.81" in out
     assert "vip4      192.0.2.53/32  lo" in out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -29,11 +30,16 @@ class PlayedKernel:
         self.error: OcfError | None = None
         self.history: list[tuple[float, dict[str, dict[str, int]]]] = []
 
-    def adopted(self) -> dict[Any, int]:
+        self.connections_of: dict[str, int] = {}
+
+    async def read(self) -> Table:
+        return {virtual: (settings, dict(reals)) for virtual, (settings, reals) in self.table.items()}
+
+    async def connections(self, virtual: set[VirtualService]) -> dict[Any, int]:
         return {
-            (virtual, key): real.weight
-            for virtual, (_, reals) in self.table.items()
-            for key, real in reals.items()
+            (one, key): self.connections_of.get(str(real.address), 0)
+            for one in virtual
+            for key, real in self.table[one][1].items()
         }
 
     async def make(self, wanted: Table, owned: frozenset[VirtualService]) -> list[Any]:
@@ -109,7 +115,7 @@ class World:
             make_check=self._make_check,
         )
 
-    def _make_check(self, address: Address, port: int, settings: CheckSettings) -> Check:
+    def _make_check(self, address: Address, port: int, settings: CheckSettings, _: VirtualService) -> Check:
         return cast(Check, _PlayedCheck(self, str(address), settings.timeout))
 
     def times_of(self, address: str) -> list[float]:
@@ -305,6 +311,140 @@ def test_drift_is_put_right_within_an_interval() -> None:
     clock.run(story())
 
 
+def test_who_keeps_changing_the_table_is_told_of_once() -> None:
+    async def story() -> None:
+        world = World(pool())
+        await world.engine.start()
+        for _ in range(8):
+            world.kernel.table = {}
+            await asyncio.sleep(2)
+        assert world.kernel.weights() == {DNS: {ONE: 1, TWO: 1}}
+        assert verdict_line(world.engine) == (
+            f"degraded somebody else keeps changing {DNS}: does another daemon manage it?"
+        )
+        assert len([line for line in world.log.lines if "somebody" in line]) == 3
+        await asyncio.sleep(4)
+        assert verdict_line(world.engine) == "running"
+
+    clock.run(story())
+
+
+def test_a_service_of_somebody_else_is_taken_over_with_a_word() -> None:
+    async def story() -> None:
+        first, second, third = World(pool()), World(pool()), World(pool().replace(former=(parse_virtual(DNS),)))
+        await first.engine.start()
+        second.kernel.table = third.kernel.table = first.kernel.table
+        await second.engine.start()
+        await third.engine.start()
+        said = f"{DNS} was there already, put in by somebody else (wlc, 2 real servers): it is ours now"
+        assert said in second.log.lines
+        assert said not in third.log.lines
+
+    clock.run(story())
+
+
+def test_a_file_takes_a_server_out_and_a_restart_keeps_it_out(tmp_path: Path) -> None:
+    async def story() -> None:
+        spec = pool(drain_timeout=60.0).replace(drain_dir=str(tmp_path))
+        world = World(spec)
+        await world.engine.start()
+        (tmp_path / ONE).touch()
+        world.kernel.connections_of = {ONE: 3}
+        await asyncio.sleep(2.1)
+        assert world.kernel.weights() == {DNS: {ONE: 0, TWO: 1}}
+        assert world.cluster.value == 1
+        (service,) = status_document(world.engine)["virtual"]
+        assert [real["state"] for real in service["real_servers"]] == ["draining", "up"]
+        again = World(spec)
+        again.kernel.table, again.kernel.connections_of = world.kernel.table, {ONE: 1}
+        await again.engine.start()
+        await asyncio.sleep(5)
+        assert again.kernel.weights() == {DNS: {ONE: 0, TWO: 1}}
+        again.kernel.connections_of = {}
+        await asyncio.sleep(1.1)
+        assert again.kernel.weights() == {DNS: {TWO: 1}}
+        assert f"{ONE}:53 of {DNS} has drained" in again.log.lines
+        (tmp_path / ONE).unlink()
+        await asyncio.sleep(2.1)
+        assert again.kernel.weights() == {DNS: {ONE: 1, TWO: 1}}
+
+    clock.run(story())
+
+
+def test_a_restart_gives_a_server_that_is_up_its_weight_back() -> None:
+    async def story() -> None:
+        world = World(pool(drain_timeout=60.0))
+        settings, reals = (service := world.engine.spec.services[0]).settings, service.reals
+        world.kernel.table = {service.virtual: (settings, {key: real.replace(weight=0) for key, real in reals.items()})}
+        await world.engine.start()
+        assert world.kernel.weights() == {DNS: {ONE: 1, TWO: 1}}
+
+    clock.run(story())
+
+
+def test_a_drain_that_takes_too_long_ends_and_says_so() -> None:
+    async def story() -> None:
+        world = World(pool(drain_timeout=5.0))
+        await world.engine.start()
+        world.kernel.connections_of = {ONE: 3}
+        await world.engine.reload(pool(reals=TWO, drain_timeout=5.0))
+        assert world.kernel.weights() == {DNS: {ONE: 0, TWO: 1}}
+        await asyncio.sleep(5.1)
+        assert world.kernel.weights() == {DNS: {TWO: 1}}
+        assert f"{ONE}:53 of {DNS} is removed with 3 connections: drain_timeout is over" in world.log.lines
+
+    clock.run(story())
+
+
+def test_a_server_that_is_back_gets_its_weight_in_steps_and_the_table_is_not_touched_more_often() -> None:
+    async def story() -> None:
+        world = World(pool(reals=f"{ONE},weight=10 {TWO},weight=10", slow_start=30.0))
+        await world.engine.start()
+        world.dead = {TWO}
+        await asyncio.sleep(10)
+        world.dead = set()
+        await asyncio.sleep(50)
+        weights = [table[DNS].get(TWO) for _, table in world.kernel.history]
+        assert weights[-1] == 10
+        changes = [b for a, b in zip(weights, weights[1:]) if a != b]
+        assert changes[-10:] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+
+    clock.run(story())
+
+
+def test_down_but_pooled_is_degraded_and_not_alive() -> None:
+    async def story() -> None:
+        world = World(pool(min_up=1))
+        await world.engine.start()
+        world.dead = {ONE}
+        await asyncio.sleep(10)
+        assert verdict_line(world.engine) == "running"
+        world.dead = {ONE, TWO}
+        await asyncio.sleep(10)
+        assert world.kernel.weights() == {DNS: {ONE: 0, TWO: 1}}
+        assert world.cluster.value == 0
+        (service,) = status_document(world.engine)["virtual"]
+        assert (service["alive"], service["down_but_pooled"]) == (0, 1)
+        assert f"min_up keeps servers of {DNS} in service that are down: {TWO}:53" in world.log.lines
+        assert verdict_line(world.engine).startswith(f"degraded no backend of {DNS} is alive: {ONE}:53 connection refused, {TWO}")
+
+    clock.run(story())
+
+
+def test_without_quorum_the_cluster_is_told_0_and_why() -> None:
+    async def story() -> None:
+        world = World(pool(quorum=2, quorum_up=2))
+        world.dead = {TWO}
+        await world.engine.start()
+        assert world.kernel.weights() == {DNS: {ONE: 1, TWO: 0}}
+        assert world.cluster.value == 0
+        assert verdict_line(world.engine) == (
+            f"degraded only 1 backends of {DNS} are alive, and its quorum takes 2: {TWO}:53 connection refused"
+        )
+
+    clock.run(story())
+
+
 def test_a_kernel_that_refuses_fails_the_start_with_its_own_code() -> None:
     async def story() -> None:
         world = World(pool())
@@ -357,10 +497,10 @@ def test_a_reload_whose_checks_cannot_be_made_changes_nothing() -> None:
         spec, watches, weights = world.engine.spec, dict(world.engine.watches), world.kernel.weights()
         make_check = world.engine.make_check
 
-        def refuse(address: Address, port: int, settings: CheckSettings) -> Check:
+        def refuse(address: Address, port: int, settings: CheckSettings, virtual: VirtualService) -> Check:
             if str(address) == TWO:
                 raise RuntimeError("a label is empty")
-            return make_check(address, port, settings)
+            return make_check(address, port, settings, virtual)
 
         world.engine.make_check = refuse
         with pytest.raises(RuntimeError, match="a label is empty"):

@@ -6,9 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from ocfpy.health.desired import Desired
 from ocfpy.health.kernel import FULL_COMPARE_EVERY, Kernel
-from ocfpy.health.pool import wanted_table
-from ocfpy.ipvs.model import Table, VirtualService, parse_virtual
+from ocfpy.health.pool import Seen
+from ocfpy.ipvs.model import RealKey, Table, VirtualService, parse_virtual
 from ocfpy.ipvs.plan import ADD, DELETE, Change
 from ocfpy.ipvs.proc import ProcReal, ProcService
 from ocfpy.ocf.errors import OcfError, PermissionDeniedError, ServiceError
@@ -16,8 +17,15 @@ from ocfpy.ocf.errors import OcfError, PermissionDeniedError, ServiceError
 from tests.unit.health.samples import DNS, pool
 
 SPEC = pool()
-WANTED = wanted_table(SPEC, lambda *_: True, {})
 OURS = frozenset(SPEC.virtual)
+
+
+def wanted(up: str = "10.0.0.11 10.0.0.12") -> Table:
+    """The table of the pool with these servers up."""
+    return Desired().update(SPEC, lambda _, real: Seen(str(real.address) in up.split()), 0.0)
+
+
+WANTED = wanted()
 
 
 class FakeTable:
@@ -31,6 +39,9 @@ class FakeTable:
     def read(self) -> Table:
         self.reads += 1
         return {virtual: (settings, dict(reals)) for virtual, (settings, reals) in self.table.items()}
+
+    def connections(self, virtual: VirtualService) -> dict[RealKey, int]:
+        return dict.fromkeys(self.table[virtual][1], 3)
 
     def apply(self, changes: list[Change]) -> None:
         if self.failures:
@@ -66,7 +77,7 @@ def test_make_knows_what_is_there_and_keep_looks_cheaply() -> None:
         kernel = Kernel(lambda: table, table.proc)
         await kernel.make(WANTED, OURS)
         assert table.table == WANTED
-        down = wanted_table(SPEC, lambda _, real: str(real.address) == "10.0.0.11", {})
+        down = wanted("10.0.0.11")
         changes = await kernel.make(down, OURS)
         assert [str(change) for change in changes] == [f"edit real server 10.0.0.12:53 of {DNS} weight 0"]
         assert await kernel.keep(down, OURS) == []
@@ -112,7 +123,7 @@ def test_a_change_that_fails_is_tried_again_on_what_is_really_there() -> None:
         await kernel.make(WANTED, OURS)
         table.table.clear()
         table.failures = [ServiceError("it is not there")]
-        down = wanted_table(SPEC, lambda *_: False, {})
+        down = wanted("")
         await kernel.make(down, OURS)
         assert table.table == down
 
@@ -134,10 +145,21 @@ def test_what_the_system_says_becomes_a_sentence(raised: OSError, expected: type
     asyncio.run(story())
 
 
-def test_without_ipvs_there_is_nothing_to_adopt_and_nothing_to_remove() -> None:
+def test_without_ipvs_there_is_nothing_to_remove() -> None:
     async def story() -> None:
-        kernel = Kernel(FakeTable, no_ipvs)
-        assert kernel.adopted() == {}
-        assert await kernel.keep({}, OURS) == []
+        assert await Kernel(FakeTable, no_ipvs).keep({}, OURS) == []
+
+    asyncio.run(story())
+
+
+def test_what_is_read_is_known() -> None:
+    async def story() -> None:
+        table = FakeTable()
+        table.table = dict(WANTED)
+        kernel = Kernel(lambda: table, table.proc)
+        assert await kernel.read() == WANTED
+        await kernel.make(wanted(""), OURS)
+        assert table.reads == 1
+        assert list((await kernel.connections(SPEC.virtual)).values()) == [3, 3]
 
     asyncio.run(story())

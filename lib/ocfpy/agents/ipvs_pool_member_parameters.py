@@ -1,0 +1,130 @@
+"""The parameters of ocf:anycast:ipvs-pool that say who of the real servers gets traffic, beyond the checks."""
+
+from __future__ import annotations
+
+from ocfpy.agents.ipvs_pool_parameters import PoolParameters, real_server_word
+from ocfpy.health.members import members
+from ocfpy.ipvs.model import HASHING, by_key, real_problems
+from ocfpy.ocf.parameters import DurationParam, ListParam, NumberOrPercentParam, PathParam
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocfpy.health.spec import ServiceSpec
+    from ocfpy.ipvs.model import RealServer
+
+DRAIN_DIR = "/var/lib/ocf-anycast/drained"
+
+
+class MemberParameters(PoolParameters):
+    """Declares min_up, quorum, the sorry servers, drains and slow start, and makes the services of a pool of them."""
+
+    min_up = NumberOrPercentParam(
+        "servers that stay in service",
+        "So many real servers of each virtual service, or that percentage of them, stay in service even when their"
+        " checks fail: those that failed last, shown as down but pooled. For checks that may be wrong about"
+        " many servers at once. Servers taken out by hand are counted, but not kept. The node attribute"
+        " counts only those that are really up. 0: every server that fails is taken out.",
+        default="0",
+        reloadable=True,
+    )
+    quorum = NumberOrPercentParam(
+        "servers that make a service",
+        "With fewer real servers up than that, or that percentage, a virtual service is dead for the cluster: the"
+        " node attribute is 0. The servers that are up stay in service.",
+        minimum=1,
+        default="1",
+        reloadable=True,
+    )
+    quorum_up = NumberOrPercentParam(
+        "servers that bring a service back",
+        "As many have to be up for a virtual service to have its quorum again after it lost it. Unset: quorum.",
+        minimum=1,
+        reloadable=True,
+    )
+    sorry_server = ListParam(
+        "sorry servers",
+        "Servers, written like those of real_servers, that get the clients when no real server does; such as"
+        " a page that apologises. They are not checked and do not count as alive.",
+        parse=real_server_word,
+        reloadable=True,
+    )
+    drain_timeout = DurationParam(
+        "time to drain",
+        "A real server that is taken out by hand (weight=0, no longer in real_servers, or `anycastctl"
+        " drain`) gets no new clients, and is removed when its connections have ended: at the latest after this"
+        " time. A client of UDP counts until the kernel's time-out, five minutes after its last packet (ipvsadm --set);"
+        " one with persistence until persistence_timeout after its last connection. 0s: it is removed at once.",
+        maximum="24h",
+        default="5min",
+        reloadable=True,
+    )
+    drain_dir = PathParam(
+        "directory of drained servers",
+        "A file there that is named after a real server, 10.0.0.11 or 10.0.0.11:53, takes it out until the file"
+        " is removed; one in the subdirectory named after the resource only out of this pool. `anycastctl drain` and"
+        " `undrain` make and remove them.",
+        default=DRAIN_DIR,
+        reloadable=True,
+    )
+    slow_start = DurationParam(
+        "slow start",
+        "The weight of a real server that is back grows to what it should be in so long, in ten steps. Needs weights"
+        " with room for steps, such as weight=10.",
+        maximum="1h",
+        default="0s",
+        reloadable=True,
+    )
+
+    def check_config(self) -> list[str]:
+        faults = super().check_config() + self._faults_of_sorry_servers()
+        if self.slow_start:
+            faults += [
+                f"slow_start: weight 1 of {real} has no room for steps, write weight=10 or more"
+                for real in self.reals()
+                if real.weight == 1
+            ]
+        for virtual in self.virtual:
+            total = len(members(virtual, self.reals()))
+            keeps, restores = self.quorum.of(total), (self.quorum_up or self.quorum).of(total)
+            if restores < keeps:
+                faults.append(f"{virtual}: quorum_up ({restores} servers) is less than quorum ({keeps})")
+            if total and max(keeps, restores) > total:
+                faults.append(f"{virtual}: its quorum takes {max(keeps, restores)} servers, and it has {total}")
+        return faults
+
+    def _faults_of_sorry_servers(self) -> list[str]:
+        sorry, faults = self.sorry(), []
+        if sorry and self.min_up.value:
+            faults.append("min_up keeps servers in service that are down, and sorry_server never gets a client: use one")
+        faults += [f"sorry_server {real} has weight 0, and never gets a client" for real in sorry if not real.weight]
+        families = {virtual.family for virtual in self.virtual}
+        for real in sorry:
+            if families and real.forward != "tunnel" and real.address.family not in families:
+                faults.append(f"sorry_server {real} has no virtual service of its address family")
+        for virtual in self.virtual:
+            known = by_key(members(virtual, self.reals()))
+            for real in members(virtual, sorry):
+                if real.key in known:
+                    faults.append(f"{virtual}: sorry_server {real} is one of its real servers")
+                faults += [f"{virtual}: sorry_server {real}: {fault}" for fault in real_problems(virtual, real)]
+        return faults
+
+    def sorry(self) -> tuple[RealServer, ...]:
+        """The sorry servers, with what the pool's own parameters say about them."""
+        return tuple(map(self.real, self.sorry_server))
+
+    def services(self) -> tuple[ServiceSpec, ...]:
+        # A scheduler that drops the clients of a server at weight 0 cannot drain one.
+        can_drain = self.scheduler not in HASHING or "flag-1" in self.scheduler_flags
+        return tuple(self._service(service, self.drain_timeout if can_drain else 0.0) for service in super().services())
+
+    def _service(self, service: ServiceSpec, drain_timeout: float) -> ServiceSpec:
+        total = len(service.reals)
+        return service.replace(
+            sorry=by_key(members(service.virtual, self.sorry())),
+            min_up=self.min_up.of(total),
+            quorum=self.quorum.of(total),
+            quorum_up=(self.quorum_up or self.quorum).of(total),
+            drain_timeout=drain_timeout,
+            slow_start=self.slow_start,
+        )

@@ -1,0 +1,176 @@
+"""The table that is wanted, from one moment to the next, without I/O: places, drains, slow starts, quorum.
+
+Times are seconds of any clock that does not jump. What holds from one table to the next (test_desired.py):
+
+T0. A server that leaves for another reason than a failed check has weight 0 until its connections have ended,
+    `drain_timeout` at the longest, and only then is removed.
+T1. A service that has traffic before and after has it all the way, in the order in which `plan` makes the changes.
+T2. The weight of a server that comes back does not shrink on its way up, and is whole after `slow_start`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Callable, NamedTuple
+
+from ocfpy.health.pool import DOWN, POOLED, UP, Place, Seen, alive, has_quorum, members_of, places
+from ocfpy.health.ramp import next_step, weight_after
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ocfpy.health.spec import PoolSpec, ServiceSpec
+    from ocfpy.ipvs.model import RealKey, RealServer, Table, VirtualService
+
+    Where = tuple[VirtualService, RealKey]
+    Reals = dict[RealKey, RealServer]
+    See = Callable[[ServiceSpec, RealServer], Seen]
+
+NEVER = float("inf")
+
+
+class Drain(NamedTuple):
+    """A server that is leaving: since when, and when it goes although it has connections."""
+
+    begun: float
+    ends: float
+
+
+class Ramp(NamedTuple):
+    """A server that is back: since when, with which weight in the end, and after how many seconds."""
+
+    begun: float
+    weight: int
+    duration: float
+
+    def weight_at(self, now: float) -> int:
+        """The weight that it has by now."""
+        return weight_after(self.weight, now - self.begun, self.duration)
+
+    def next_change(self, now: float) -> float:
+        """When it gets more."""
+        return self.begun + next_step(self.weight, now - self.begun, self.duration)
+
+
+class Desired:
+    """The wanted table of a pool, and what has to be remembered to get from one to the next.
+
+    `without_quorum` are the services that had lost it when the daemon of before was seen last.
+    """
+
+    def __init__(self, without_quorum: Iterable[VirtualService] = ()) -> None:
+        self.table: Table = {}
+        self.places: dict[VirtualService, dict[RealKey, Place]] = {}
+        self.draining: dict[Where, Drain] = {}
+        self.ramping: dict[Where, Ramp] = {}
+        self.without_quorum = set(without_quorum)
+        self.settled = False
+        """Whether the pool runs. Before that nobody starts slowly: those who are first would have it all."""
+        self._ended: set[Where] = set()
+
+    def adopt(self, spec: PoolSpec, found: Table) -> None:
+        """Go over to a specification: what the kernel has of services that are new to us is as if we had put it there."""
+        self.table = {**{virtual: found[virtual] for virtual in spec.virtual if virtual in found}, **self.table}
+
+    def update(self, spec: PoolSpec, see: See, now: float) -> Table:
+        """The table that is wanted now. `see` tells what is known of a server, apart from its weight in the kernel."""
+        table: Table = {}
+        draining, ramping = self.draining, self.ramping
+        self.draining, self.ramping, self.places = {}, {}, {}
+        for service in spec.services:
+            before = self.table.get(service.virtual, (None, {}))[1]
+            found = places(service, _seen(service, before, see))
+            reals = members_of(service, found)
+            if service.slow_start:
+                self._ramp(service, found, before, reals, ramping, now)
+            self._drain(service, found, before, reals, draining, now)
+            self.places[service.virtual] = found
+            table[service.virtual] = service.settings, reals
+            had = service.virtual not in self.without_quorum
+            if has_quorum(service, alive(found), had):
+                self.without_quorum.discard(service.virtual)
+            else:
+                self.without_quorum.add(service.virtual)
+        self._ended.clear()
+        self.table = table
+        return table
+
+    def next_change(self, now: float) -> float:
+        """When a weight grows by itself, or a drain has lasted long enough."""
+        ramps = (ramp.next_change(now) for ramp in self.ramping.values())
+        drains = (drain.ends for drain in self.draining.values())
+        return min((*ramps, *drains), default=NEVER)
+
+    def end_drains(self, connections: Mapping[Where, int], now: float) -> list[Where]:
+        """The servers to remove with the next update: those without connections, and those that take too long."""
+        ended = [
+            where for where, drain in self.draining.items() if not connections.get(where) or now >= drain.ends
+        ]
+        self._ended.update(ended)
+        return ended
+
+    def alive(self) -> dict[VirtualService, int]:
+        """How many backends each virtual service has."""
+        return {virtual: alive(found) for virtual, found in self.places.items()}
+
+    def pooled(self) -> dict[VirtualService, set[RealKey]]:
+        """The servers that are down but pooled."""
+        return {
+            virtual: {key for key, place in found.items() if place.state == POOLED}
+            for virtual, found in self.places.items()
+        }
+
+    def for_cluster(self) -> int:
+        """What the cluster is told: the backends of the service that has the fewest, 0 for one without quorum."""
+        return min(0 if virtual in self.without_quorum else count for virtual, count in self.alive().items())
+
+    def _ramp(
+        self,
+        service: ServiceSpec,
+        found: Mapping[RealKey, Place],
+        before: Reals,
+        reals: Reals,
+        ramping: Mapping[Where, Ramp],
+        now: float,
+    ) -> None:
+        """Has those who are back start slowly, as long as there is somebody else to take the traffic."""
+        others = self.settled and any(
+            place.state == UP and key in before and before[key].weight for key, place in found.items()
+        )
+        for key, place in found.items():
+            if place.state != UP or not place.weight:
+                continue
+            where, was = (service.virtual, key), before.get(key)
+            ramp = ramping.get(where)
+            if ramp is not None:
+                ramp = ramp._replace(weight=place.weight)
+            elif others and (was is None or not was.weight):
+                ramp = Ramp(now, place.weight, service.slow_start)
+            if ramp is not None and now < ramp.begun + ramp.duration:
+                self.ramping[where] = ramp
+                reals[key] = reals[key].replace(weight=ramp.weight_at(now))
+
+    def _drain(
+        self,
+        service: ServiceSpec,
+        found: Mapping[RealKey, Place],
+        before: Reals,
+        reals: Reals,
+        draining: Mapping[Where, Drain],
+        now: float,
+    ) -> None:
+        """Keeps those who leave, at weight 0, until they are drained."""
+        for key, real in before.items():
+            where = service.virtual, key
+            failed = key in found and found[key].state == DOWN
+            if key in reals or failed or not service.drain_timeout or where in self._ended:
+                continue
+            self.draining[where] = draining.get(where) or Drain(now, now + service.drain_timeout)
+            reals[key] = real.replace(weight=0)
+
+
+def _seen(service: ServiceSpec, before: Reals, see: See) -> dict[RealKey, Seen]:
+    seen = {}
+    for key, real in service.reals.items():
+        weight = before[key].weight if key in before else None
+        seen[key] = see(service, real)._replace(found=weight)
+    return seen

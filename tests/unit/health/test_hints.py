@@ -1,0 +1,24 @@
+"""Kernel settings that do not fit a pool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ocfpy.health.hints import hints
+from ocfpy.ipvs.model import ServiceSettings
+
+from tests.unit.health.samples import pool
+
+
+def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
+    sticky = pool(settings=ServiceSettings(persistence_timeout=60))
+    removing = pool(quiesce=False)
+    assert hints(sticky, str(tmp_path)) == [], "a kernel that has no such setting"
+    for name in ("expire_quiescent_template", "expire_nodest_conn"):
+        (tmp_path / name).write_text("0\n")
+    assert "net.ipv4.vs.expire_quiescent_template=1" in hints(sticky, str(tmp_path))[0]
+    assert "net.ipv4.vs.expire_nodest_conn=1" in hints(removing, str(tmp_path))[0]
+    assert hints(pool(), str(tmp_path)) == []
+    for name in ("expire_quiescent_template", "expire_nodest_conn"):
+        (tmp_path / name).write_text("1\n")
+    assert hints(sticky, str(tmp_path)) == hints(removing, str(tmp_path)) == []
