@@ -7,10 +7,8 @@ from typing import Callable
 
 import pytest
 
-from tests.frr.harness import STAGE, Resource, Site, wait_for
+from tests.frr.harness import SESSIONS, STAGE, Resource, Site, wait_for
 from tests.frr.system import Root, System
-
-SESSIONS = 4  # two routers, two families
 
 
 @pytest.fixture(scope="session", params=[System, Root], ids=["host", "debian13"])

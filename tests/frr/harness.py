@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Callable, TypeVar
@@ -22,6 +24,7 @@ from ocfpy.bgp.errors import FrrError
 from ocfpy.bgp.vty import Vty
 from ocfpy.ocf.deadline import Deadline
 
+from tests.frr.hang import stopped_thread
 from tests.frr.system import System
 
 T = TypeVar("T")
@@ -31,6 +34,7 @@ EXAMPLES = REPOSITORY / "docs" / "examples"
 STAGE = Path(os.environ.get("OCF_STAGE", REPOSITORY / "build" / "stage"))
 AGENT = "usr/lib/ocf/resource.d/anycast/bgp-announce"
 DAEMON_DIR = "/usr/lib/frr"
+SESSIONS = 4  # of the announcer: two routers, two families
 CONVERGENCE_LIMIT = 30.0  # seconds for a session to come up on a busy machine; normally two or three
 
 
@@ -123,9 +127,8 @@ class Frr:
         """Start everything and load frr.conf; AssertionError when a line of it is refused."""
         if self.has_mgmtd:
             self.start_daemon("mgmtd")
-        self.start_daemon("zebra")
-        self.start_daemon("bfdd")
-        self.start_daemon("bgpd")
+        for name in ("zebra", "staticd", "bfdd", "bgpd"):
+            self.start_daemon(name)
         self.load()
 
     def start_daemon(self, name: str) -> None:
@@ -191,6 +194,12 @@ class Frr:
         """Send a signal to one daemon."""
         self._processes[daemon].send_signal(number)
 
+    @contextmanager
+    def hung(self, daemon: str = "bgpd") -> Iterator[None]:
+        """The daemon's main thread stands still and its others go on, as if it waited for a lock or ran in a loop."""
+        with stopped_thread(self.pid(daemon)):
+            yield
+
     def ended(self, daemon: str = "bgpd", limit: float = 5.0) -> bool:
         """Whether the daemon ends within limit seconds."""
         try:
@@ -236,6 +245,12 @@ class Frr:
         host = address.partition("/")[0]
         return f"{host}/{length}" in self.show_json(f"show {family} route", "zebra")
 
+    def sent(self, prefix: str, peer: str) -> bool:
+        """Whether this bgpd has sent a prefix to a peer."""
+        family = "ipv6" if ":" in prefix else "ipv4"
+        reply = self.show_json(f"show bgp {family} unicast neighbors {peer} advertised-routes")
+        return prefix in reply["advertisedRoutes"]
+
     def established(self) -> int:
         """How many sessions are up, both families."""
         summary = self.show_json("show bgp summary")
@@ -276,8 +291,8 @@ class Resource:
         self.parameters = {"vty_dir": str(node.directory), **parameters}
         self._started = 0.0
 
-    def popen(self, action: str, timeout: float = 20, interval: float = 0) -> subprocess.Popen[str]:
-        """Start an action and do not wait; timeout and interval in seconds."""
+    def popen(self, action: str, timeout: float = 20, interval: float = 0, level: int = 0) -> subprocess.Popen[str]:
+        """Start an action and do not wait; timeout and interval in seconds, level is the OCF_CHECK_LEVEL."""
         environment = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "LC_ALL": "C",
@@ -290,6 +305,8 @@ class Resource:
         }
         if interval:
             environment["OCF_RESKEY_CRM_meta_interval"] = str(int(interval * 1000))
+        if level:
+            environment["OCF_CHECK_LEVEL"] = str(level)
         self._started = time.monotonic()
         return subprocess.Popen(
             self.node.argv(str(self.node.system.stage / AGENT), action),
@@ -309,9 +326,9 @@ class Resource:
             raise AssertionError(f"{self.name}: still running after {timeout} s") from None
         return Outcome(process.returncode, stderr, time.monotonic() - self._started)
 
-    def run(self, action: str, timeout: float = 20, interval: float = 0) -> Outcome:
+    def run(self, action: str, timeout: float = 20, interval: float = 0, level: int = 0) -> Outcome:
         """Run one action to its end."""
-        return self.finish(self.popen(action, timeout, interval), timeout)
+        return self.finish(self.popen(action, timeout, interval, level), timeout)
 
     def monitor(self) -> Outcome:
         """A recurring monitor."""
@@ -348,7 +365,7 @@ class Site:
         self.r2 = self._node("r2", second, "10.1.0.2/24", "2001:db8:1::2/64")
         for node in self._nodes:
             node.start()
-        wait_for("four sessions", lambda: self.lb.established() == 4)
+        wait_for("four sessions", lambda: self.lb.established() == SESSIONS)
 
     def _namespace(self, name: str) -> Namespace:
         namespace = Namespace(f"{self._tag}{name}")

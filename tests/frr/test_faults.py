@@ -10,7 +10,7 @@ from typing import Callable
 
 import pytest
 
-from tests.frr.harness import Resource, Site, wait_for
+from tests.frr.harness import SESSIONS, Resource, Site, wait_for
 
 MakeResource = Callable[..., Resource]
 V4 = "192.0.2.53/32"
@@ -192,6 +192,61 @@ def test_graceful_restart_is_refused(breakable: Site, resource: MakeResource) ->
     assert started.code == 2
     assert "graceful restart" in started.reason
     assert not breakable.r1.paths(V4)
+
+
+def test_import_check_off_is_refused(breakable: Site, resource: MakeResource) -> None:
+    vip = resource(V4)
+    breakable.lb.configure("router bgp", "no bgp network import-check")
+    started = vip.run("start")
+    assert started.code == 2
+    assert "import-check" in started.reason
+    assert not breakable.r1.paths(V4)
+
+
+@BACKENDS
+def test_what_makes_routers_slow_is_logged(breakable: Site, resource: MakeResource, backend: str) -> None:
+    vip = resource(V4, backend=backend)
+    breakable.lb.configure("bgp route-map delay-timer 0")
+    breakable.lb.configure("router bgp", "neighbor 10.1.0.2 advertisement-interval 7")
+    breakable.lb.configure("router bgp", "neighbor 10.1.0.98 remote-as 65001", "neighbor 10.1.0.98 timers 60 180")
+    started = vip.run("start")
+    assert started.code == 0, started
+    log = (breakable.lb.directory / "agent.log").read_text()
+    for sentence in (
+        "10.1.0.2 hears of a withdrawal up to 7 s late",
+        "a route-map or prefix-list has its effect only after",
+        "10.1.0.98 would send here for 180 s",
+    ):
+        assert sentence in log
+    assert "10.1.0.1 would send" not in log, "it has BFD"
+
+
+@BACKENDS
+def test_deep_monitor_reads_what_was_sent(breakable: Site, resource: MakeResource, backend: str) -> None:
+    vip = resource(V4, backend=backend)
+    assert vip.run("start").code == 0
+    sound = vip.run("monitor", interval=60, level=10)
+    assert sound.code == 0, sound
+
+    breakable.lb.namespace.ip("addr", "add", "198.51.100.9/32", "dev", "lo")
+    try:
+        lines = ["no neighbor ROUTERS route-map ANYCAST-OUT out", "network 198.51.100.9/32"]
+        breakable.lb.configure("router bgp", "no bgp ebgp-requires-policy")
+        breakable.lb.configure("router bgp", family(V4), *lines, "do clear bgp ipv4 unicast * soft")
+        wait_for("the route that nobody may have", lambda: breakable.lb.sent("198.51.100.9/32", "10.1.0.1"))
+        looked = vip.run("monitor", interval=60, level=10)
+        assert looked.code == 190, looked
+        assert "10.1.0.1 is sent 198.51.100.9/32, outside the allowed prefixes" in looked.reason
+    finally:
+        breakable.lb.namespace.ip("addr", "del", "198.51.100.9/32", "dev", "lo")
+    breakable.lb.configure("router bgp", family(V4), "no network 198.51.100.9/32")
+    breakable.lb.configure("router bgp", "neighbor 10.1.0.2 password wrong", "no bgp network import-check")
+    wait_for("the session to go", lambda: breakable.lb.established() < SESSIONS)
+    looked = vip.run("monitor", interval=60, level=10)
+    assert looked.code == 190, looked
+    assert f"{V4} is not advertised to 10.1.0.2" in looked.reason
+    assert "import-check" in looked.reason
+    assert vip.monitor().code == 0, "of which the frequent monitor says nothing"
 
 
 def test_unknown_route_maps_are_refused(resource: MakeResource) -> None:

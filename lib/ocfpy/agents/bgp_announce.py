@@ -3,48 +3,31 @@
 from __future__ import annotations
 
 from ocfpy import __version__
+from ocfpy.agents.bgp_announce_parameters import AnnounceParameters
 from ocfpy.bgp.announcer import Announcer
 from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused
 from ocfpy.bgp.vty import Vty
 from ocfpy.net.loopback import find_address
-from ocfpy.net.prefixes import check_allowed, outside
+from ocfpy.net.prefixes import check_allowed, strays
 from ocfpy.ocf.addresses import parse_address
-from ocfpy.ocf.agent import Action, Agent, Status
+from ocfpy.ocf.agent import Action, Status
 from ocfpy.ocf.deadline import POLL_S, Deadline
 from ocfpy.ocf.errors import ConfigError, DeadlineError, HostError, NotInstalledError, ServiceError
-from ocfpy.ocf.parameters import (
-    AddressParam,
-    DurationParam,
-    IntParam,
-    ListParam,
-    PathParam,
-    PrefixListParam,
-    StringParam,
-)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ocfpy.bgp.announcer import Backend, Route
+    from ocfpy.bgp.announcer import Backend, Peer, Route
     from ocfpy.ocf.addresses import Address
 
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-NAME_CHARACTERS = f"{_LETTERS}0123456789_.-"
 STOP_RESERVE_S = 2.0  # what withdrawing and looking takes at most, kept back from the drain time
 LOAD_LIMIT_S = 3.0  # vtysh -b takes a few tenths of a second
+SENT_LIMIT = 1000  # prefixes; to read a full table takes longer than bgpd is given, and no load balancer sends one
+STRAYS_NAMED = 4
 DEEP = 10  # OCF_CHECK_LEVEL from which the instance is looked at as well
 _BRINGS_UP = ("start", "migrate_from")
 
 
-def parse_peer(text: str) -> str:
-    """A neighbour as bgpd names it: an address in its canonical form, or an interface (BGP unnumbered)."""
-    if ":" in text or text.replace(".", "").isdigit():
-        return str(parse_address(text))
-    if any(c not in NAME_CHARACTERS for c in text):
-        raise ValueError(f"{text!r} is neither an address nor the name of an interface")
-    return text
-
-
-class BgpAnnounce(Agent):
+class BgpAnnounce(AnnounceParameters):
     """Announced: bgpd answers, its path is valid and best, the address is local, enough peers were told."""
 
     name = "bgp-announce"
@@ -62,8 +45,11 @@ best, the address is on an interface of this node, and at least min_peers establ
 it. start returns when all of that is so. stop withdraws the route, waits until it has gone out, and then some
 (settle), so that the address can be removed when nobody sends to it any more.
 
-The monitor with OCF_CHECK_LEVEL=10 looks for graceful restart as well, which start refuses: it would leave
-the route at the neighbors for minutes after this node has gone.
+start refuses graceful restart, which would leave the route at the neighbors for minutes after this node has
+gone, and `no bgp network import-check`. What only makes a withdrawal slow (an advertisement-interval, a long
+hold time without BFD, ...) it writes to the log. The monitor with OCF_CHECK_LEVEL=10 looks at all that again, and
+reads what each neighbor has really been sent: the route, and nothing outside of the allowed prefixes. Where
+the route itself is in order it says 190 (degraded), and why.
 
 Place it after the address: order and colocation with ocf:anycast:anycast-vip."""
 
@@ -77,102 +63,7 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         Action("reload-agent", timeout="20s"),
     )
 
-    prefix = AddressParam(
-        "Address to announce",
-        "The anycast address, with or without its length: 192.0.2.53, 192.0.2.53/32, 2001:db8::53/128. "
-        "Nothing but host routes is announced.",
-        required=True,
-        unique_group=True,
-    )
-    allowed_prefixes = PrefixListParam(
-        "Anycast subnets",
-        "Prefixes, separated by spaces, outside of which nothing is announced. Needed here or, one a "
-        "line, in /etc/anycast/allowed-prefixes; where both are given an address has to be in both.",
-    )
-    min_peers = IntParam(
-        "Neighbors that must have the route",
-        "The resource has failed when fewer established neighbors than this have been sent the route. "
-        "With 0 it may run without any session.",
-        minimum=0,
-        default=1,
-        reloadable=True,
-    )
-    peers = ListParam(
-        "Neighbors that count",
-        "Neighbors, by address or by interface for unnumbered BGP, that count for min_peers. Default: all "
-        "of the address family.",
-        parse=parse_peer,
-        reloadable=True,
-    )
-    route_map = StringParam(
-        "Route-map of the announcement",
-        "Name of a route-map in frr.conf that is given to the network statement, to set communities or a "
-        "metric.",
-        charset=NAME_CHARACTERS,
-        default="",
-        reloadable=True,
-    )
-    drain_route_map = StringParam(
-        "Route-map that makes the route unattractive",
-        "Name of a route-map in frr.conf, one that sets the community graceful-shutdown for instance. "
-        "stop applies it for drain_time before it withdraws the route, so that traffic moves while both "
-        "paths exist.",
-        charset=NAME_CHARACTERS,
-        default="",
-        reloadable=True,
-    )
-    drain_time = DurationParam(
-        "How long to drain",
-        "Time between applying drain_route_map and the withdrawal; cut short when the timeout of stop is "
-        "near.",
-        default="1s",
-        reloadable=True,
-    )
-    settle = DurationParam(
-        "Wait after the withdrawal",
-        "Time that routers get to stop sending after the route was withdrawn, before stop returns.",
-        default="500ms",
-        maximum="10s",
-        reloadable=True,
-    )
-    backend = StringParam(
-        "Way to talk to bgpd",
-        "socket: bgpd's own socket, 0.2 ms a call. vtysh: the command of that name, 30 ms a call. auto: "
-        "the socket when it is there.",
-        choices=("auto", "socket", "vtysh"),
-        default="auto",
-    )
-    vty_dir = PathParam(
-        "Directory of FRR's vty sockets",
-        "Where bgpd.vty is; /run/frr/NAME for an FRR that was started with -N NAME.",
-        default="/run/frr",
-    )
-    vrf = StringParam(
-        "VRF",
-        "Name of the VRF whose BGP instance announces. Default: the default VRF.",
-        charset=NAME_CHARACTERS,
-        default="",
-    )
-    on_hung = StringParam(
-        "What stop does with a bgpd that hangs",
-        "A bgpd that hangs keeps its sessions up and its routes at the neighbors. kill: stop ends it by "
-        "SIGKILL, the neighbors withdraw at once, and FRR's own watchdog starts it again. fail: stop "
-        "fails, and Pacemaker fences the node.",
-        choices=("kill", "fail"),
-        default="kill",
-        reloadable=True,
-    )
-
     _said = False  # start has issued the statement
-
-    def check_config(self) -> list[str]:
-        """What does not fit together."""
-        faults = []
-        if self.prefix and self.allowed_prefixes:
-            faults.append(outside(self.prefix, self.allowed_prefixes, "allowed_prefixes"))
-        if self.peers and self.min_peers > len(set(self.peers)):
-            faults.append(f"min_peers is {self.min_peers}, but peers names only {len(set(self.peers))}")
-        return [fault for fault in faults if fault]
 
     def claim(self) -> dict[str, str]:
         """Where the statement is. draining is set by a stop that has begun: see _drain."""
@@ -203,7 +94,7 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
             self._await_configuration(announcer)
         else:
             self._check_configured(announcer)
-        self._check_graceful_restart(announcer)
+        self._check_instance(announcer)
 
     def observe(self, claim: dict[str, str]) -> Status:
         """Look at bgpd first, then at the address, then at who was told."""
@@ -242,15 +133,31 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         told = [peer for peer in route.advertised_to if not self.peers or peer in self.peers]
         if len(told) < self.min_peers:
             return Status.failed(self._too_few(prefix, told, announcer))
-        return self._judge_instance(announcer) if self.context.check_level >= DEEP else Status.running()
+        return self._judge_deep(prefix, told, announcer) if self.context.check_level >= DEEP else Status.running()
 
-    def _judge_instance(self, announcer: Announcer) -> Status:
-        """What does no harm yet: somebody has switched on graceful restart since the start."""
-        try:
-            self._check_graceful_restart(announcer)
-        except HostError as error:
-            return Status.degraded(error.reason)
-        return Status.running()
+    def _judge_deep(self, prefix: Address, told: list[str], announcer: Announcer) -> Status:
+        """What each neighbor was really sent; then what does no harm to this route, or not yet."""
+        faults = []
+        for peer in self._counted(prefix, announcer):
+            if peer.name not in told:
+                if not peer.state.endswith("(Admin)"):  # shut down on purpose
+                    faults.append(f"{prefix.cidr} is not advertised to {peer}")
+            elif peer.prefixes_sent > SENT_LIMIT:
+                faults.append(f"{peer.name} is sent {peer.prefixes_sent} prefixes: its export policy lets out too much")
+            else:
+                sent = announcer.sent(prefix, peer.name)
+                if prefix.cidr not in sent:
+                    return Status.failed(f"bgpd says it advertises {prefix.cidr} to {peer.name}, and has not sent it")
+                faults += self._strays(peer.name, sent)
+        faults += announcer.instance().hazards()
+        return Status.degraded("; ".join(faults)) if faults else Status.running()
+
+    def _strays(self, peer: str, sent: tuple[str, ...]) -> list[str]:
+        found = strays(sent, self.allowed_prefixes)
+        if not found:
+            return []
+        named = " ".join(found[:STRAYS_NAMED]) + (" ..." if found[STRAYS_NAMED:] else "")
+        return [f"{peer} is sent {named}, outside the allowed prefixes: correct the export policy in frr.conf"]
 
     def start(self, claim: dict[str, str]) -> None:
         """The statement; the library then waits until observe agrees."""
@@ -356,17 +263,21 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
             if name and not announcer.has_route_map(name):
                 raise HostError(f"bgpd has no route-map {name}: add it to frr.conf")
 
-    def _check_graceful_restart(self, announcer: Announcer) -> None:
-        restarters = announcer.restarters()
-        if restarters:
-            raise HostError(
-                f"graceful restart is on towards {' '.join(restarters)}: they would keep the route for "
-                "minutes after this node is gone; take `bgp graceful-restart` out of frr.conf and restart FRR"
-            )
+    def _check_instance(self, announcer: Announcer) -> None:
+        """Refuse what would keep the route at the routers; have the log say what makes them slow."""
+        instance = announcer.instance()
+        hazards = instance.hazards()
+        if hazards:
+            raise HostError("; ".join(hazards))
+        for delay in instance.delays():
+            self.context.log.warning(f"{self.context.action}: {delay}")
+
+    def _counted(self, prefix: Address, announcer: Announcer) -> list[Peer]:
+        return [peer for peer in announcer.peers(prefix) if not self.peers or peer.name in self.peers]
 
     def _too_few(self, prefix: Address, told: list[str], announcer: Announcer) -> str:
         """Who was not told, and why as far as bgpd knows."""
-        counted = [peer for peer in announcer.peers(prefix) if not self.peers or peer.name in self.peers]
+        counted = self._counted(prefix, announcer)
         missing = [str(peer) for peer in counted if peer.name not in told]
         missing += [f"{name} unknown" for name in self.peers if name not in [peer.name for peer in counted]]
         reason = f"{prefix.cidr} is advertised to {len(told)} of the {self.min_peers} peers that it takes"

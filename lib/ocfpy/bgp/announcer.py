@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any, Protocol
 
+    from ocfpy.bgp.instance import Instance
     from ocfpy.ocf.addresses import Address
 
     class Backend(Protocol):
@@ -58,15 +59,17 @@ class Route:
 
 
 class Peer:
-    """A neighbour: state as bgpd names it (Established, Active, ...), policy_missing when RFC 8212 "
-    "blocks it."""
+    """A neighbour: state as bgpd names it (Established, Active, Idle (Admin), ...), policy_missing when RFC 8212
+    blocks it, prefixes_sent as a number.
+    """
 
-    __slots__ = ("name", "policy_missing", "state")
+    __slots__ = ("name", "policy_missing", "prefixes_sent", "state")
 
-    def __init__(self, name: str, state: str, policy_missing: bool) -> None:
+    def __init__(self, name: str, state: str, policy_missing: bool, prefixes_sent: int = 0) -> None:
         self.name = name
         self.state = state
         self.policy_missing = policy_missing
+        self.prefixes_sent = prefixes_sent
 
     def __str__(self) -> str:
         return (
@@ -112,7 +115,7 @@ class Announcer:
         """The neighbours that are activated for the family of the prefix."""
         known = self._summary().get(f"{_family(prefix)}Unicast", {}).get("peers", {})
         return [
-            Peer(name, str(peer.get("state", "?")), peer.get("peerState") == "Policy")
+            Peer(name, str(peer.get("state", "?")), peer.get("peerState") == "Policy", peer.get("pfxSnt", 0))
             for name, peer in known.items()
         ]
 
@@ -127,16 +130,17 @@ class Announcer:
             f"bgpd has no BGP instance with a neighbor in {where}: configure `router bgp` in frr.conf"
         )
 
-    def restarters(self) -> list[str]:
-        """The neighbours that are asked to keep our routes after we have gone (graceful restart, RFC "
-        "4724)."""
+    def instance(self) -> Instance:
+        """How the instance is configured, as far as that can keep a route alive or slow it."""
+        from ocfpy.bgp.instance import Instance
+
         neighbors = self._show(f"show bgp{self._of_vrf} neighbors json")
-        return [
-            name
-            for name, neighbor in neighbors.items()
-            if isinstance(neighbor, dict)
-            and str(neighbor.get("gracefulRestartInfo", {}).get("localGrMode", "")).startswith("Restart")
-        ]
+        return Instance(neighbors, self._backend.show("show running-config"), self._vrf)
+
+    def sent(self, prefix: Address, peer: str) -> tuple[str, ...]:
+        """The prefixes, of the family of this one, that the peer has really been sent (Adj-RIB-Out)."""
+        command = f"show bgp{self._of_vrf} {_family(prefix)} unicast neighbors {peer} advertised-routes json"
+        return tuple(self._show(command).get("advertisedRoutes", ()))
 
     def has_route_map(self, name: str) -> bool:
         """Whether bgpd knows the route-map; a statement that names another one is a withdrawal."""

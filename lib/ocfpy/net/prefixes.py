@@ -56,3 +56,14 @@ def check_allowed(prefix: Address, from_parameter: Sequence[Prefix], path: str =
         raise ConfigError(fault)
     if from_file and (fault := outside(prefix, from_file, path)):
         raise HostError(fault)
+
+
+def strays(sent: Sequence[str], from_parameter: Sequence[Prefix], path: str = ALLOWED_PREFIXES_FILE) -> list[str]:
+    """Those of the prefixes, as text, that may not be announced from this host. HostError as read_prefixes has it."""
+    places = [place for place in (from_parameter, read_prefixes(path)) if place]
+    return [text for text in sent if not all(_within(text, place) for place in places)]
+
+
+def _within(text: str, allowed: Sequence[Prefix]) -> bool:
+    prefix = parse_prefix(text)
+    return any(network.contains(prefix) for network in allowed)

@@ -70,6 +70,7 @@ def load_balancer(plan: Plan, node: str, host: int) -> str:
 
 def _example_router(plan: Plan) -> str:
     text = (EXAMPLES / "frr-router.conf").read_text().replace("\nend\n", "\n")
+    text = re.sub(r"(?m)^ip(v6)? route .*\n", "", text)  # there is no last resort here: what no site announces is to be lost
     return replaced(text, {
         "router1": f"router-{plan.name}", "65001": str(plan.router_asn), "65010": str(plan.lb_asn), "2001:db8:53::/48": ANYCAST6,
         "10.1.0.1": plan.lan4(1), "10.1.0.11": plan.lan4(11), "10.1.0.12": plan.lan4(12),

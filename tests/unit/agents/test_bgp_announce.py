@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from ocfpy.agents import bgp_announce
-from ocfpy.agents.bgp_announce import BgpAnnounce, parse_peer
+from ocfpy.agents.bgp_announce import BgpAnnounce
+from ocfpy.agents.bgp_announce_parameters import parse_peer
 from ocfpy.bgp.announcer import Announcer
 from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused
 from ocfpy.net import prefixes
@@ -31,6 +32,11 @@ class FakeBgpd:
         self.path_extra: dict[str, Any] = {}
         self.told = ["10.1.0.1"]
         self.modes: dict[str, str] = {}
+        self.neighbor: dict[str, Any] = {"bgpState": "Established", "bgpTimerHoldTimeMsecs": 9000}
+        self.running_config = "router bgp 65010\n bgp router-id 10.1.0.11\nexit\n"
+        self.peers: dict[str, dict[str, Any]] = {"10.1.0.1": {"state": "Established"}}
+        self.strays: list[str] = []
+        self.unsent = False
         self.here = True
 
     def __call__(self, path: str, deadline: Deadline) -> FakeBgpd:
@@ -44,13 +50,17 @@ class FakeBgpd:
     def show(self, command: str) -> str:
         if self.error:
             raise self.error
-        return json.dumps(self._reply(command.split()))
+        return self.running_config if command == "show running-config" else json.dumps(self._reply(command.split()))
 
     def _reply(self, words: list[str]) -> object:
         if words[-2] == "summary":
-            return {"ipv4Unicast": {"as": 65010, "peers": {"10.1.0.1": {"state": "Established"}}}}
+            return {"ipv4Unicast": {"as": 65010, "peers": self.peers}}
         if words[-2] == "neighbors":
-            return {name: {"gracefulRestartInfo": {"localGrMode": mode}} for name, mode in self.modes.items()}
+            modes = self.modes or dict.fromkeys(self.peers, "Helper*")
+            return {name: {"gracefulRestartInfo": {"localGrMode": mode}, **self.neighbor} for name, mode in modes.items()}
+        if words[-2] == "advertised-routes":
+            sent = [*([] if self.unsent else self.statements), *self.strays]
+            return {"advertisedRoutes": {prefix: {} for prefix in sent}}
         if words[:2] == ["show", "route-map"]:
             return {"KNOWN": {}}
         if words[-2] not in self.statements:
@@ -105,6 +115,7 @@ class Resource:
         self.capfd = capfd
         self.instance = "bgp"
         self.reason = ""
+        self.environ: dict[str, str] = {}
 
     def run(self, action: str, interval: str = "", timeout: str = "3000", level: str = "") -> int:
         environ = {
@@ -115,6 +126,7 @@ class Resource:
             "OCF_RESKEY_CRM_meta_interval": interval,
             "OCF_CHECK_LEVEL": level,
             **{f"OCF_RESKEY_{name}": value for name, value in self.parameters.items()},
+            **self.environ,
         }
         code = main(BgpAnnounce, ["bgp-announce", action], environ)
         said = [
@@ -252,6 +264,48 @@ def test_graceful_restart_switched_on_later_is_told(bgpd: FakeBgpd, resource: Re
     assert resource.monitor() == 0
     assert resource.run("monitor", interval="60000", level="10") == 190
     assert "graceful restart" in resource.reason
+
+
+def test_import_check_off_is_refused(bgpd: FakeBgpd, resource: Resource) -> None:
+    bgpd.running_config = "router bgp 65010\n no bgp network import-check\nexit\n"
+    assert resource.run("start") == 2
+    assert "import-check" in resource.reason
+    assert bgpd.lines == []
+
+
+def test_what_is_slow_is_a_line_in_the_log(bgpd: FakeBgpd, resource: Resource, tmp_path: Path) -> None:
+    bgpd.neighbor = {"bgpTimerConfiguredHoldTimeMsecs": 180000, "minBtwnAdvertisementRunsTimerMsecs": 30000}
+    resource.environ["HA_LOGFILE"] = str(tmp_path / "log")
+    assert resource.run("start") == 0
+    warnings = [line for line in (tmp_path / "log").read_text().splitlines() if "WARNING" in line]
+    assert ["up to 30 s late" in line for line in warnings] == [True, False]
+    assert ["for 180 s after a power cut" in line for line in warnings] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code", "sentence"),
+    [
+        ({}, 0, ""),
+        ({"running_config": "router bgp 65010\n no bgp network import-check\n"}, 190, "import-check"),
+        ({"strays": ["10.0.0.0/8", "0.0.0.0/0"]}, 190, "10.1.0.1 is sent 10.0.0.0/8 0.0.0.0/0, outside"),
+        ({"strays": ["192.0.2.7/32"]}, 0, ""),
+        ({"strays": [f"10.0.{n}.0/24" for n in range(9)]}, 190, "10.0.3.0/24 ..., outside"),
+        ({"unsent": True}, 1, "has not sent it"),
+        ({"peers": {"10.1.0.1": {"state": "Established", "pfxSnt": 900000}}}, 190, "900000 prefixes"),
+        (
+            {"peers": {"10.1.0.1": {"state": "Established"}, "10.1.0.2": {"state": "Active"}}},
+            190,
+            "192.0.2.53/32 is not advertised to 10.1.0.2 Active",
+        ),
+        ({"peers": {"10.1.0.1": {"state": "Established"}, "10.1.0.2": {"state": "Idle (Admin)"}}}, 0, ""),
+    ],
+)
+def test_deep_monitor(bgpd: FakeBgpd, resource: Resource, trouble: dict[str, Any], code: int, sentence: str) -> None:
+    assert resource.run("start") == 0
+    vars(bgpd).update(trouble)
+    assert resource.monitor() == 0, "what is checked every few seconds is in order"
+    assert resource.run("monitor", interval="60000", level="10") == code, resource.reason
+    assert sentence in resource.reason
 
 
 def test_reload_to_a_route_map_that_is_not_there(bgpd: FakeBgpd, resource: Resource) -> None:

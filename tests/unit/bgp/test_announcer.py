@@ -146,11 +146,18 @@ def test_peers() -> None:
     assert Announcer(script).peers(V6) == []
 
 
-def test_graceful_restart() -> None:
-    modes = {"a": "Helper*", "b": "Restart*", "c": "Disable*", "d": "Restart", "e": "Helper"}
-    neighbors = {name: {"gracefulRestartInfo": {"localGrMode": mode}} for name, mode in modes.items()}
-    neighbors["f"] = {}
-    assert Announcer(Script({"show bgp neighbors json": neighbors})).restarters() == ["b", "d"]
+def test_what_a_peer_was_sent() -> None:
+    command = "show bgp vrf red ipv6 unicast neighbors eth1 advertised-routes json"
+    script = Script({command: {"advertisedRoutes": {"2001:db8::53/128": {}}, "totalPrefixCounter": 1}})
+    assert Announcer(script, "red").sent(V6, "eth1") == ("2001:db8::53/128",)
+
+
+def test_instance() -> None:
+    neighbors = {"a": {"gracefulRestartInfo": {"localGrMode": "Restart*"}}}
+    config = "router bgp 65010\nexit\nrouter bgp 65010 vrf red\n no bgp network import-check\nexit\n"
+    script = Script({"show bgp neighbors json": {}, "show bgp vrf red neighbors json": neighbors, "show running-config": config})
+    assert Announcer(script).instance().hazards() == []
+    assert len(Announcer(script, "red").instance().hazards()) == 2
 
 
 @pytest.mark.parametrize("answer", [{"BGP": {"DRAIN": {}}}, {"DRAIN": {}}])

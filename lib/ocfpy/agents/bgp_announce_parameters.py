@@ -1,0 +1,127 @@
+"""The parameters of ocf:anycast:bgp-announce, and what they mean together."""
+
+from __future__ import annotations
+
+from ocfpy.net.prefixes import outside
+from ocfpy.ocf.addresses import parse_address
+from ocfpy.ocf.agent import Agent
+from ocfpy.ocf.parameters import (
+    AddressParam,
+    DurationParam,
+    IntParam,
+    ListParam,
+    PathParam,
+    PrefixListParam,
+    StringParam,
+)
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+NAME_CHARACTERS = f"{_LETTERS}0123456789_.-"
+
+
+def parse_peer(text: str) -> str:
+    """A neighbour as bgpd names it: an address in its canonical form, or an interface (BGP unnumbered)."""
+    if ":" in text or text.replace(".", "").isdigit():
+        return str(parse_address(text))
+    if any(c not in NAME_CHARACTERS for c in text):
+        raise ValueError(f"{text!r} is neither an address nor the name of an interface")
+    return text
+
+
+class AnnounceParameters(Agent):
+    """Declares the parameters and looks at them together."""
+
+    prefix = AddressParam(
+        "Address to announce",
+        "The anycast address, with or without its length: 192.0.2.53, 192.0.2.53/32, 2001:db8::53/128. "
+        "Nothing but host routes is announced.",
+        required=True,
+        unique_group=True,
+    )
+    allowed_prefixes = PrefixListParam(
+        "Anycast subnets",
+        "Prefixes, separated by spaces, outside of which nothing is announced. Needed here or, one a "
+        "line, in /etc/anycast/allowed-prefixes; where both are given an address has to be in both.",
+    )
+    min_peers = IntParam(
+        "Neighbors that must have the route",
+        "The resource has failed when fewer established neighbors than this have been sent the route. "
+        "With 0 it may run without any session.",
+        minimum=0,
+        default=1,
+        reloadable=True,
+    )
+    peers = ListParam(
+        "Neighbors that count",
+        "Neighbors, by address or by interface for unnumbered BGP, that count for min_peers. Default: all "
+        "of the address family.",
+        parse=parse_peer,
+        reloadable=True,
+    )
+    route_map = StringParam(
+        "Route-map of the announcement",
+        "Name of a route-map in frr.conf that is given to the network statement, to set communities or a "
+        "metric.",
+        charset=NAME_CHARACTERS,
+        default="",
+        reloadable=True,
+    )
+    drain_route_map = StringParam(
+        "Route-map that makes the route unattractive",
+        "Name of a route-map in frr.conf, one that sets the community graceful-shutdown for instance. "
+        "stop applies it for drain_time before it withdraws the route, so that traffic moves while both "
+        "paths exist.",
+        charset=NAME_CHARACTERS,
+        default="",
+        reloadable=True,
+    )
+    drain_time = DurationParam(
+        "How long to drain",
+        "Time between applying drain_route_map and the withdrawal; cut short when the timeout of stop is "
+        "near.",
+        default="1s",
+        reloadable=True,
+    )
+    settle = DurationParam(
+        "Wait after the withdrawal",
+        "Time that routers get to stop sending after the route was withdrawn, before stop returns.",
+        default="500ms",
+        maximum="10s",
+        reloadable=True,
+    )
+    backend = StringParam(
+        "Way to talk to bgpd",
+        "socket: bgpd's own socket, 0.2 ms a call. vtysh: the command of that name, 30 ms a call. auto: "
+        "the socket when it is there.",
+        choices=("auto", "socket", "vtysh"),
+        default="auto",
+    )
+    vty_dir = PathParam(
+        "Directory of FRR's vty sockets",
+        "Where bgpd.vty is; /run/frr/NAME for an FRR that was started with -N NAME.",
+        default="/run/frr",
+    )
+    vrf = StringParam(
+        "VRF",
+        "Name of the VRF whose BGP instance announces. Default: the default VRF.",
+        charset=NAME_CHARACTERS,
+        default="",
+    )
+    on_hung = StringParam(
+        "What stop does with a bgpd that hangs",
+        "A bgpd that hangs keeps its sessions up and its routes at the neighbors. kill: stop ends it by "
+        "SIGKILL, the neighbors withdraw at once, and FRR's own watchdog starts it again. fail: stop "
+        "fails, and Pacemaker fences the node.",
+        choices=("kill", "fail"),
+        default="kill",
+        reloadable=True,
+    )
+
+    def check_config(self) -> list[str]:
+        """What does not fit together."""
+        faults = []
+        if self.prefix and self.allowed_prefixes:
+            faults.append(outside(self.prefix, self.allowed_prefixes, "allowed_prefixes"))
+        if self.peers and self.min_peers > len(set(self.peers)):
+            faults.append(f"min_peers is {self.min_peers}, but peers names only {len(set(self.peers))}")
+        return [fault for fault in faults if fault]
