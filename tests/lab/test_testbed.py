@@ -1,9 +1,17 @@
 """The lab itself: real kernels with real IPVS, routes that arrive, clients that count, power cuts that cut."""
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
-from tests.lab.testbed import VIP4, VIP6, VIPS, Lab, wait_for
+import pytest
+
+from tests.lab.testbed import VIP4, VIP6, VIPS, Lab, rootfs, wait_for
+from tests.lab.testbed.base import REPOSITORY
+from tests.lab.testbed.network import sweep
 from tests.lab.testbed.report import Request, account
 from tests.lab.testbed.router import RouteEvent, parse_event
 
@@ -65,6 +73,57 @@ def test_a_cut_cable_is_silent(steady: Lab) -> None:
     finally:
         steady.site_b.uplink.mend()
     steady.wait_bgp()
+
+
+MAKE_A_FABRIC = """
+from tests.lab.testbed.network import Fabric
+fabric = Fabric()
+fabric.segment("lan")
+print(fabric.run, flush=True)
+input()
+"""
+SWEEP = "from tests.lab.testbed.network import sweep; sweep()"
+
+
+def test_a_killed_run_is_swept_away_and_a_living_one_never() -> None:
+    """Not even from another process namespace, in which there is no process of its number."""
+    other = subprocess.Popen(
+        [sys.executable, "-c", MAKE_A_FABRIC], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert other.stdout is not None
+        run = other.stdout.readline().strip()
+        namespace = Path("/run/netns", f"{run}-fabric")
+        apart = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", SWEEP]
+        subprocess.run(apart, cwd=REPOSITORY, check=True, timeout=60)
+        assert run not in sweep()
+        assert namespace.exists()
+    finally:
+        other.kill()
+        other.communicate()
+    assert run in sweep()
+    assert not namespace.exists()
+    assert run not in sweep()
+
+
+def test_cached_images_are_pruned_but_never_those_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rootfs, "CACHE", tmp_path)
+    paths = [tmp_path / f"root-{number}" for number in range(5)]
+    for age, path in enumerate(reversed(paths)):
+        (path / "etc").mkdir(parents=True)
+        os.utime(path, (1e9 - age, 1e9 - age))
+    hold = "import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_SH); print(flush=True); input()"
+    other = subprocess.Popen([sys.executable, "-c", hold, paths[0]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert rootfs._in_use(paths[2], "root-*", 2) == paths[2]
+        assert [path.exists() for path in paths] == [True, False, True, False, True]
+    finally:
+        other.kill()
+        other.communicate()
+    rootfs._in_use(paths[2], "root-*", 2)
+    assert [path.exists() for path in paths] == [False, False, True, False, True]
 
 
 def test_route_events_are_parsed() -> None:

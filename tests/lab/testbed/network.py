@@ -7,19 +7,24 @@ middle dies.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
+import secrets
+import shutil
 import signal
 import socket
 import threading
 import time
 from pathlib import Path
-from typing import Callable, TypeVar
+from typing import Callable, TextIO, TypeVar
 
 from .base import LabError, host, in_order
 
 T = TypeVar("T")
 
 PREFIX = "ocflab"
+LOCKS = Path("/run")
+NAMESPACES = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
 
 
@@ -43,7 +48,7 @@ class Namespace:
 
     def enter(self, *command: str) -> list[str]:
         """The command line that runs `command` in here; it is exec'ed, so that its process id is Popen's."""
-        return ["nsenter", f"--net=/run/netns/{self.host_name}", *command]
+        return ["nsenter", f"--net={NAMESPACES / self.host_name}", *command]
 
     def within(self, action: Callable[[], T]) -> T:
         """Result of action() in a thread that is in here: a socket made so belongs to this namespace for life."""
@@ -57,8 +62,9 @@ class Namespace:
 class Fabric:
     """All cabling of one run."""
 
-    def __init__(self, run: str | None = None) -> None:
-        self.run = run or f"{PREFIX}-{os.getpid()}"
+    def __init__(self) -> None:
+        self.run = f"{PREFIX}-{os.getpid()}-{secrets.token_hex(2)}"
+        self._lock = _locked(LOCKS / f"{self.run}.lock")
         self._namespaces: list[Namespace] = []
         self.switches = self.namespace("fabric")
         self.switches.sysctl(net__ipv6__conf__default__disable_ipv6=1)
@@ -98,6 +104,8 @@ class Fabric:
         """Remove every namespace, with what runs in it; safe to call again."""
         namespaces, self._namespaces = self._namespaces[::-1], []
         in_order(*(namespace.remove for namespace in namespaces))
+        Path(self._lock.name).unlink(missing_ok=True)
+        self._lock.close()
 
 
 class Cable:
@@ -115,12 +123,22 @@ class Cable:
         self._switches.ip("link", "set", self._port, "master", self._segment)
 
 
+def _locked(path: Path) -> TextIO:
+    """The file, made and locked until it is closed; anew when somebody swept it away between the two."""
+    while True:
+        file = path.open("w")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()
+
+
 def remove_namespace(host_name: str) -> None:
     """Kill what runs in a namespace, by process id, and delete it; one that is already gone is fine."""
-    if not Path("/run/netns", host_name).exists():
+    if not (NAMESPACES / host_name).exists():
         return
     end = time.monotonic() + 10
-    while pids := host("ip", "netns", "pids", host_name).out.split():
+    while pids := host("ip", "netns", "pids", host_name, check=False).out.split():
         for pid in pids:
             kill(int(pid))
         if time.monotonic() > end:
@@ -137,11 +155,29 @@ def kill(pid: int) -> None:
         pass
 
 
-def sweep() -> None:
-    """Remove what runs left behind that were killed before they could clean up: their process id is in the name."""
-    for path in Path("/run/netns").glob(f"{PREFIX}-*-*"):
-        if not Path("/proc", path.name.split("-")[1]).exists():
-            remove_namespace(path.name)
+def sweep() -> list[str]:
+    """Remove what runs left behind that were killed before they could clean up; names of those runs.
+
+    A run holds the lock on its file for life. Its process id would not do: a run may be in another process namespace.
+    """
+    dead = []
+    for path in LOCKS.glob(f"{PREFIX}-*.lock"):
+        try:
+            file = path.open()
+        except FileNotFoundError:  # its run has just ended
+            continue
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            for namespace in NAMESPACES.glob(f"{path.stem}-*"):
+                remove_namespace(namespace.name)
+            for directory in LOCKS.glob(f"{path.stem}-*"):
+                shutil.rmtree(directory)
+            path.unlink(missing_ok=True)
+            dead.append(path.stem)
+    return dead
 
 
 def connect(namespace: Namespace, address: str, port: int, timeout: float) -> socket.socket:
@@ -157,7 +193,7 @@ def _in_namespace(host_name: str, action: Callable[[], T]) -> T:
     def work() -> None:
         try:
             libc = ctypes.CDLL(None, use_errno=True)
-            with open(f"/run/netns/{host_name}") as file:
+            with (NAMESPACES / host_name).open() as file:
                 if libc.setns(file.fileno(), CLONE_NEWNET) != 0:
                     raise OSError(ctypes.get_errno(), f"cannot enter {host_name}")
             results.append(action())

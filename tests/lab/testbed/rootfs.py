@@ -23,7 +23,9 @@ NODE_FILES = Path(__file__).parent / "node"
 OPT = "opt/lab"
 IMAGE_SIZE = "3G"
 SUITE = "trixie"
-KEPT_IMAGES = 3
+KEPT_DISKS = 3
+KEPT_ROOTS = 4
+"""For the nodes one with everything and one with the least, and one for the tests of FRR; half a gigabyte each."""
 
 KERNELS = {
     "sid": "",
@@ -99,6 +101,29 @@ def _lock(path: Path) -> Iterator[None]:
         yield
 
 
+_held: list[int] = []
+
+
+def _in_use(path: Path, pattern: str, kept: int) -> Path:
+    """The path, held as long as this process lives; what `pattern` finds besides is pruned.
+
+    The newest `kept` stay, and whatever a lab is made from, wherever that runs: its process holds the same lock.
+    """
+    os.utime(path)
+    _held.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    fcntl.flock(_held[-1], fcntl.LOCK_SH)
+    for old in sorted(CACHE.glob(pattern), key=lambda found: found.stat().st_mtime)[:-kept]:
+        descriptor = os.open(old, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(old)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(descriptor)
+    return path
+
+
 @contextlib.contextmanager
 def _built(target: Path) -> Iterator[Path]:
     """A scratch path that becomes `target` only when everything worked."""
@@ -139,7 +164,7 @@ def _base_root(packages: Sequence[str]) -> Path:
             (scratch / LAB.lstrip("/")).mkdir()
             (scratch / OPT).mkdir(parents=True)
             _install_node_files(scratch)
-    return target
+    return _in_use(target, "root-*", KEPT_ROOTS)
 
 
 def _install_node_files(root: Path) -> None:
@@ -229,7 +254,4 @@ def _disk(root: Path, kernel: Path, deb: Path | None) -> Path:
                 host("mke2fs", "-q", "-t", "ext4", "-d", tree, scratch, IMAGE_SIZE, timeout=600)
         finally:
             _remove(tree)
-    os.utime(target)
-    for old in sorted(CACHE.glob("disk-*.ext4"), key=lambda path: path.stat().st_mtime)[:-KEPT_IMAGES]:
-        old.unlink()
-    return target
+    return _in_use(target, "disk-*.ext4", KEPT_DISKS)

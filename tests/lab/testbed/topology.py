@@ -122,7 +122,8 @@ class Lab:
 
     def __init__(self, sites: Sequence[str] = ("a", "b"), deb: Path | None = None, clients: bool = True) -> None:
         self.images = rootfs.prepare(deb or rootfs.find_deb())
-        sweep()
+        for run in sweep():
+            shutil.rmtree(rootfs.CACHE / run, ignore_errors=True)
         self.fabric = Fabric()
         self.stall_watch = StallWatch()
         atexit.register(self.close)
