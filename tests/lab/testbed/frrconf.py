@@ -140,6 +140,6 @@ exit
 
 def _session(address4: str, address6: str, asn: int) -> str:
     return "\n".join(
-        f" neighbor {address} remote-as {asn}\n neighbor {address} bfd profile ANYCAST\n neighbor {address} timers connect 5"
+        f" neighbor {address} remote-as {asn}\n neighbor {address} bfd profile ANYCAST\n neighbor {address} timers connect 1"
         for address in (address4, address6)
     )
