@@ -35,7 +35,8 @@ DEBS_CONFORMANCE := $(DEBS_PYTEST) $(DEBS_AGENTS) crmsh pcs groff-base ldirector
 DEBS_FRR         := $(DEBS_PYTEST) $(DEBS_AGENTS) frr mmdebstrap
 DEBS_SIMULATE    := $(DEBS_PYTEST) $(DEBS_AGENTS) pacemaker crmsh
 # The servers that the checks are tried against.
-DEBS_CHECKS      := $(DEBS_PYTEST) python3-cryptography nginx-light bind9
+DEBS_CHECKS      := $(DEBS_PYTEST) python3-cryptography nginx-light squid bind9 slapd chrony exim4-daemon-light \
+                    dovecot-imapd dovecot-pop3d mariadb-server-core postgresql freeradius kamailio kamailio-tls-modules
 # The lab's nodes and real servers run from a Debian root that the lab builds; frr is for the routers.
 DEBS_LAB         := $(DEBS_PYTEST) $(DEBS_DEB) python3-matplotlib frr mmdebstrap e2fsprogs
 DEBS_BENCH       := $(DEBS_LAB) $(DEBS_AGENTS)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
-from typing import Callable
 
 import pytest
-from ocfpy.health.checks.base import Result
 
-from tests.checks.cases import SERVERS, Case
-from tests.checks.observe import observe
+from tests.checks.cases import CASES, SERVERS
+from tests.checks.observe import Observations
 from tests.checks.world import World
-
-Observer = Callable[[Case, str], Result]
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +18,6 @@ def world() -> Iterator[World]:
 
 
 @pytest.fixture(scope="session")
-def observed(world: World) -> Observer:
-    """Returns the result of a check in a mode; the table and the tests share what has been seen."""
-    return functools.cache(functools.partial(observe, world))
+def observed(world: World) -> Observations:
+    """Returns the result of a check in a mode."""
+    return Observations(world, CASES)

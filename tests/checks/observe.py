@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Any
 
 from ocfpy.agents.ipvs_pool import IpvsPool
 from ocfpy.health.checks import make_check
@@ -13,14 +14,17 @@ from ocfpy.ocf.context import Context
 
 from tests.checks.cases import Case
 from tests.checks.proxy import Fault, tcp_proxy, udp_proxy
-from tests.checks.world import PROXY4, Server, World
+from tests.checks.world import PROXY4, World
 
 MODES = ("works", "wrong answer", "refused", "hangs", "half-open", "slow")
+WAITING = ("hangs", "slow")
+"""Those in which nothing comes: they are waited for by all checks at once."""
 PATIENCE_S = 30
 """The timeout where the answer is awaited: nothing is measured here."""
-TIMEOUT_S = 1
+TIMEOUT_S = 3
 """The timeout where it is what ends the check."""
-LATE_S = 3.0
+LATE_S = 60.0
+"""By how much a slow server is too late."""
 
 
 def make(world: World, params: dict[str, str], address: str, port: int, timeout: int) -> Check:
@@ -63,29 +67,70 @@ def attempt(
 
 
 def observe(world: World, case: Case, mode: str) -> Result:
-    """What the check of `case` makes of its server in one of MODES."""
+    """What the check of `case` makes of its server in one of MODES but the WAITING."""
     server = world.started(case.wrong_server if mode == "wrong answer" and case.wrong_server else case.server)
     port = case.port or server.port
     if mode == "wrong answer":
-        return attempt(world, {**case.params, **case.wrong}, server.address4, port)
+        return attempt(world, {**case.params, **case.wrong}, server.address4, case.wrong_port or port)
     if mode == "refused":
         server.stop()
-        return attempt(world, case.params, server.address4, port)
-    if mode == "hangs":
-        server.freeze()
-        try:
-            return attempt(world, case.params, server.address4, port, TIMEOUT_S)
-        finally:
-            server.thaw()
     if mode == "half-open":
-        return through_proxy(world, case, server, Fault(cut=case.cut))
-    if mode == "slow":
-        return through_proxy(world, case, server, Fault(delay=LATE_S), TIMEOUT_S)
+        return through_proxy(world, case, Fault(cut=case.cut))
     return attempt(world, case.params, server.address4, port)
 
 
-def through_proxy(world: World, case: Case, server: Server, fault: Fault, timeout: int = PATIENCE_S) -> Result:
+def through_proxy(world: World, case: Case, fault: Fault, timeout: int = PATIENCE_S) -> Result:
     """The result of the check with something between it and the server."""
+    server = world.started(case.server)
     port = case.port or server.port
-    proxy: Any = udp_proxy if case.udp else tcp_proxy
-    return attempt(world, case.params, PROXY4, port, timeout, proxy(PROXY4, server.address4, port, fault))
+    return attempt(world, case.params, PROXY4, port, timeout, _proxy(case, server.address4, port, fault))
+
+
+def _proxy(case: Case, server: str, port: int, fault: Fault) -> AbstractAsyncContextManager[None]:
+    return udp_proxy(PROXY4, server, port, fault) if case.udp else tcp_proxy(PROXY4, server, port, fault)
+
+
+def observe_waiting(world: World, cases: Sequence[Case], mode: str) -> dict[Case, Result]:
+    """What all checks make, at the same time, of servers that stand still, or that answer LATE_S too late."""
+    servers = {case: world.started(case.server) for case in cases}
+    ports = {case: case.port or server.port for case, server in servers.items()}
+    slow = mode == "slow"
+    checks = [
+        make(world, case.params, PROXY4 if slow else server.address4, ports[case], TIMEOUT_S)
+        for case, server in servers.items()
+    ]
+
+    async def story() -> list[Result]:
+        async with AsyncExitStack() as stack:
+            places = {(case.udp, servers[case].address4, ports[case]): case for case in cases} if slow else {}
+            for (_, address, port), case in places.items():
+                await stack.enter_async_context(_proxy(case, address, port, Fault(delay=LATE_S)))
+            return await asyncio.gather(*(check.run() for check in checks))
+
+    frozen = [] if slow else list(dict.fromkeys(servers.values()))
+    try:
+        for server in frozen:
+            server.freeze()
+        return dict(zip(cases, world.run(story())))
+    finally:
+        for server in frozen:
+            server.thaw()
+
+
+class Observations:
+    """What has been seen, each thing once: the table and the tests look at the same."""
+
+    def __init__(self, world: World, cases: Sequence[Case]) -> None:
+        self._world = world
+        self._cases = cases
+        self._seen: dict[tuple[Case, str], Result] = {}
+
+    def __call__(self, case: Case, mode: str) -> Result:
+        """What the check of `case` makes of its server in one of MODES."""
+        if (case, mode) not in self._seen:
+            if mode in WAITING:
+                found = observe_waiting(self._world, self._cases, mode)
+                self._seen.update({(case, mode): result for case, result in found.items()})
+            else:
+                self._seen[case, mode] = observe(self._world, case, mode)
+        return self._seen[case, mode]

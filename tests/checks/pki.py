@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -19,7 +18,7 @@ DAY = timedelta(days=1)
 class Pki:
     """PEM files: ca.pem; server.pem, expired.pem, client.pem and the key of each, such as server.key."""
 
-    def __init__(self, directory: Path, addresses: list[str]) -> None:
+    def __init__(self, directory: Path) -> None:
         directory.mkdir()
         self.directory = directory
         self.ca = directory / "ca.pem"
@@ -30,11 +29,9 @@ class Pki:
         authority = self._builder(self._authority, self._authority_key, now - DAY, now + 30 * DAY)
         authority = authority.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         self._write(self.ca, authority)
-        names: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
-        names.append(x509.DNSName(HOST))
-        self._issue("server", names, now - DAY, now + 30 * DAY)
-        self._issue("expired", names, now - 3 * DAY, now - DAY)
-        self._issue("client", [x509.DNSName("client.example.com")], now - DAY, now + 30 * DAY)
+        self._issue("server", HOST, now - DAY, now + 30 * DAY)
+        self._issue("expired", HOST, now - 3 * DAY, now - DAY)
+        self._issue("client", "client.example.com", now - DAY, now + 30 * DAY)
 
     def _builder(
         self, name: x509.Name, key: ec.EllipticCurvePrivateKey, begin: datetime, end: datetime
@@ -47,11 +44,11 @@ class Pki:
         signed = certificate.sign(self._authority_key, hashes.SHA256())
         path.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
 
-    def _issue(self, kind: str, names: list[x509.GeneralName], begin: datetime, end: datetime) -> None:
+    def _issue(self, kind: str, host: str, begin: datetime, end: datetime) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, kind)])
         certificate = self._builder(name, key, begin, end)
-        certificate = certificate.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        certificate = certificate.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         self._write(self.directory / f"{kind}.pem", certificate.add_extension(x509.ExtendedKeyUsage(usages), critical=False))
         pem = key.private_bytes(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from pathlib import Path
-from typing import Callable
 
 from ocfpy.health.checks.base import Result
 
-from tests.checks.cases import CASES, SERVERS, Case
-from tests.checks.observe import MODES, observe
+from tests.checks.cases import CASES, SERVERS
+from tests.checks.observe import MODES, Observations
 from tests.checks.world import World
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "checks.md"
@@ -18,7 +16,7 @@ BEGIN, END = "<!-- seen: make checks-table -->\n", "<!-- /seen -->\n"
 REFRESH = "make checks-table"
 
 
-def table(seen: Callable[[Case, str], Result]) -> str:
+def table(seen: Observations) -> str:
     """A row for each case: "up", or the reason for "down"."""
     head = f"| check | {' | '.join(MODES)} |\n|---{'|---' * len(MODES)}|\n"
     rows = (f"| {case} | {' | '.join(_cell(seen(case, mode)) for mode in MODES)} |\n" for case in CASES)
@@ -43,4 +41,4 @@ def _split(text: str) -> tuple[str, str, str]:
 if __name__ == "__main__":
     before, _, after = _split(DOCUMENT.read_text())
     with World(SERVERS) as world:
-        DOCUMENT.write_text(before + table(functools.partial(observe, world)) + after)
+        DOCUMENT.write_text(before + table(Observations(world, CASES)) + after)

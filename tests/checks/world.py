@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -102,7 +103,7 @@ class Server:
                 shutil.chown(self.directory, self.user, self.user)
             self.prepare()
             self._prepared = True
-        with open(self.log, "ab") as log:
+        with open(self.log, "wb") as log:
             self._process = subprocess.Popen(
                 self._command(self.argv()), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory
             )
@@ -159,7 +160,9 @@ class Server:
     def stop(self) -> None:
         """SIGKILL to it and all that it started."""
         if self._process is not None:
-            self._process.kill()
+            for pid in self._pids():  # not left to --kill-child: a process that changes its user forgets that
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
             wait_for(f"the ports of {self.name} to close", lambda: not self._open_ports() & self._wanted_ports())
@@ -186,7 +189,7 @@ class World:
         for address4, address6 in [*everybody, (PROXY4, PROXY6)]:
             self.namespace.ip("addr", "add", f"{address4}/32", "dev", "lo")
             self.namespace.ip("addr", "add", f"{address6}/128", "dev", "lo", "nodad")
-        self.pki = Pki(self.directory / "pki", [address for pair in [*everybody, (PROXY4, PROXY6)] for address in pair])
+        self.pki = Pki(self.directory / "pki")
 
     def _enter(self) -> None:
         """Move the calling thread, and what it will start, into the namespace."""
@@ -226,5 +229,5 @@ class World:
 
 
 def log_says(server: Server, pattern: str) -> bool:
-    """Whether the server has written that since it was made."""
+    """Whether the server has written that since it was started."""
     return re.search(pattern, server.log.read_text(errors="replace")) is not None

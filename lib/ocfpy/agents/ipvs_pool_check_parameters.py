@@ -13,6 +13,8 @@ from ocfpy.ocf.parameters import BoolParam, DurationParam, IntParam, ListParam, 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ocfpy.health.spec import CheckSettings
     from ocfpy.ocf.agent import Agent
 
@@ -42,6 +44,11 @@ def _proxy_request(text: str) -> None:
     is_endpoint = bool(not separator and host and port.isascii() and port.isdigit())
     if not (is_url or is_endpoint) or not text.isascii() or " " in text:
         raise ValueError(f"{shown(text)} is neither a URL, such as http://www.example.com/, nor like www.example.com:443")
+
+
+def _sip_uri(text: str) -> None:
+    if not text.startswith(("sip:", "sips:", "tel:")) or not text.isascii() or " " in text:
+        raise ValueError(f"{shown(text)} is not a URI such as sip:ping@example.com")
 
 
 def _of(option: str, text: str) -> str:
@@ -102,18 +109,22 @@ class CheckParameters(MemberParameters):
         reloadable=True,
     )
     check_request = StringParam(
-        "what to send",
+        "what to send, or to ask for",
         "What is sent to the server, or asked of it. In tcp and udp it is sent as it is; in http it is the body, for"
         " check_method=POST; in http_proxy it is the URL that is fetched, http://www.example.com/, or where a tunnel has to"
-        " lead, www.example.com:443. \\r, \\n, \\t, \\\\ and \\x00 to \\xff stand for the bytes that they stand for in C."
-        f" For check={', '.join(users_of('request'))}.",
+        " lead, www.example.com:443; in mysql and postgresql it is the query, unset SELECT 1. In all of these \\r, \\n, \\t, \\\\"
+        " and \\x00 to \\xff stand for the bytes that they stand for in C. In ldap it is the search, written as in an LDAP URL,"
+        " dn?attributes?scope?filter, such as dc=example,dc=com??sub?(uid=probe); unset, that for the server's own entry (root"
+        f" DSE). In sip it is the URI, unset that of the server. For check={', '.join(users_of('request'))}.",
         reloadable=True,
     )
     check_expect = StringParam(
         "expected text",
         "Text that the answer has to contain, or a regular expression after re:. In http and http_proxy it is looked for"
-        " in the body (the first MiB), in dns in the records of the answer, in tcp and udp in what the server says. With"
-        " udp and no expected text a server is fine if it answers a ping and does not say that the port is closed.",
+        " in the body (the first MiB), in dns in the records of the answer, in tcp and udp in what the server says,"
+        " in mysql and postgresql in the rows, whose values have | between them, in ldap in the entries, as lines \"dn: ...\""
+        " and \"attribute: value\". With udp and no expected text a server is fine if it answers a ping and does not say that"
+        " the port is closed.",
         reloadable=True,
     )
     http_host = _CheckHost(
@@ -136,8 +147,8 @@ class CheckParameters(MemberParameters):
         reloadable=True,
     )
     check_status = ListParam(
-        "HTTP statuses",
-        _of("status", "The statuses that are fine, such as 200-299 301."),
+        "statuses",
+        _of("status", "The statuses of HTTP or SIP that are fine, such as 200-299 301."),
         parse=parse_status,
         default=OPTIONS["status"],
         reloadable=True,
@@ -204,6 +215,31 @@ class CheckParameters(MemberParameters):
         ),
         reloadable=True,
     )
+    check_password = SecretParam(
+        "password of a RADIUS user",
+        _of("password", "The password of check_user, given like check_secret, which is what the servers share with this node."),
+        reloadable=True,
+    )
+    check_max_stratum = IntParam(
+        "greatest stratum",
+        _of("max_stratum", "A server that is further from a reference clock has failed the check."),
+        minimum=1,
+        maximum=15,
+        default=int(OPTIONS["max_stratum"]),
+        reloadable=True,
+    )
+    check_max_distance = DurationParam(
+        "greatest root distance",
+        _of(
+            "max_distance",
+            "How far the server's time may be off at worst: half the delay to the reference clock, and the dispersion. The"
+            " default is what chrony as a client accepts.",
+        ),
+        minimum="1ms",
+        maximum="16s",
+        default=OPTIONS["max_distance"],
+        reloadable=True,
+    )
     check_database = StringParam(
         "database", _of("database", "The database that is opened."), charset=_WORD + "$", reloadable=True
     )
@@ -255,7 +291,7 @@ class CheckParameters(MemberParameters):
                 f"check_timeout ({self.check_timeout:g} s) is longer than"
                 f" check_interval ({self.check_interval:g} s)"
             )
-        faults += problems(self.check, [name for name in self._given_options() if not self._is_default(name)])
+        faults += problems(self.check, self._given_options())
         if self.check_name:
             faults += _faults_of_name(self.check_name)
         if not self.check_path.startswith("/") or " " in self.check_path or not self.check_path.isascii():
@@ -263,14 +299,20 @@ class CheckParameters(MemberParameters):
         if self.check_expect:
             faults += fault_of(matcher, "check_expect", self.check_expect)
         if self.check_request:
-            faults += fault_of(unescape, "check_request", self.check_request)
-            if self.check == "http_proxy":
-                faults += fault_of(_proxy_request, "check_request", self.check_request)
+            faults += fault_of(self._parser_of_request(), "check_request", self.check_request)
         if self.check_headers:
             faults += fault_of(parse_headers, "check_headers", self.check_headers)
         if self.check_command and not self.check_command.startswith("/"):
             faults.append(f"check_command {shown(self.check_command)} has to begin with an absolute path")
         return faults + self._faults_of_ports()
+
+    def _parser_of_request(self) -> Callable[[str], object]:
+        module = kind_of(self.check).module
+        if module == "ldap":
+            from ocfpy.health.checks.ldap_search import parse_search  # only for those who use it
+
+            return parse_search
+        return {"http_proxy": _proxy_request, "sip": _sip_uri}.get(module, unescape)
 
     def _faults_of_ports(self) -> list[str]:
         kind = kind_of(self.check)
@@ -284,20 +326,17 @@ class CheckParameters(MemberParameters):
             if not real.port
         ]
 
-    def _is_default(self, name: str) -> bool:
-        """Whether an option says no more than would hold without it: some tools spell out every default."""
-        (parameter,) = (parameter for parameter in self.parameters() if parameter.name == f"check_{name}")
-        return bool(parameter.default is not None and self.values[parameter.name] == parameter.default)
-
-    def _given_options(self) -> list[str]:
-        return [name for name in OPTIONS if self.is_set(f"check_{name}")]
+    def _given_options(self) -> dict[str, str]:
+        """The options that are set to something else than what they are anyway, as texts: some tools spell out every default."""
+        spell = {parameter.name: parameter.spell for parameter in self.parameters()}
+        given = [name for name in OPTIONS if self.is_set(f"check_{name}")]
+        texts = {name: spell[f"check_{name}"](self.values[f"check_{name}"]) for name in given}
+        return {name: text for name, text in texts.items() if text != OPTIONS[name]}
 
     def check_settings(self) -> CheckSettings:
         """How every real server is checked."""
         from ocfpy.health.spec import CheckSettings
 
-        spell = {parameter.name: parameter.spell for parameter in self.parameters()}
-        options = {name: spell[f"check_{name}"](self.values[f"check_{name}"]) for name in self._given_options()}
         return CheckSettings(
             type=self.check,
             port=self.check_port or 0,
@@ -305,7 +344,7 @@ class CheckParameters(MemberParameters):
             timeout=self.check_timeout,
             rise=self.rise,
             fall=self.fall,
-            options=options.items(),
+            options=self._given_options().items(),
         )
 
 

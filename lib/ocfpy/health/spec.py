@@ -58,9 +58,7 @@ class CheckSettings(Record):
         return dict(self.options).get(name, OPTIONS[name])
 
     def __repr__(self) -> str:
-        hidden = dict(self.options)
-        if "secret" in hidden:
-            hidden["secret"] = "..."
+        hidden = {name: "..." if name in ("secret", "password") else text for name, text in self.options}
         return f"CheckSettings({self.type!r}, port={self.port}, interval={self.interval:g}, options={hidden})"
 
     def flag(self, name: str) -> bool:

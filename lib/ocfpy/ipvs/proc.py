@@ -1,14 +1,13 @@
 """The IPVS table as /proc shows it: no netlink, no privilege, no import; cheap enough for every monitor.
 
-It shows less than netlink does: neither thresholds nor persistence engine nor the kind of a tunnel, and not the
-family of a firewall mark (net/netfilter/ipvs/ip_vs_ctl.c, ip_vs_info_seq_show).
+It shows less than netlink does: neither thresholds nor persistence engine nor tunnels, and not the family of
+a firewall mark (net/netfilter/ipvs/ip_vs_ctl.c, ip_vs_info_seq_show).
 """
 
 from __future__ import annotations
 
 from ocfpy.ipvs.model import Record, VirtualService
 from ocfpy.ocf.addresses import Address
-from ocfpy.ocf.errors import OcfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,12 +15,8 @@ if TYPE_CHECKING:
 
     from ocfpy.ipvs.model import RealKey
 
-    Look = tuple[str, dict[RealKey, int]]  # scheduler, and the weights of the real servers
-    Looks = dict[int, Look]  # by family
-
 PROC_IP_VS = "/proc/net/ip_vs"
 
-_OTHER = {4: 6, 6: 4}
 # Local and Bypass are left in ip_vs_fwd_name, but no real server has had them since 2.6.37.
 _FORWARDS = {"Masq": "nat", "Tunnel": "tunnel", "Route": "dr"}
 
@@ -57,26 +52,19 @@ def read_proc(
 ) -> dict[VirtualService, ProcService]:
     """The services in the kernel, or those for which `only` is true.
 
-    A firewall mark has the family of its real servers; where these are all tunnels, or there are none, netlink
-    is asked.
+    A firewall mark has the family of its real servers; one without any has the one that is left, IPv4 first.
     Raises FileNotFoundError when the kernel has no IPVS (yet): modprobe ip_vs.
     """
     with open(path, encoding="ascii") as file:
-        return parse_proc(file.read(), only, _ask_kernel)
+        return parse_proc(file.read(), only)
 
 
 def parse_proc(
-    text: str,
-    only: Callable[[VirtualService], bool] | None = None,
-    ask: Callable[[int], Looks] = lambda mark: {},
+    text: str, only: Callable[[VirtualService], bool] | None = None
 ) -> dict[VirtualService, ProcService]:
-    """read_proc for a text that has been read already.
-
-    `ask` tells how the services of a mark look, by family. What it does not know has the family that its
-    tunnels lead to, or else the one that is left, IPv4 first.
-    """
+    """read_proc for a text that has been read already."""
     table: dict[VirtualService, ProcService] = {}
-    marks: dict[int, list[ProcService]] = {}
+    marks: list[tuple[int, ProcService]] = []
     reals: dict[RealKey, ProcReal] | None = None
     for line in text.splitlines():
         words = line.split()
@@ -94,56 +82,27 @@ def parse_proc(
             reals = service.reals if wanted else None
         elif words and words[0] == "FWM":
             service = ProcService(words[2], {})
-            marks.setdefault(int(words[1], 16), []).append(service)
+            marks.append((int(words[1], 16), service))
             reals = service.reals
         else:  # the first two lines of the heading; the third is "  -> RemoteAddress:Port ..."
             reals = None
-    for mark, services in marks.items():
-        keys = {family: VirtualService(fwmark=mark, family=family) for family in (4, 6)}
-        if only is not None and not any(map(only, keys.values())):
-            continue
-        for family, service in zip(_families(mark, services, ask), services):
-            if only is None or only(keys[family]):
-                table[keys[family]] = service
+    _add_marks(table, marks, only)
     return table
 
 
-def _families(mark: int, services: list[ProcService], ask: Callable[[int], Looks]) -> list[int]:
-    """The family of each service of a mark. There are at most two, and then one of either family."""
-    known = [_shown(service) for service in services]
-    if not any(known):
-        looks = ask(mark)
-        known = [next((family for family in looks if looks[family] == _look(one)), 0) for one in services]
-    first = known[0] or (_OTHER[known[1]] if any(known) else _guess(services[0]))
-    return [first, _OTHER[first]][: len(services)]
-
-
-def _shown(service: ProcService) -> int:
-    """The family that /proc shows, or 0: only a tunnel may lead to a real server of the other one."""
-    return next((real.address.family for real in service.reals.values() if real.forward != "tunnel"), 0)
-
-
-def _guess(service: ProcService) -> int:
-    return next((real.address.family for real in service.reals.values()), 4)
-
-
-def _look(service: ProcService) -> Look:
-    return service.scheduler, {key: real.weight for key, real in service.reals.items()}
-
-
-def _ask_kernel(mark: int) -> Looks:
-    """How the services of a mark look in netlink; nothing for somebody who may not ask."""
-    from ocfpy.ipvs.table import IpvsTable
-
-    try:
-        with IpvsTable() as table:
-            found = table.read(lambda virtual: virtual.fwmark == mark)
-    except (OSError, OcfError):
-        return {}
-    return {
-        virtual.family: (settings.scheduler, {key: real.weight for key, real in reals.items()})
-        for virtual, (settings, reals) in found.items()
-    }
+def _add_marks(
+    table: dict[VirtualService, ProcService],
+    marks: list[tuple[int, ProcService]],
+    only: Callable[[VirtualService], bool] | None,
+) -> None:
+    # Those with real servers first: they leave the other family to the ones without.
+    for mark, service in sorted(marks, key=lambda entry: not entry[1].reals):
+        families = [real.address.family for real in service.reals.values()] or [4]
+        virtual = VirtualService(fwmark=mark, family=families[0])
+        if virtual in table:
+            virtual = VirtualService(fwmark=mark, family=10 - families[0])
+        if only is None or only(virtual):
+            table[virtual] = service
 
 
 def _real(words: list[str]) -> ProcReal:

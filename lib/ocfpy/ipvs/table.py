@@ -13,7 +13,7 @@ from ocfpy.ocf.errors import OcfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ocfpy.ipvs.model import RealKey, RealServer, Table, VirtualService
 
@@ -59,11 +59,11 @@ class IpvsTable:
         """Give the socket back."""
         self._netlink.close()
 
-    def read(self, only: Callable[[VirtualService], bool] = lambda virtual: True) -> Table:
-        """All services with their real servers, or those for which `only` is true."""
+    def read(self) -> Table:
+        """All services with their real servers."""
         request = messages.message(messages.CMD_GET_SERVICE)
         services = [messages.service_of(answer) for answer in self._netlink.dump(request)]
-        return {virtual: (settings, self._reals(virtual)) for virtual, settings in services if only(virtual)}
+        return {virtual: (settings, self._reals(virtual)) for virtual, settings in services}
 
     def connections(self, virtual: VirtualService) -> dict[RealKey, int]:
         """What keeps each real server of a service busy, see messages.connections_of; none if there is no such service."""

@@ -44,3 +44,34 @@ class Nginx(Server):
 
     def argv(self) -> list[str]:
         return ["nginx", "-e", "stderr", "-c", f"{self.directory}/nginx.conf"]
+
+
+class Squid(Server):
+    """A proxy that takes requests for port 80 and refuses all others."""
+
+    name = "squid"
+    port = 3128
+    ports = ("tcp/3128",)
+    user = "proxy"
+
+    def prepare(self) -> None:
+        self.write(
+            "squid.conf",
+            f"""
+            http_port {self.address4}:3128
+            http_port [{self.address6}]:3128
+            acl web port 80
+            http_access deny !web
+            http_access allow all
+            cache deny all
+            cache_log {self.directory}/cache.log
+            access_log none
+            pid_filename none
+            memory_cache_shared off
+            dns_nameservers 127.0.0.1
+            visible_hostname proxy.example.com
+            """.replace("\n            ", "\n"),
+        )
+
+    def argv(self) -> list[str]:
+        return ["squid", "-N", "-f", f"{self.directory}/squid.conf"]

@@ -11,7 +11,7 @@ from ocfpy.health.expect import parse_headers, unescape
 from ocfpy.health.spec import CheckSettings
 from ocfpy.ocf.addresses import parse_address
 
-SAMPLES = {"name": "www.example.com", "request": "http://www.example.com/", "command": "/bin/true"}
+SAMPLES = {"name": "www.example.com", "request": "http://www.example.com/", "command": "/bin/true", "secret": "s"}
 
 
 @pytest.mark.parametrize("name", [kind.name for kind in TYPES.values() if kind.module])
@@ -27,6 +27,13 @@ def test_every_type_can_be_made(name: str) -> None:
 def test_every_option_is_a_parameter() -> None:
     defaults = {p.name: p.default_text or "" for p in IpvsPool.parameters()}
     assert {name: defaults[f"check_{name}"] for name in OPTIONS} == OPTIONS
+
+
+def test_what_is_only_good_together() -> None:
+    assert problems("ldap", ["user"]) == ["check_user needs check_secret, in check=ldap"]
+    assert problems("mysql", ["user"]) == []
+    assert problems("mysql", ["request"]) == ["check_request needs check_user, in check=mysql"]
+    assert problems("radius", ["secret", "user"]) == ["check_user needs check_password, in check=radius"]
 
 
 def test_problems() -> None:

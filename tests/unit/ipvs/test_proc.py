@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ocfpy.ipvs.model import parse_virtual
@@ -61,55 +60,6 @@ def test_mark_without_real_servers_has_the_family_that_is_left() -> None:
         "fwmark/7": "rr",
         "fwmark6/7": "wlc",
     }
-
-
-TUNNEL = "  -> {}:0000      Tunnel  {}      0          0\n"
-SIX = "[2001:0db8:0000:0000:0000:0000:0000:0011]"
-
-
-def test_mark_whose_servers_are_tunnels_of_the_other_family() -> None:
-    """The packets of a tunnel are of any family, so /proc tells nothing: netlink is asked how it looks there."""
-    text = HEADING + "FWM  00000007 wlc \n" + TUNNEL.format(SIX, 1)
-    look = ("wlc", {(parse_address("2001:db8::11"), 0): 1})
-    asked: list[int] = []
-
-    def ask(mark: int) -> dict[int, Any]:
-        asked.append(mark)
-        return {4: look}
-
-    assert [str(virtual) for virtual in parse_proc(text, ask=ask)] == ["fwmark/7"]
-    assert [str(virtual) for virtual in parse_proc(text, ask=lambda _: {6: look})] == ["fwmark6/7"]
-    assert [str(virtual) for virtual in parse_proc(text)] == ["fwmark6/7"], "a guess, for want of an answer"
-    assert not parse_proc(text, lambda virtual: virtual == parse_virtual("fwmark6/7"), ask)
-    assert not parse_proc(text, lambda virtual: virtual == parse_virtual("fwmark/8"), ask)
-    assert asked == [7, 7], "not for a mark that nobody wants"
-
-
-@pytest.mark.parametrize("first", [4, 6])
-def test_two_families_of_a_mark_that_look_much_the_same(first: int) -> None:
-    text = HEADING + "".join(f"FWM  00000007 wlc \n{TUNNEL.format('0A000001', weight)}" for weight in (1, 2))
-    server = parse_address("10.0.0.1"), 0
-    looks: dict[int, Any] = {first: ("wlc", {server: 1}), 10 - first: ("wlc", {server: 2})}
-    table = parse_proc(text, ask=lambda _: looks)
-    assert {virtual.family: service.reals[server].weight for virtual, service in table.items()} == {
-        first: 1,
-        10 - first: 2,
-    }
-
-
-def test_empty_mark_has_the_family_that_netlink_says() -> None:
-    empty = HEADING + "FWM  00000007 wlc \n"
-    assert [str(virtual) for virtual in parse_proc(empty, ask=lambda _: {6: ("wlc", {})})] == ["fwmark6/7"]
-
-
-def test_one_server_that_is_no_tunnel_tells() -> None:
-    route = f"  -> {SIX}:0000      Route   1      0          0\n"
-    text = HEADING + "FWM  00000007 wlc \n" + TUNNEL.format("0A000001", 1) + route
-
-    def ask(mark: int) -> dict[int, Any]:
-        raise AssertionError("nobody has to be asked")
-
-    assert [str(virtual) for virtual in parse_proc(text, ask=ask)] == ["fwmark6/7"]
 
 
 def test_only_some_services() -> None:

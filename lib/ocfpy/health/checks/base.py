@@ -160,19 +160,20 @@ class Check:
             raise
         return sock
 
-    def secret(self) -> str:
-        """What check_secret stands for: itself, or the first line of the file that it names.
+    def secret(self, option: str = "secret") -> str:
+        """What check_secret, or another such option, stands for: itself, or the first line of the file that it names.
 
         The file is read each time, so that a changed password is known at once. Raises HostError.
         """
-        text = self.settings["secret"]
+        text = self.settings[option]
         if not text.startswith("/"):
             return text
         try:
             with open(text, encoding="utf-8") as file:
                 return file.readline(MAX_SECRET).rstrip("\r\n")
         except (OSError, ValueError) as error:
-            raise HostError(f"the secret in {text} cannot be read: {error}") from None
+            why = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise HostError(f"the secret in {text} cannot be read: {why}") from None
 
 
 def _without_port(host: str) -> str:

@@ -23,8 +23,11 @@ OPTIONS = {
     "headers": "",
     "host": "",
     "key": "",
+    "max_distance": "3s",
+    "max_stratum": "15",
     "method": "GET",
     "name": "",
+    "password": "",
     "path": "/",
     "rcode": "NOERROR",
     "rdtype": "A",
@@ -50,8 +53,9 @@ class CheckType(Record):
     `module` and `class_name` are its code, empty for those that check nothing. `port` is the port of a server for
     which the configuration names none; 0: it has to name one; None: the check has no use for a port. `tls`: it speaks TLS
     from the first byte. `needs` is the Python module that it needs and the package that has it. `options` are those
-    of OPTIONS that mean something to it, `required` those without which it can do nothing. `per_service`: it looks
-    at the virtual service too, so that a server has one check for each of its services, and takes its port as it is.
+    of OPTIONS that mean something to it, `required` those without which it can do nothing, `together` pairs of which the
+    first means nothing without the second. `per_service`: it looks at the virtual service too, so that a server has one
+    check for each of its services, and takes its port as it is.
     """
 
     __slots__ = (
@@ -65,6 +69,7 @@ class CheckType(Record):
         "required",
         "summary",
         "tls",
+        "together",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +84,7 @@ class CheckType(Record):
         needs: tuple[str, str] | None = None,
         tls: bool = False,
         per_service: bool = False,
+        together: tuple[tuple[str, str], ...] = (),
     ) -> None:
         self.name = name
         self.summary = summary
@@ -90,6 +96,7 @@ class CheckType(Record):
         self.needs = needs
         self.tls = tls
         self.per_service = per_service
+        self.together = together
 
     def secure(self, name: str, port: int) -> CheckType:
         """The same over TLS from the first byte, under another name and on another port."""
@@ -107,6 +114,38 @@ _HTTP = CheckType(
     options=("bind", "host", "path", "method", "status", "headers", "request", "expect", "user", "secret"),
     needs=H11,
 )
+
+# Without a password a login would be another one than the one that was meant.
+_LOGIN = (("user", "secret"), ("secret", "user"))
+# A user of a database may be known by address or certificate.
+_SESSION = tuple((option, "user") for option in ("secret", "database", "request", "expect"))
+_SQL = ("bind", "starttls", *TLS, "user", "secret", "database", "request", "expect")
+
+_LDAP = CheckType(
+    "ldap",
+    "a bind and a search",
+    "ldap",
+    "LdapCheck",
+    389,
+    options=("bind", "starttls", *TLS, "user", "secret", "request", "expect"),
+    together=_LOGIN,
+)
+_SMTP = CheckType(
+    "smtp",
+    "EHLO, and a login if there is a user; no mail is sent",
+    "smtp",
+    "SmtpCheck",
+    25,
+    options=("bind", "starttls", *TLS, "user", "secret"),
+    together=_LOGIN,
+)
+_IMAP = _SMTP.replace(
+    name="imap", summary="CAPABILITY, and a login if there is a user", module="imap", class_name="ImapCheck", port=143
+)
+_POP3 = _SMTP.replace(
+    name="pop3", summary="CAPA, and a login if there is a user", module="pop3", class_name="Pop3Check", port=110
+)
+_SIP = CheckType("sip", "OPTIONS", "sip", "SipCheck", 5060, options=("bind", "transport", "request", "status"))
 
 _ALL = (
     CheckType("off", "never alive", port=None),
@@ -136,6 +175,52 @@ _ALL = (
         required=("name",),
         needs=DNSPYTHON,
     ),
+    _LDAP,
+    _LDAP.secure("ldaps", 636),
+    CheckType(
+        "ntp",
+        "a clock that is synchronised",
+        "ntp",
+        "NtpCheck",
+        123,
+        options=("bind", "max_stratum", "max_distance"),
+    ),
+    _SMTP,
+    _SMTP.secure("smtps", 465),
+    _IMAP,
+    _IMAP.secure("imaps", 993),
+    _POP3,
+    _POP3.secure("pop3s", 995),
+    CheckType(
+        "mysql",
+        "the greeting of MySQL or MariaDB; a login and a query if there is a user",
+        "mysql",
+        "MysqlCheck",
+        3306,
+        options=_SQL,
+        together=_SESSION,
+    ),
+    CheckType(
+        "postgresql",
+        "open for connections; a login and a query if there is a user",
+        "postgresql",
+        "PostgresqlCheck",
+        5432,
+        options=_SQL,
+        together=_SESSION,
+    ),
+    CheckType(
+        "radius",
+        "Access-Request if there is a user, Status-Server otherwise",
+        "radius",
+        "RadiusCheck",
+        1812,
+        options=("bind", "secret", "user", "password"),
+        required=("secret",),
+        together=(("user", "password"), ("password", "user")),
+    ),
+    _SIP,
+    _SIP.replace(options=tuple(option for option in _SIP.options if option != "transport")).secure("sips", 5061),
     CheckType(
         "external",
         "a command of yours",
@@ -172,6 +257,11 @@ def problems(check: str, given: Iterable[str]) -> list[str]:
         f"check_{name} means nothing to check={check}, only to {', '.join(users_of(name)) or 'none'}"
         for name in given
         if name not in kind.options
+    ]
+    found += [
+        f"check_{name} needs check_{other}, in check={check}"
+        for name, other in kind.together
+        if name in given and other not in given
     ]
     if "key" in given and "cert" not in given:
         found.append("check_key needs check_cert, the certificate that it is the key of")

@@ -51,6 +51,11 @@ class Datagrams:
         if error:
             raise OSError(error, os.strerror(error))
 
+    def local(self) -> tuple[str, int]:
+        """Address and port that the server sees us with."""
+        host, port = self._sock.getsockname()[:2]
+        return host, port
+
     def close(self) -> None:
         """Gives back the socket."""
         self._sock.close()
@@ -93,6 +98,11 @@ class Stream:
             return await self._through_tls(functools.partial(self._tls.read, RECEIVE_SIZE))
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             return b""  # many a server closes without saying so
+
+    def local(self) -> tuple[str, int]:
+        """Address and port that the server sees us with."""
+        host, port = self._sock.getsockname()[:2]
+        return host, port
 
     async def line(self) -> bytes:
         """The next line, without its end. Raises CheckFailed when there is none."""

@@ -12,6 +12,9 @@ from ocfpy.ocf.errors import HostError
 if TYPE_CHECKING:
     from ocfpy.health.spec import CheckSettings
 
+MAX_NAMES = 4
+"""Names of a certificate that a reason repeats."""
+
 # The numbers of openssl-verify(1), for those whose own words say less.
 _CERTIFICATE = {
     9: "certificate is not valid yet",
@@ -96,8 +99,9 @@ def wrong_name(certificate: dict[str, Any], name: str) -> str:
         found = any(kind == "IP Address" and parse_address(text.strip()) == address for kind, text in names)
     if found:
         return ""
-    shown = ", ".join(text.strip() for kind, text in names if kind in ("DNS", "IP Address"))
-    return f"certificate is for {shown or 'no host'}, not {name} (check_tls_name)"
+    others = [text.strip() for kind, text in names if kind in ("DNS", "IP Address")]
+    more = f" and {len(others) - MAX_NAMES} more" if len(others) > MAX_NAMES else ""
+    return f"certificate is for {', '.join(others[:MAX_NAMES]) or 'no host'}{more}, not {name} (check_tls_name)"
 
 
 def _matches(pattern: str, name: str) -> bool:
