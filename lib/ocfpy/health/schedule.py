@@ -11,10 +11,16 @@ from __future__ import annotations
 
 from zlib import crc32
 
+SLOTS = 100
+"""So many spread the checks well enough, and few enough let those of a large pool share their system calls."""
+
 
 def phase(identity: str, interval: float) -> float:
-    """Seconds after each multiple of `interval` (since the epoch) at which the check `identity` is due."""
-    return crc32(identity.encode()) / 2**32 * interval
+    """Seconds after each multiple of `interval` (since the epoch) at which the check `identity` is due.
+
+    One of SLOTS instants: where there are many checks, the daemon wakes for several of them at once.
+    """
+    return crc32(identity.encode()) % SLOTS / SLOTS * interval
 
 
 def delay_until_due(started: float, now: float, interval: float, offset: float) -> float:

@@ -151,8 +151,8 @@ class Check:
                 sock.bind((self._source, 0))
             error = sock.connect_ex((self.host, self.port))
             if error == errno.EINPROGRESS:
-                await self.timer.writable(sock)
-                error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                fine = await self.timer.writable(sock)
+                error = 0 if fine else sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if error:
                 raise OSError(error, os.strerror(error))
         except BaseException:

@@ -3,16 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Callable, TypeVar
+import select
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     import socket
 
-T = TypeVar("T")
-
 
 class TimedOut(Exception):
     """The time is over."""
+
+
+class Poller:
+    """Waits for many files in one event loop, cheaply.
+
+    The loop's own readers and writers have to be taken away again, one system call for each wait, and do not say
+    whether there was an error, which is another. Here a file is waited for once, and forgotten by the kernel when it is closed.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._epoll = select.epoll()
+        self._waiters: dict[int, asyncio.Future[int]] = {}
+        loop.add_reader(self._epoll.fileno(), self._wake)
+
+    def wait(self, fd: int, events: int, waiter: asyncio.Future[int]) -> None:
+        """Has `waiter` get what of `events` has happened, with EPOLLERR and EPOLLHUP."""
+        self._waiters[fd] = waiter
+        try:
+            self._epoll.register(fd, events | select.EPOLLONESHOT)
+        except FileExistsError:
+            self._epoll.modify(fd, events | select.EPOLLONESHOT)
+
+    def forget(self, fd: int) -> None:
+        """Nobody waits for the file any more."""
+        self._waiters.pop(fd, None)
+
+    def _wake(self) -> None:
+        for fd, events in self._epoll.poll(0):
+            waiter = self._waiters.get(fd)
+            if waiter is not None and not waiter.done():
+                waiter.set_result(events)
+
+
+_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, Poller] = WeakKeyDictionary()
 
 
 class Timer:
@@ -21,12 +55,16 @@ class Timer:
     It never cancels: in an attempt, CancelledError always means that somebody wants the check to end.
     """
 
-    __slots__ = ("_handle", "_loop", "_over", "_waiter")
+    __slots__ = ("_handle", "_loop", "_over", "_poller", "_waiter")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        poller = _pollers.get(loop)
+        if poller is None:
+            poller = _pollers[loop] = Poller(loop)
         self._loop = loop
+        self._poller = poller
         self._over = False
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[int] | None = None
         self._handle = loop.call_later(seconds, self._ring)
 
     def stop(self) -> None:
@@ -40,11 +78,11 @@ class Timer:
 
     async def readable(self, file: socket.socket | int) -> None:
         """Returns when something can be read, or an error is to be had. Raises TimedOut."""
-        await self._ready(file, self._loop.add_reader, self._loop.remove_reader)
+        await self._ready(file, select.EPOLLIN)
 
-    async def writable(self, file: socket.socket | int) -> None:
-        """Returns when something can be written, or an error is to be had. Raises TimedOut."""
-        await self._ready(file, self._loop.add_writer, self._loop.remove_writer)
+    async def writable(self, file: socket.socket | int) -> bool:
+        """Returns when something can be written, or an error is to be had; whether it is the former. Raises TimedOut."""
+        return not await self._ready(file, select.EPOLLOUT) & (select.EPOLLERR | select.EPOLLHUP)
 
     async def pause(self) -> None:
         """Lets others have their turn. Raises TimedOut."""
@@ -52,23 +90,14 @@ class Timer:
         if self._over:
             raise TimedOut
 
-    async def _ready(
-        self,
-        file: socket.socket | int,
-        add: Callable[..., object],
-        remove: Callable[[int], object],
-    ) -> None:
+    async def _ready(self, file: socket.socket | int, events: int) -> int:
         if self._over:
             raise TimedOut
         fd = file if isinstance(file, int) else file.fileno()
-        self._waiter = waiter = self._loop.create_future()
-        add(fd, _wake, waiter)
+        waiter: asyncio.Future[int] = self._loop.create_future()
+        self._waiter = waiter
+        self._poller.wait(fd, events, waiter)
         try:
-            await waiter
+            return await waiter
         finally:
-            remove(fd)
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+            self._poller.forget(fd)
