@@ -22,6 +22,11 @@ def test_pool_lifecycle(lab: Lab) -> None:
     run(lab.nodes[-1], "pool_lifecycle.py", "python3 /root/pool_lifecycle.py")
 
 
+def test_pool_members(bench: Bench) -> None:
+    """Drains, slow start, sorry servers, min_up and quorum, with real connections between namespaces of the node."""
+    run(bench.node, "pool_members.py", "python3 /root/pool_members.py")
+
+
 def test_sync_lifecycle(bench: Bench) -> None:
     """Two load balancers that are namespaces of the node, and connections that move from one to the other."""
     run(bench.node, "sync_lifecycle.py", "python3 /root/sync_lifecycle.py")

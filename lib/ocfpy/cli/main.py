@@ -6,9 +6,10 @@ import argparse
 import json
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ocfpy.cli.collect import RUNDIR, collect
+from ocfpy.cli.drain import DrainError, drain, undrain
 from ocfpy.cli.show import as_text
 
 if TYPE_CHECKING:
@@ -17,21 +18,41 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code is 0, 1 when something is not as it should be, or 2 for a bad call."""
+    options = _parser().parse_args(argv)
+    try:
+        found = collect(options.rundir)
+        if options.command == "status":
+            return _status(found, options.json)
+        return _take(found["pools"], options)
+    except PermissionError as error:
+        print(f"anycastctl: {error.filename}: only root may do that", file=sys.stderr)
+    except (DrainError, OSError) as error:
+        print(f"anycastctl: {error}", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="anycastctl", description="Shows what the anycast agents do on this node."
+        prog="anycastctl",
+        description="Shows what the anycast agents do on this node, and takes real servers out and puts them back.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     status = commands.add_parser("status", help="pools with their real servers, addresses, announcements")
     status.add_argument("--json", action="store_true", help="one JSON document")
-    status.add_argument("--rundir", default=RUNDIR, help=argparse.SUPPRESS)
-    options = parser.parse_args(argv)
+    out = commands.add_parser("drain", help="no new clients for a real server, until undrain")
+    back = commands.add_parser("undrain", help="put a real server back that was drained")
+    for command in (out, back):
+        command.add_argument("server", help="10.0.0.11, or 10.0.0.11:53 for one port of it")
+        command.add_argument("--pool", default="", help="only there; otherwise in all pools that have the server")
+    out.add_argument("--force", action="store_true", help="also the last backend that is alive")
+    for command in (status, out, back):
+        command.add_argument("--rundir", default=RUNDIR, help=argparse.SUPPRESS)
+    return parser
+
+
+def _status(found: dict[str, Any], as_json: bool) -> int:
     try:
-        found = collect(options.rundir)
-    except PermissionError as error:
-        print(f"anycastctl: {error.filename}: only root may look there", file=sys.stderr)
-        return 1
-    try:
-        if options.json:
+        if as_json:
             print(json.dumps(found, indent=2))
         else:
             as_text(found, sys.stdout)
@@ -39,3 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `anycastctl status | head`; the interpreter would complain when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 0 if all(pool["state"] == "running" for pool in found["pools"]) else 1
+
+
+def _take(pools: list[dict[str, Any]], options: argparse.Namespace) -> int:
+    if options.command == "drain":
+        drain(pools, options.server, options.pool, options.force)
+        print(f"{options.server} gets no new clients on this node; `anycastctl status` shows its connections")
+    else:
+        undrain(pools, options.server, options.pool)
+        print(f"{options.server} is back as soon as its checks say so")
+    return 0

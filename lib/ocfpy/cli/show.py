@@ -32,6 +32,8 @@ def as_text(found: dict[str, Any], out: TextIO) -> None:
             [row for service in pool["virtual"] for row in _servers(service)],
             out,
         )
+        for warning in pool.get("warnings", ()):
+            print(f"  {warning}\n", file=out)
     sync: Rows = [
         (one["resource"], one.get("nic", ""), one.get("syncid", ""), one.get("group", ""))
         for one in found["sync"]

@@ -76,3 +76,66 @@ def test_a_pool_that_never_got_far(tmp_path: Path) -> None:
     out = io.StringIO()
     as_text(collect(str(tmp_path)), out)
     assert out.getvalue().startswith("dns: failed the health daemon is gone\n")
+
+
+def served(rundir: Path) -> Path:
+    """Has two pools share a server; returns their drain_dir."""
+    directory = rundir / "drained"
+    up = {"weight": 1, "wanted": 1, "state": "up", "since": 0, "reason": ""}
+    for name, reals in (("dns", ["10.0.0.11:53", "10.0.0.12:53"]), ("web", ["10.0.0.11:80"])):
+        StateFile(str(rundir / f"ipvs-pool-{name}.state")).write({})
+        service = {"service": f"fwmark/{name}", "alive": len(reals), "real_servers": [{"server": one, **up} for one in reals]}
+        document = {"resource": name, "state": "running", "drain_dir": str(directory), "virtual": [service]}
+        (rundir / f"ipvs-pool-{name}.status").write_text(json.dumps(document))
+    return directory
+
+
+def files(directory: Path) -> list[str]:
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
+
+
+def test_drain_and_undrain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = served(tmp_path)
+
+    def say(*words: str) -> int:
+        return main([*words, "--rundir", str(tmp_path)])
+
+    assert say("drain", "10.0.0.12") == 0
+    assert files(directory) == ["10.0.0.12"]
+    assert say("drain", "10.0.0.11", "--pool", "dns") == 0
+    assert files(directory) == ["10.0.0.12", "dns/10.0.0.11"]
+    assert say("undrain", "10.0.0.12") == say("undrain", "10.0.0.11", "--pool", "dns") == 0
+    assert files(directory) == []
+    assert capsys.readouterr().err == ""
+    for words, said in (
+        (("drain", "10.0.0.11"), "10.0.0.11 is the last backend of fwmark/web that is alive: --force"),
+        (("drain", "10.0.0.13"), "no pool on this node has the real server 10.0.0.13"),
+        (("drain", "web1"), "host names are not looked up"),
+        (("drain", "10.0.0.11", "--pool", "ldap"), "there is no pool ldap on this node"),
+        (("undrain", "10.0.0.11"), "10.0.0.11 has not been taken out of all pools"),
+    ):
+        assert say(*words) == 1
+        assert said in capsys.readouterr().err
+    assert files(directory) == []
+    assert say("drain", "10.0.0.11", "--force") == 0
+    assert files(directory) == ["10.0.0.11"]
+
+
+def test_text_shows_where_a_weight_is_going(tmp_path: Path) -> None:
+    out = io.StringIO()
+    real = {"server": "10.0.0.11:53", "since": 0, "reason": "", "active": 3, "inactive": 4}
+    states = [
+        {**real, "weight": 2, "wanted": 2, "configured": 10, "state": "up"},
+        {**real, "weight": 0, "wanted": 0, "configured": 1, "state": "draining", "drain": {"until": 9e9}},
+        {"server": "10.0.0.99:53", "weight": None, "wanted": 1, "state": "sorry server", "reason": ""},
+    ]
+    pool = {
+        "resource": "dns",
+        "state": "running",
+        "warnings": ["set this"],
+        "virtual": [{"service": "fwmark/7", "alive": 1, "quorum": False, "real_servers": states}],
+    }
+    as_text({"pools": [pool], "sync": [], "addresses": [], "announcements": []}, out)
+    text = " ".join(out.getvalue().split())
+    for said in ("fwmark/7 (1 alive, no quorum)", "2 -> 10 3+4 up", "0 3+4 draining", "- -> 1 sorry server", "set this"):
+        assert said in text

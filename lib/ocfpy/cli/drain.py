@@ -1,0 +1,88 @@
+"""Takes real servers out by hand, and puts them back: files in the pools' drain_dir, see health/drained.py."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from ocfpy.health.drained import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Json = dict[str, Any]
+
+
+class DrainError(Exception):
+    """Why a server cannot be taken out or put back, in a sentence."""
+
+
+def drain(pools: Sequence[Json], server: str, pool: str = "", force: bool = False) -> list[str]:
+    """Takes a server (an address, or address:port) out of all pools that have it, or of one; the files it made.
+
+    Raises DrainError when no pool has it, or when it is the last of a service that is alive and `force` is not given.
+    """
+    name, concerned = _concerned(pools, server, pool)
+    last = [one["service"] for found in concerned for one in found["virtual"] if _is_last(one, name)]
+    if last and not force:
+        raise DrainError(f"{name} is the last backend of {last[0]} that is alive: --force takes it out all the same")
+    files = _files(concerned, name, pool)
+    for path in files:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"{os.environ.get('SUDO_USER') or 'root'} {time.strftime('%Y-%m-%d %H:%M:%S %z')}\n")
+    return files
+
+
+def undrain(pools: Sequence[Json], server: str, pool: str = "") -> list[str]:
+    """Puts a server back; the files it removed. Raises DrainError when nobody had taken it out that way."""
+    name, concerned = _concerned(pools, server, pool)
+    removed = []
+    for path in _files(concerned, name, pool):
+        try:
+            os.unlink(path)
+            removed.append(path)
+        except FileNotFoundError:
+            pass
+    if not removed:
+        raise DrainError(f"{name} has not been taken out" + (f" of {pool}" if pool else " of all pools"))
+    return removed
+
+
+def _concerned(pools: Sequence[Json], server: str, pool: str) -> tuple[str, list[Json]]:
+    """The name of the server's file, and the pools that have the server."""
+    try:
+        name = canonical(server)
+    except ValueError as error:
+        raise DrainError(str(error)) from None
+    if pool and pool not in [found["resource"] for found in pools]:
+        raise DrainError(f"there is no pool {pool} on this node")
+    concerned = [
+        found
+        for found in pools
+        if pool in ("", found["resource"])
+        and any(_is(real, name) for service in found["virtual"] for real in service["real_servers"])
+    ]
+    if not concerned:
+        raise DrainError(f"no pool on this node has the real server {name}")
+    for found in concerned:
+        if not found.get("drain_dir"):
+            raise DrainError(f"pool {found['resource']} has no drain_dir")
+    return name, concerned
+
+
+def _files(concerned: Sequence[Json], name: str, pool: str) -> list[str]:
+    below = f"{pool}/" if pool else ""
+    return sorted({f"{found['drain_dir']}/{below}{name}" for found in concerned})
+
+
+def _is(real: Json, name: str) -> bool:
+    server = str(real["server"])
+    return name in (server, server.rpartition(":")[0])
+
+
+def _is_last(service: Json, name: str) -> bool:
+    """Whether all backends of a service that are alive would be taken out."""
+    ours = sum(1 for real in service["real_servers"] if _is(real, name) and real["state"] == "up" and real["wanted"])
+    return bool(0 < service["alive"] <= ours)

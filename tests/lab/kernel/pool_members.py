@@ -1,0 +1,267 @@
+#!/usr/bin/python3
+"""Who gets traffic of an ipvs-pool, on a real kernel with real connections: pool_members.py. Run as root in a node of the lab.
+
+The load balancer, three real servers, a sorry server and a client are namespaces on one segment. One line a step; the
+exit code is 1 when one of them failed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hosts import (  # type: ignore[import-not-found]  # beside this file
+    OCF_DEGRADED,
+    VIP4,
+    Agent,
+    Host,
+    Sessions,
+    alone,
+    answer,
+    eventually,
+    expect,
+    run,
+    story,
+)
+
+LIMIT_S = 40.0
+"""For what takes a few check intervals; the rest is for a busy machine."""
+SESSIONS = 9
+SLOW_START_S = 6
+ONE, TWO, THREE, SORRY = "one", "two", "three", "sorry"
+
+
+class Pool:
+    """The agent, its daemon, and what the kernel makes of them."""
+
+    def __init__(self, host: Host, servers: dict[str, Host], directory: str) -> None:
+        self.host, self.servers = host, servers
+        self.rundir = f"{directory}/anycast"
+        self.agent = Agent(
+            host,
+            "ipvs-pool",
+            directory,
+            "web",
+            virtual=f"tcp/{VIP4}:80",
+            real_servers=self.reals(ONE, TWO, THREE),
+            check_interval="1s",
+            check_timeout="500ms",
+            rise="1",
+            fall="2",
+            drain_timeout="10min",
+            drain_dir=f"{directory}/drained",
+        )
+
+    def reals(self, *names: str, weight: int = 10) -> str:
+        return " ".join(f"{self.servers[name].ip4},weight={weight}" for name in names)
+
+    def change(self, **params: str) -> None:
+        """Reconfigure as Pacemaker does."""
+        self.agent.params.update(params)
+        self.agent.must("reload-agent")
+
+    def ctl(self, *words: str) -> str:
+        return str(run("anycastctl", *words, "--rundir", self.rundir))
+
+    def status(self) -> dict[str, Any]:
+        done = subprocess.run(
+            ["anycastctl", "status", "--json", "--rundir", self.rundir], capture_output=True, text=True, check=False
+        )
+        pool: dict[str, Any] = json.loads(done.stdout)["pools"][0]
+        return pool
+
+    def states(self) -> dict[str, str]:
+        names = {host.ip4: name for name, host in self.servers.items()}
+        reals = self.status()["virtual"][0]["real_servers"]
+        return {names[real["server"].partition(":")[0]]: real["state"] for real in reals}
+
+    def weights(self) -> dict[str, int]:
+        """The kernel's table."""
+        return dict(self.host.within(self.read))
+
+    def read(self) -> dict[str, int]:
+        """The same for a thread that is in the load balancer's namespace."""
+        names = {host.ip4: name for name, host in self.servers.items()}
+        found = {}
+        for line in Path("/proc/thread-self/net/ip_vs").read_text().splitlines()[3:]:
+            words = line.split()
+            if words[0] == "->":
+                address = socket.inet_ntoa(bytes.fromhex(words[1].partition(":")[0]))
+                found[names[address]] = int(words[3])
+        return found
+
+    def until(self, wanted: dict[str, int], what: str) -> float:
+        return float(eventually(lambda: self.weights() == wanted, LIMIT_S, what, self.weights))
+
+    def kill(self) -> None:
+        os.kill(int(Path(f"{self.rundir}/ipvs-pool-web.lock").read_text()), signal.SIGKILL)
+        eventually(lambda: self.agent.call("monitor") == 1, LIMIT_S, "monitor misses the daemon")
+
+
+class Observer(threading.Thread):
+    """Looks at the table all the time, and keeps every state that it sees."""
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(daemon=True)
+        self.pool = pool
+        self.seen: list[dict[str, int]] = []
+        self.ending = threading.Event()
+
+    def run(self) -> None:
+        self.pool.host.within(self._look)
+
+    def _look(self) -> None:
+        while not self.ending.wait(0.005):
+            now = self.pool.read()
+            if not self.seen or self.seen[-1] != now:
+                self.seen.append(now)
+
+    def __enter__(self) -> Observer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ending.set()
+        self.join()
+
+    def never_empty(self, what: str) -> None:
+        expect([state for state in self.seen if not any(state.values())], [], f"moments with nobody: {what}")
+
+
+def steps(pool: Pool, client: Host) -> Iterator[str]:
+    one, three = pool.servers[ONE], pool.servers[THREE]
+    full = {ONE: 10, TWO: 10, THREE: 10}
+    pool.agent.must("start")
+    expect(pool.weights(), full, "the table after start")
+    sessions = Sessions(client, [VIP4] * SESSIONS)
+    expect(set(sessions.servers), {ONE, TWO, THREE}, "who serves")
+
+    pool.ctl("drain", one.ip4)
+    took = pool.until({**full, ONE: 0}, "the drained server has weight 0")
+    expect(pool.states()[ONE], "draining", "its state")
+    expect(sessions.alive(), SESSIONS, "the sessions that go on")
+    expect({answer(client, VIP4) for _ in range(9)}, {TWO, THREE}, "who serves new clients")
+    yield f"anycastctl drain: weight 0 after {took:.1f} s, its sessions go on, new ones go elsewhere"
+
+    pool.kill()
+    pool.agent.must("start")
+    expect(pool.weights(), {**full, ONE: 0}, "the table after kill -9 and start")
+    expect(sessions.alive(), SESSIONS, "the sessions that go on")
+    pool.agent.must("stop")
+    pool.agent.must("start")
+    expect(pool.weights(), {TWO: 10, THREE: 10}, "the table after stop and start")
+    expect(pool.states()[ONE], "drained", "its state")
+    yield "it stays out over kill -9 and start, and over stop and start"
+    sessions.close()
+
+    pool.ctl("undrain", one.ip4)
+    pool.until(full, "the server is back")
+    sessions = Sessions(client, [VIP4] * SESSIONS)
+    with Observer(pool) as observer:
+        pool.change(real_servers=pool.reals(TWO, THREE))
+        expect(pool.weights(), {**full, ONE: 0}, "the table after reload-agent")
+        expect(sessions.alive(), SESSIONS, "the sessions that go on")
+        sessions.close()
+        took = pool.until({TWO: 10, THREE: 10}, "the server has drained")
+    observer.never_empty("a server is removed")
+    yield f"a server that is no longer configured drains, and is gone {took:.1f} s after its last session"
+
+    pool.change(real_servers=pool.reals(ONE, TWO, THREE))
+    pool.until(full, "the server is back")
+    sessions = Sessions(client, [VIP4] * SESSIONS)
+    zero = pool.reals(ONE, weight=0) + " " + pool.reals(TWO, THREE)
+    pool.change(real_servers=zero, drain_timeout="8s")
+    expect(pool.weights(), {**full, ONE: 0}, "the table with weight=0")
+    took = pool.until({TWO: 10, THREE: 10}, "the time to drain is over")
+    expect("drain_timeout is over" in Path(f"{pool.agent.rundir}/log").read_text(), True, "the log says so")
+    yield f"weight=0 drains too; a session that does not end is given up with drain_timeout, after {took:.1f} s"
+    sessions.close()
+
+    pool.change(real_servers=pool.reals(ONE, TWO, THREE), slow_start=f"{SLOW_START_S}s")
+    pool.until(full, "the server is back")
+    three.stop()
+    pool.until({**full, THREE: 0}, "the dead server has weight 0")
+    with Observer(pool) as observer:
+        three.serve()
+        took = pool.until(full, "the weight is whole")
+    ramp = [state[THREE] for state in observer.seen]
+    expect(ramp, sorted(ramp), "a weight that only grows")
+    expect(len(ramp) >= 4, True, f"a weight that grows in steps: {ramp}")
+    yield f"slow start: {' '.join(map(str, ramp))}, within {took:.1f} s"
+
+    pool.kill()
+    pool.host.inside("ipvsadm", "-e", "-t", f"{VIP4}:80", "-r", f"{one.ip4}:80", "-g", "-w", "0")
+    pool.agent.must("start")
+    pool.until(full, "the server has its weight again")
+    yield "a server that is up and had weight 0 when the daemon came back has its weight again"
+
+    sorry = pool.servers[SORRY]
+    pool.change(sorry_server=sorry.ip4, slow_start="0s")
+    with Observer(pool) as observer:
+        for name in (ONE, TWO, THREE):
+            pool.servers[name].stop()
+        pool.until({ONE: 0, TWO: 0, THREE: 0, SORRY: 1}, "the sorry server is in")
+        expect(answer(client, VIP4), SORRY, "who serves")
+        expect(pool.status()["attribute"]["value"], 0, "the attribute")
+        pool.agent.must("monitor", OCF_DEGRADED)
+        for name in (ONE, TWO, THREE):
+            pool.servers[name].serve()
+        took = pool.until(full, "the sorry server is out")
+    observer.never_empty("a sorry server comes and goes")
+    pool.agent.must("monitor")
+    yield f"the sorry server is there for when nobody is, in {len(observer.seen)} states without an empty moment"
+
+    pool.change(sorry_server="", min_up="2", quorum="2")
+    one.stop()
+    pool.until({**full, ONE: 0}, "one is out")
+    for name in (TWO, THREE):
+        pool.servers[name].stop()
+    eventually(lambda: pool.status()["virtual"][0]["down_but_pooled"] == 2, LIMIT_S, "two are pooled", pool.status)
+    expect(pool.weights(), {**full, ONE: 0}, "the table with min_up=2")
+    expect(pool.states(), {ONE: "down", TWO: "down but pooled", THREE: "down but pooled"}, "the states")
+    pool.agent.must("monitor", OCF_DEGRADED)
+    yield f"min_up=2 keeps the two that failed last, and monitor says so: {pool.agent.reason}"
+
+    pool.servers[TWO].serve()
+    eventually(lambda: pool.states()[TWO] == "up", LIMIT_S, "two is up", pool.states)
+    expect((pool.status()["attribute"]["value"], pool.weights()), (0, {**full, ONE: 0}), "attribute and table without quorum")
+    three.serve()
+    eventually(lambda: pool.status()["attribute"]["value"] == 2, LIMIT_S, "the quorum is back", pool.status)
+    one.serve()
+    pool.until(full, "all are back")
+    yield "with one of two that make the quorum the attribute is 0, with two it is 2"
+
+    pool.agent.must("stop")
+    expect(pool.weights(), {}, "the table after stop")
+
+
+def members(directory: str) -> Iterator[str]:
+    hosts = {name: Host(name, 10 + number) for number, name in enumerate((ONE, TWO, THREE, SORRY))}
+    balancer, client = Host("balancer", 2), Host("client", 3)
+    balancer.sysctl("net.ipv4.ip_forward=1")
+    balancer.inside("ip", "address", "add", f"{VIP4}/32", "dev", "lo")
+    client.ask_at(balancer)
+    # A connection that was closed is forgotten after a second, not after two minutes.
+    balancer.inside("ipvsadm", "--set", "0", "1", "0")
+    try:
+        for host in hosts.values():
+            host.have_vip()
+            host.serve()
+        yield from steps(Pool(balancer, hosts, directory), client)
+    finally:
+        for host in hosts.values():
+            host.stop()
+
+
+if __name__ == "__main__":
+    alone()
+    run("modprobe", "-a", "ip_vs", "ip_vs_wlc")
+    sys.exit(story(members))
