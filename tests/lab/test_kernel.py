@@ -32,6 +32,11 @@ def test_sync_lifecycle(bench: Bench) -> None:
     run(bench.node, "sync_lifecycle.py", "python3 /root/sync_lifecycle.py")
 
 
+def test_vip_checks(bench: Bench) -> None:
+    """Checks by way of the virtual service, on a node with its address and without."""
+    run(bench.node, "vip_checks.py", "python3 /root/vip_checks.py")
+
+
 def run(node: UmlNode, script: str, command: str) -> None:
     for file in (script, SHARED):
         node.put(f"/root/{file}", (SCRIPTS / file).read_text())

@@ -57,6 +57,7 @@ location rule on the attribute.
 
         require_ipvs(self.context.deadline)
         control.require_module(self.check)
+        control.require_way_back(self.services())
 
     def check_claim(self, claim: dict[str, str]) -> None:
         wanted = set(claim["virtual"].split())
@@ -135,6 +136,7 @@ location rule on the attribute.
             control.kill(paths, deadline)
             virtual = [parse_virtual(word) for word in claim.get("virtual", "").split()]
             control.clean_up(virtual, claim.get("attribute", ""), deadline)
+            control.close_ways(paths)
         control.remove_files(paths, deadline)
 
     def reload_agent(self, claim: dict[str, str]) -> None:

@@ -283,6 +283,19 @@ class CheckParameters(MemberParameters):
         parse=parse_address,
         reloadable=True,
     )
+    check_via = StringParam(
+        "way of the checks",
+        "real: a check goes to the address of the real server. vip: it goes where its clients go, to the address of the"
+        " virtual service, and through IPVS to that one server, so that one without the address on its loopback, or"
+        " without its end of a tunnel, fails. For that each server has a virtual service by firewall mark"
+        " (0x4f430000 and up) of its own in IPVS, which lives and ends with the pool. With IPv4, and forward=dr or"
+        " tunnel, the interface to the real servers needs accept_local=1 and an rp_filter that is not 1, and a node"
+        " without the address needs a route to it, such as a default route. With forward=nat it shows no more than"
+        " real does, but for the way back.",
+        choices=("real", "vip"),
+        default=OPTIONS["via"],
+        reloadable=True,
+    )
 
     def check_config(self) -> list[str]:
         faults = super().check_config()
@@ -304,7 +317,7 @@ class CheckParameters(MemberParameters):
             faults += fault_of(parse_headers, "check_headers", self.check_headers)
         if self.check_command and not self.check_command.startswith("/"):
             faults.append(f"check_command {shown(self.check_command)} has to begin with an absolute path")
-        return faults + self._faults_of_ports()
+        return faults + self._faults_of_ports() + self._faults_of_way()
 
     def _parser_of_request(self) -> Callable[[str], object]:
         module = kind_of(self.check).module
@@ -325,6 +338,26 @@ class CheckParameters(MemberParameters):
             for real in members(virtual, reals)
             if not real.port
         ]
+
+    def _faults_of_way(self) -> list[str]:
+        if self.check_via != "vip":
+            return []
+        faults = [
+            f"check_via=vip: {virtual} has no address to go to" for virtual in self.virtual if virtual.address is None
+        ]
+        sources = [address.family for address in self.check_bind]
+        mixed = [
+            real
+            for virtual in self.virtual
+            for real in members(virtual, self.reals())
+            if real.address.family != virtual.family and virtual.family not in sources
+        ]
+        if mixed:
+            faults.append(
+                f"check_via=vip: {mixed[0]} is of another address family than its virtual service: set check_bind to"
+                " the address of this node that checks come from"
+            )
+        return faults
 
     def _given_options(self) -> dict[str, str]:
         """The options that are set to something else than what they are anyway, as texts: some tools spell out every default."""

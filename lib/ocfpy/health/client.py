@@ -27,9 +27,10 @@ class DaemonHangs(Exception):
 class Paths:
     """The files of one pool's daemon, all next to each other; `base` is the path without a suffix."""
 
-    __slots__ = ("lock", "socket", "spec", "status")
+    __slots__ = ("base", "lock", "socket", "spec", "status")
 
     def __init__(self, base: str) -> None:
+        self.base = base
         self.spec = f"{base}.spec"
         self.lock = f"{base}.lock"
         self.socket = f"{base}.sock"

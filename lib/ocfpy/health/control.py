@@ -14,13 +14,13 @@ from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.plan import plan
 from ocfpy.ipvs.proc import read_proc
 from ocfpy.ocf import thirdparty
-from ocfpy.ocf.errors import NotInstalledError, OcfError, ServiceError
+from ocfpy.ocf.errors import HostError, NotInstalledError, OcfError, ServiceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ocfpy.health.spec import PoolSpec
+    from ocfpy.health.spec import PoolSpec, ServiceSpec
     from ocfpy.ipvs.model import VirtualService
     from ocfpy.ocf.deadline import Deadline
     from ocfpy.ocf.state import StateFile
@@ -42,6 +42,24 @@ def require_module(check: str) -> None:
     module, package = needs
     if find_spec(module) is None:
         raise NotInstalledError(f"check={check} needs the Python module {module}: install package {package}")
+
+
+def require_way_back(services: Iterable[ServiceSpec]) -> None:
+    """Raises HostError when this host, once it has the addresses, would not hear the answers to checks by way of them."""
+    from ocfpy.health.ways import by_vip
+    from ocfpy.net.source import deaf_to_itself
+
+    settings: dict[str, None] = {}
+    for real in {real.address: real for _, real in by_vip(services) if real.forward != "nat"}.values():
+        try:
+            settings.update(dict.fromkeys(deaf_to_itself(real.address)))
+        except OSError:
+            pass  # no way there: that is for the checks to say
+    if settings:
+        raise HostError(
+            "check_via=vip: real servers answer from the virtual service's address, and the node that has it takes that"
+            f" for forged: set {' and '.join(settings)}"
+        )
 
 
 def spawn(paths: Paths, spec: PoolSpec, deadline: Deadline) -> None:
@@ -159,6 +177,17 @@ def clean_up(virtual: Iterable[VirtualService], attribute: str, deadline: Deadli
 
         with IpvsTable() as table:
             table.apply(plan(table.read(), {}, ours))
+
+
+def close_ways(paths: Paths) -> None:
+    """Removes what a daemon that is gone has put in place for its checks. Raises OcfError."""
+    from ocfpy.health.marks import Marks
+
+    marks = Marks(paths.base)
+    if marks.held():
+        from ocfpy.health.ways import remove_ways
+
+        remove_ways(marks)
 
 
 def remove_files(paths: Paths, deadline: Deadline) -> None:

@@ -22,9 +22,11 @@ from ocfpy.health.client import Paths
 from ocfpy.health.engine import Engine
 from ocfpy.health.hints import hints
 from ocfpy.health.kernel import Kernel
+from ocfpy.health.marks import Marks
 from ocfpy.health.publisher import Publisher
 from ocfpy.health.spec import PoolSpec, read_spec
 from ocfpy.health.status import services_without_quorum, status_document, verdict_line
+from ocfpy.health.ways import Ways
 from ocfpy.ocf.attributes import delete_attribute, set_attribute
 from ocfpy.ocf.codes import OCF_ERR_GENERIC
 from ocfpy.ocf.context import Log
@@ -83,6 +85,7 @@ class Daemon:
             on_fault=self._fault,
             without_quorum=services_without_quorum(self.paths.status),
             hints=hints,
+            ways=Ways(Marks(self.paths.base)),
         )
         await self._listen()
         start = asyncio.ensure_future(self.engine.start())

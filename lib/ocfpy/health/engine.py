@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, Optional
 
 from ocfpy.health.checks import make_check
 from ocfpy.health.desired import NEVER, Desired
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from ocfpy.health.pool import WatchKey
     from ocfpy.health.publisher import Publisher
     from ocfpy.health.spec import CheckSettings, PoolSpec, ServiceSpec
+    from ocfpy.health.ways import Way, Ways
     from ocfpy.ipvs.model import RealServer, Table, VirtualService
     from ocfpy.ipvs.plan import Change
     from ocfpy.ocf.addresses import Address
     from ocfpy.ocf.context import Log
 
-    MakeCheck = Callable[[Address, int, CheckSettings, VirtualService], Check]
+    MakeCheck = Callable[[Address, int, CheckSettings, VirtualService, Optional[Way]], Check]
 
 DRAIN_LOOK_S = 1.0
 """How often the connections of a server that leaves are counted."""
@@ -45,7 +46,8 @@ class Engine:
     """Runs a PoolSpec. `on_change` is called after every change that a status should show.
 
     `wall` is the wall clock in seconds, `on_fault` gets an exception that nothing here expects. `without_quorum` are
-    the services that had lost it when there was a daemon last. `hints` says what is wrong with the host.
+    the services that had lost it when there was a daemon last. `hints` says what is wrong with the host; `ways` are for checks
+    that go to the address of a virtual service.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Engine:
         make_check: MakeCheck = make_check,
         without_quorum: Iterable[VirtualService] = (),
         hints: Callable[[PoolSpec], list[str]] = lambda _: [],
+        ways: Ways | None = None,
     ) -> None:
         self.spec = spec
         self.kernel = kernel
@@ -78,6 +81,7 @@ class Engine:
         self.drained = Drained("", "")
         self.contested: frozenset[VirtualService] = frozenset()
         self.hints = hints
+        self.ways = ways
         self.warnings: list[str] = []
         self._owned: set[VirtualService] = set()
         self._drifts: dict[VirtualService, int] = {}
@@ -107,7 +111,13 @@ class Engine:
         Servers that stay keep their verdicts, even when they are checked in another way from now on. When
         a check cannot be made, its exception is passed on and the specification of before stays in force.
         """
-        self._begin(spec, await self.kernel.read())
+        found = await self.kernel.read()
+        try:
+            self._begin(spec, found)
+        except BaseException:
+            if self.ways is not None:
+                self.ways.keep(self.spec)
+            raise
         self._settled.clear()
         await self._settled.wait()
         if self.table_error is not None:
@@ -121,6 +131,8 @@ class Engine:
         await asyncio.gather(
             self.publisher.delete(), self.kernel.keep({}, self._owned | set(self.spec.virtual))
         )
+        if self.ways is not None:
+            self.ways.keep(None)
 
     def watch_of(self, service: ServiceSpec, real: RealServer) -> Watch:
         """The check of a real server."""
@@ -140,6 +152,8 @@ class Engine:
 
         Nothing is changed before all new checks are made, which may raise anything. `found` is what the kernel has.
         """
+        if self.ways is not None:
+            self.ways.open(spec)
         watches: dict[WatchKey, Watch] = {}
         watch_of: dict[Where, Watch] = {}
         checks: list[tuple[Watch, Check]] = []
@@ -174,6 +188,8 @@ class Engine:
         for old in ended:
             if old.task is not None:
                 old.task.cancel()
+        if self.ways is not None:
+            self.ways.keep(spec)
         for (virtual, key), watch in watch_of.items():
             in_kernel = self.desired.table.get(virtual, (None, {}))[1].get(key)
             if watch.verdict.up is None and in_kernel and in_kernel.weight:
@@ -187,15 +203,17 @@ class Engine:
     ) -> tuple[Watch, Check | None]:
         """A new watch of a real server, with what was believed before, and the check to start; changes nothing."""
         settings = service.check_of(real)
-        port = settings.port_of(real.port)
-        watch = Watch(endpoint(real.address, port), settings, Verdict(), self.wall())
+        way = self.ways.way(service, real) if self.ways is not None else None
+        name = endpoint(real.address, settings.port_of(real.port))
+        watch = Watch(f"{name} by way of {service.virtual}" if way else name, settings, Verdict(), self.wall())
         if settings.type in ("on", "off"):
             watch.verdict = Verdict(settings.type == "on")
             return watch, None
         if before is not None:
             watch.verdict, watch.since = Verdict(before.verdict.up), before.since
             watch.failed_at = before.failed_at
-        return watch, self.make_check(real.address, real.port, settings, service.virtual)
+        where = way.address if way else real.address
+        return watch, self.make_check(where, real.port, settings, service.virtual, way)
 
     async def _check(self, watch: Watch, check: Check) -> None:
         interval = watch.settings.interval

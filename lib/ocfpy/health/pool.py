@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from ocfpy.ipvs.model import RealKey, RealServer, VirtualService
     from ocfpy.ocf.addresses import Address
 
-    WatchKey = tuple[Address, int, CheckSettings, Optional[VirtualService]]
+    WatchKey = tuple[Address, int, CheckSettings, Optional[VirtualService], str]
+
+VIP = "vip"
+"""The value of check_via with which a check goes to the address of the virtual service."""
 
 UP = "up"
 DOWN = "down"
@@ -68,7 +71,17 @@ def watch_key(service: ServiceSpec, real: RealServer) -> WatchKey:
     """What is checked for a real server, and how; those with the same key share a check."""
     check = service.check_of(real)
     virtual = service.virtual if kind_of(check.type).per_service else None
-    return real.address, check.port_of(real.port), check, virtual
+    return real.address, check.port_of(real.port), check, virtual, way_key(service, real)
+
+
+def way_key(service: ServiceSpec, real: RealServer) -> str:
+    """What tells the way of its clients to a real server from every other; empty if its check goes to the server itself."""
+    check = service.check_of(real)
+    if check["via"] != VIP or service.virtual.address is None:
+        return ""
+    tunnel = f" {real.tunnel_type} {real.tunnel_port} {real.tunnel_checksum}" if real.forward == "tunnel" else ""
+    port = check.port_of(real.port)
+    return f"{service.virtual} {real} {port} {service.settings.scheduler} {real.forward}{tunnel}"
 
 
 def places(service: ServiceSpec, seen: Mapping[RealKey, Seen]) -> dict[RealKey, Place]:

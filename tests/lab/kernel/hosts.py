@@ -228,6 +228,8 @@ class Sessions:
             return [socket.create_connection((address, TCP_PORT), 10) for address in addresses]
 
         self.sockets = client.within(connect)
+        ends = [sock.getsockname()[:2] for sock in self.sockets]
+        self.sources = {f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in ends}
         self.servers = [self._ask(sock, 10) for sock in self.sockets]
 
     def alive(self, limit_s: float = 15) -> int:

@@ -43,10 +43,10 @@ def both(text: str) -> dict[str, str]:
     return {"master": text, "backup": text}
 
 
-def known(host: Host) -> int:
-    """Connections to the VIPs that are established, as far as this host knows."""
-    lines = host.inside("ipvsadm", "-Lnc").splitlines()
-    return sum("ESTABLISHED" in line and (VIP4 in line or f"[{VIP6}]" in line) for line in lines)
+def known(host: Host, sessions: Sessions) -> int:
+    """How many of these this host knows as established."""
+    lines = [line.split() for line in host.inside("ipvsadm", "-Lnc").splitlines()]
+    return len(sessions.sources & {words[3] for words in lines if "ESTABLISHED" in words})
 
 
 def lifecycle(agent: Agent) -> Iterator[str]:
@@ -151,7 +151,9 @@ def sharing(agents: list[Agent], client: Host, servers: list[Host]) -> Iterator[
     client.ask_at(one)
     sessions = Sessions(client, addresses)
     expect(sorted(set(sessions.servers)), [server.name for server in servers], "the servers that answer")
-    took = eventually(lambda: known(two) >= SESSIONS, SETTLED_S, "the other node knows them", lambda: known(two))
+    took = eventually(
+        lambda: known(two, sessions) == SESSIONS, SETTLED_S, "the other node knows them", lambda: known(two, sessions)
+    )
     client.ask_at(two)
     expect(sessions.alive(), SESSIONS, "sessions that live on at the other node")
     sessions.close()

@@ -10,9 +10,11 @@ import pytest
 from ocfpy.health.checks.base import Check, Result
 from ocfpy.health.engine import Engine
 from ocfpy.health.kernel import Kernel
+from ocfpy.health.marks import Marks
 from ocfpy.health.publisher import Publisher
 from ocfpy.health.spec import CheckSettings, PoolSpec
 from ocfpy.health.status import status_document, verdict_line
+from ocfpy.health.ways import Way, Ways
 from ocfpy.ipvs.model import ServiceSettings, Table, VirtualService, parse_virtual
 from ocfpy.ipvs.plan import plan
 from ocfpy.ocf.addresses import Address
@@ -20,6 +22,7 @@ from ocfpy.ocf.errors import HostError, OcfError, ServiceError
 
 from tests.unit.health import clock
 from tests.unit.health.samples import DNS, WEB, pool
+from tests.unit.ipvs.fake_kernel import FakeKernel
 
 
 class PlayedKernel:
@@ -105,6 +108,7 @@ class World:
         self.hanging: set[str] = set()
         self.checks: list[tuple[float, str]] = []
         self.faults: list[BaseException] = []
+        self.ways: list[Way | None] = []
         self.engine = Engine(
             spec,
             cast(Kernel, self.kernel),
@@ -115,7 +119,10 @@ class World:
             make_check=self._make_check,
         )
 
-    def _make_check(self, address: Address, port: int, settings: CheckSettings, _: VirtualService) -> Check:
+    def _make_check(
+        self, address: Address, port: int, settings: CheckSettings, _: VirtualService, way: Way | None = None
+    ) -> Check:
+        self.ways.append(way)
         return cast(Check, _PlayedCheck(self, str(address), settings.timeout))
 
     def times_of(self, address: str) -> list[float]:
@@ -497,10 +504,12 @@ def test_a_reload_whose_checks_cannot_be_made_changes_nothing() -> None:
         spec, watches, weights = world.engine.spec, dict(world.engine.watches), world.kernel.weights()
         make_check = world.engine.make_check
 
-        def refuse(address: Address, port: int, settings: CheckSettings, virtual: VirtualService) -> Check:
+        def refuse(
+            address: Address, port: int, settings: CheckSettings, virtual: VirtualService, way: Way | None
+        ) -> Check:
             if str(address) == TWO:
                 raise RuntimeError("a label is empty")
-            return make_check(address, port, settings, virtual)
+            return make_check(address, port, settings, virtual, way)
 
         world.engine.make_check = refuse
         with pytest.raises(RuntimeError, match="a label is empty"):
@@ -584,5 +593,33 @@ def test_the_status_document() -> None:
         assert (up["server"], up["state"], up["reason"]) == (f"{ONE}:53", "up", "")
         assert (down["server"], down["state"], down["reason"]) == (f"{TWO}:53", "down", "connection refused")
         assert down["since"] == pytest.approx(clock.wall(), abs=1)
+
+    clock.run(story())
+
+
+def test_checks_by_way_of_the_service_are_one_for_each_service_and_end_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = FakeKernel()
+    monkeypatch.setattr("ocfpy.net.genetlink.socket", lambda *_: kernel)
+    by_vip = CheckSettings(rise=1, fall=1, via="vip")
+
+    async def story() -> None:
+        world = World(pool(f"{DNS} {WEB}", check=by_vip))
+        world.engine.ways = Ways(Marks(str(tmp_path / "ipvs-pool-dns")))
+        await world.engine.start()
+        assert len({way.mark for way in world.ways if way is not None}) == 4
+        assert len(kernel.table) == 4
+        assert {name for _, name in world.checks} == {"192.0.2.53"}
+        assert f"{ONE}:53 by way of {DNS} is up" in world.log.lines
+        assert world.cluster.value == 2, "the private services count for nobody"
+        await world.engine.reload(pool(DNS, check=by_vip))
+        assert len(kernel.table) == 2
+        await world.engine.reload(pool(DNS))
+        assert kernel.table == {}
+        assert world.ways[-1] is None
+        await world.engine.reload(pool(DNS, check=by_vip))
+        await world.engine.stop()
+        assert kernel.table == {}
 
     clock.run(story())

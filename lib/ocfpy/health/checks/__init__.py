@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocfpy.health.checks.base import Check
     from ocfpy.health.spec import CheckSettings
+    from ocfpy.health.ways import Way
     from ocfpy.ipvs.model import VirtualService
     from ocfpy.ocf.addresses import Address
 
@@ -17,19 +18,19 @@ def make_check(
     port: int,
     settings: CheckSettings,
     virtual: VirtualService | None = None,
-    mark: int = 0,
+    way: Way | None = None,
 ) -> Check:
     """The check of the server at `address`, whose traffic goes to `port`.
 
-    `virtual` is the service that it is checked for, where the type is one `per_service`; `mark` the firewall mark
-    that everything it sends has, 0 for none. Raises OcfError when this host cannot make such a check, and ValueError.
+    `virtual` is the service that it is checked for, where the type is one `per_service`; `way` is for a check of
+    the service's own address, which is then `address`. Raises OcfError when this host cannot make such a check, and ValueError.
     """
     from importlib import import_module
 
     if settings.connects:
         from ocfpy.health.checks.combined import combined
 
-        return combined(address, port, settings, virtual, mark)
+        return combined(address, port, settings, virtual, way)
     kind = kind_of(settings.type)
     if not kind.module:
         raise ValueError(f"check={kind.name} checks nothing")
@@ -37,5 +38,5 @@ def make_check(
     module = import_module(f"{__name__}.{kind.module}")
     check: Check = getattr(module, kind.class_name)(address, settings.port_of(port), settings)
     check.virtual = virtual
-    check.mark = mark
+    check.way = way
     return check

@@ -18,6 +18,7 @@ from ocfpy.ocf.errors import HostError, OcfError, one_line
 
 if TYPE_CHECKING:
     from ocfpy.health.spec import CheckSettings
+    from ocfpy.health.ways import Way
     from ocfpy.ipvs.model import VirtualService
     from ocfpy.ocf.addresses import Address
 
@@ -56,11 +57,11 @@ class Check:
     """One server and how it is tried.
 
     Subclasses implement `attempt`; an object makes one attempt at a time. `virtual` is the service that the server is
-    checked for, `mark` the firewall mark of what is sent.
+    checked for, `way` leads to the server when the address is that of the service.
     """
 
     virtual: VirtualService | None = None
-    mark = 0
+    way: Way | None = None
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         self.settings = settings
@@ -99,11 +100,12 @@ class Check:
         except CheckFailed as failed:
             reason = str(failed)
         except TimedOut:
-            reason = f"timed out after {self.settings.timeout:g} s{self._where()}"
+            reason = f"timed out after {self.settings.timeout:g} s{self._where()}{self._hint()}"
         except OcfError as error:
             reason = error.reason
         except OSError as error:
             reason = _WORDS.get(error.errno or 0) or f"{error.strerror or error}{self._where()}"
+            reason += self._hint()
         except Exception as error:  # an answer that nobody thought of must not end the checks
             reason = f"{type(error).__name__}: {error}{self._where()}"
         finally:
@@ -117,6 +119,9 @@ class Check:
 
     def _where(self) -> str:
         return f", {self.doing}" if self.doing else ""
+
+    def _hint(self) -> str:
+        return f" (by way of {self.host}: {self.way.hint()})" if self.way is not None else ""
 
     async def open(self) -> Stream:
         """A connection to the server, to be used in a `with`; over TLS where the type says so."""
@@ -144,11 +149,14 @@ class Check:
         self.doing = "connecting"
         sock = socket.socket(self.family, kind | socket.SOCK_NONBLOCK, proto)
         try:
-            if self.mark:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, self.mark)
-            if self._source:
+            source = self._source
+            if self.way is not None:
+                self.way.open()
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, self.way.mark)
+                source = source or self.way.source()
+            if source:
                 sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-                sock.bind((self._source, 0))
+                sock.bind((source, 0))
             error = sock.connect_ex((self.host, self.port))
             if error == errno.EINPROGRESS:
                 fine = await self.timer.writable(sock)

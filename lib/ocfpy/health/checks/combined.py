@@ -9,6 +9,7 @@ from ocfpy.health.checks.base import Check, Result
 
 if TYPE_CHECKING:
     from ocfpy.health.spec import CheckSettings
+    from ocfpy.health.ways import Way
     from ocfpy.ipvs.model import VirtualService
     from ocfpy.ocf.addresses import Address
 
@@ -36,13 +37,13 @@ class CombinedCheck(Check):
 
 
 def combined(
-    address: Address, port: int, settings: CheckSettings, virtual: VirtualService | None, mark: int
+    address: Address, port: int, settings: CheckSettings, virtual: VirtualService | None, way: Way | None
 ) -> CombinedCheck:
     """The check that `settings`, with `connects`, are for; arguments and exceptions are those of make_check."""
     whole = settings.replace(connects=0)
     connection = whole.replace(type="tcp", port=settings.port_of(port), options=())
     return CombinedCheck(
-        make_check(address, port, whole, virtual, mark),
-        make_check(address, port, connection, virtual, mark),
+        make_check(address, port, whole, virtual, way),
+        make_check(address, port, connection, virtual, way),
         settings.connects,
     )

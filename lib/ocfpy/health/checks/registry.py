@@ -39,6 +39,7 @@ OPTIONS = {
     "tls_verify": "true",
     "transport": "udp",
     "user": "",
+    "via": "real",
 }
 """What a type can be told by the parameter check_NAME: NAME, and what it is when nothing is said."""
 
@@ -231,7 +232,12 @@ _ALL = (
         per_service=True,
     ),
 )
-TYPES = {kind.name: kind for kind in _ALL}
+# Whatever opens a connection of its own can go to the virtual service; IPVS does not forward a ping.
+_BY_VIP = tuple(
+    kind.replace(options=(*kind.options, "via")) if "bind" in kind.options and kind.port is not None else kind
+    for kind in _ALL
+)
+TYPES = {kind.name: kind for kind in _BY_VIP}
 NAMES = tuple(TYPES)
 
 
@@ -244,7 +250,7 @@ def kind_of(check: str) -> CheckType:
 
 def users_of(option: str) -> tuple[str, ...]:
     """The types that an option means something to."""
-    return tuple(kind.name for kind in _ALL if option in kind.options)
+    return tuple(kind.name for kind in TYPES.values() if option in kind.options)
 
 
 def problems(check: str, given: Iterable[str]) -> list[str]:

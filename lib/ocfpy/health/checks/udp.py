@@ -18,7 +18,7 @@ class UdpCheck(Check):
 
     With `expect` a datagram has to come back that has it. Without, the server is fine unless its host says that the
     port is closed. As a host that is gone says nothing either, it is pinged, too: an answer to the ping comes after
-    the word about the port. (Not where a mark leads the datagram somewhere else.)
+    the word about the port. (Not by way of the virtual service, which forwards no ping.)
     """
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
@@ -35,7 +35,7 @@ class UdpCheck(Check):
                 answer = await server.receive()
                 if not self.matches(_text(answer)):
                     raise CheckFailed(f"no {self.expect!r} in the answer")
-            elif self.mark:
+            elif self.way is not None:
                 try:
                     await server.receive()
                 except TimedOut:
