@@ -50,6 +50,9 @@ class Context:
         self.interval = _number(self.meta.get("interval")) / 1000
         # A probe carries no interval at all (seen with Pacemaker 2.1.5); ocf-tester sends 0.
         self.is_probe = self.action == "monitor" and not self.interval
+        # Until 2.1.5 Pacemaker lists a degraded result among the failures for good: failure-timeout does not
+        # apply to it (lib/pengine/unpack.c, remap_operation; commit 27361e775c, in 2.1.6, whose set is 3.17).
+        self.forgets_degraded = not (0, 0) < _feature_set(environ.get(_PARAMETER + "crm_feature_set")) < (3, 17)
         self.check_level = _number(environ.get("OCF_CHECK_LEVEL") or environ.get("OCF_RESKEY_OCF_CHECK_LEVEL"))
         self.traced = (environ.get("OCF_TRACE_RA") or environ.get("OCF_RESKEY_trace_ra", "")).lower() in _TRUE
         self.exit_reason_prefix = environ.get("OCF_EXIT_REASON_PREFIX") or "ocf-exit-reason:"
@@ -193,6 +196,11 @@ def _to_stderr(line: str) -> None:
 def _without_clone_number(instance: str) -> str:
     name, colon, number = instance.rpartition(":")
     return name if colon and name and number.isdigit() else instance
+
+
+def _feature_set(text: str | None) -> tuple[int, int]:
+    major, _, rest = (text or "").partition(".")
+    return _number(major), _number(rest.partition(".")[0])
 
 
 def _number(text: str | None) -> int:

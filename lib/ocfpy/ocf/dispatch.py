@@ -136,6 +136,13 @@ def _monitor(agent_class: type[Agent], context: Context) -> int:
     status = agent.observe(known_claim(agent))
     if status.reason:
         _report(context, status)
+    return _monitored(context, status)
+
+
+def _monitored(context: Context, status: Status) -> int:
+    """The exit code of a look; where Pacemaker would never forget a degraded service, it is told of a running one."""
+    if status.kind == "degraded" and not context.forgets_degraded:
+        return codes.OCF_SUCCESS
     return status.code
 
 
@@ -151,7 +158,7 @@ def _probe(agent_class: type[Agent], context: Context) -> int:
         return codes.OCF_NOT_RUNNING
     if status.reason and status.code != codes.OCF_NOT_RUNNING:
         _report(context, status)
-    return status.code
+    return _monitored(context, status)
 
 
 def _start(agent_class: type[Agent], context: Context) -> int:

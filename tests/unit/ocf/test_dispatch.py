@@ -158,6 +158,18 @@ class TestMonitor:
         assert (runner.reason if status.reason else "") == status.reason
 
     @pytest.mark.parametrize(
+        ("feature_set", "code"),
+        [("3.15.0", 0), ("3.16.2", 0), ("3.17.4", 190), ("3.20.0", 190), ("4.0", 190), ("", 190), ("new", 190)],
+    )
+    def test_degraded_where_pacemaker_never_forgets_it(
+        self, runner: Runner, toy: type[Toy], feature_set: str, code: int
+    ) -> None:
+        """Pacemaker 2.1.5 (3.16) lists it until somebody cleans up, 2.1.6 (3.17) until failure-timeout."""
+        toy.plan["observe"] = saying(Status.degraded("slow"))
+        assert runner("monitor", crm_feature_set=feature_set, **RECURRING) == code
+        assert runner("monitor", crm_feature_set=feature_set) == code
+
+    @pytest.mark.parametrize(
         ("error", "code"),
         [(NotInstalledError, 5), (HostError, 2), (ServiceError, 1), (PermissionDeniedError, 4)],
     )
