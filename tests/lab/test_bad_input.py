@@ -7,6 +7,7 @@ import pytest
 
 from tests.lab.testbed import VIP4, VIP6, Result
 from tests.lab.testbed.bench import PLAN, Bench
+from tests.lab.testbed.router import wait_bgp
 
 OCF_SUCCESS, OCF_ERR_GENERIC, OCF_ERR_ARGS, OCF_ERR_INSTALLED, OCF_ERR_CONFIGURED, OCF_NOT_RUNNING = 0, 1, 2, 5, 6, 7
 POOL = {"virtual": f"tcp/{VIP4}:80", "real_servers": PLAN.lan4(21), "check": "on"}
@@ -19,7 +20,13 @@ WRONG = [
     ),
     ("anycast-vip", {"ip": f"{VIP4}/24", "gate": "none"}, OCF_ERR_CONFIGURED, ("/24",)),
     ("anycast-vip", {}, OCF_ERR_CONFIGURED, ("ip",)),
+    ("anycast-vip", {"ip": VIP4, "services": f"tcp/{VIP4}"}, OCF_ERR_CONFIGURED, ("services", f"tcp/{VIP4}")),
     ("bgp-announce", {"prefix": "198.51.100.1/32"}, OCF_ERR_ARGS, ("198.51.100.1", "/etc/anycast/allowed-prefixes")),
+    (
+        "bgp-announce", {"prefix": f"{VIP4}/32", "allowed_prefixes": "203.0.113.0/24"},
+        OCF_ERR_CONFIGURED, (VIP4, "allowed_prefixes"),
+    ),
+    ("bgp-announce", {"prefix": f"{VIP4}/32", "peers": "10.3.0.1;exit"}, OCF_ERR_CONFIGURED, ("peers", "10.3.0.1;exit")),
     ("bgp-announce", {"prefix": f"{VIP4}/32\nno router bgp"}, OCF_ERR_CONFIGURED, ("prefix",)),
     ("ipvs-pool", {**POOL, "virtual": "tcp/192.0.2.53"}, OCF_ERR_CONFIGURED, ("virtual", "tcp/192.0.2.53")),
     ("ipvs-pool", {**POOL, "virtual": f"tcp/{VIP4}:80 udp/{VIP6}:53"}, OCF_ERR_CONFIGURED, ("virtual", VIP6)),
@@ -28,6 +35,10 @@ WRONG = [
         OCF_ERR_CONFIGURED, ("real_servers", "server.example.com"),
     ),
     ("ipvs-pool", {**POOL, "real_servers": "10.3.0.21,weight=heavy"}, OCF_ERR_CONFIGURED, ("real_servers", "weight")),
+    (
+        "ipvs-pool", {**POOL, "virtual": "tcp/192.0.2.53", "real_servers": "server.example.com", "rise": "none"},
+        OCF_ERR_CONFIGURED, ("virtual", "real_servers", "rise"),
+    ),
     ("ipvs-pool", {**POOL, "scheduler": "fastest"}, OCF_ERR_ARGS, ("fastest",)),
     ("ipvs-sync", {"nic": "eth7", "syncid": "7"}, OCF_ERR_ARGS, ("no network interface eth7",)),
     ("ipvs-sync", {"nic": "eth0", "syncid": "0", "mcast_group": VIP4}, OCF_ERR_CONFIGURED, ("syncid", "mcast_group", VIP4)),
@@ -73,6 +84,30 @@ def test_two_addresses_alike(bench: Bench) -> None:
         assert bench.agent("anycast-vip", "stop", "first", **same).rc == OCF_SUCCESS
 
 
+@pytest.fixture
+def announced(bench: Bench) -> Iterator[None]:
+    """The address, and its announcement by a resource "first"."""
+    wait_bgp([bench.router])
+    vip, route = {"ip": VIP4, "gate": "none"}, {"prefix": f"{VIP4}/32"}
+    assert bench.agent("anycast-vip", "start", "vip", **vip).rc == OCF_SUCCESS
+    start = bench.agent("bgp-announce", "start", "first", **route)
+    assert start.rc == OCF_SUCCESS, start
+    yield
+    assert bench.agent("bgp-announce", "stop", "first", **route).rc == OCF_SUCCESS
+    assert bench.agent("anycast-vip", "stop", "vip", **vip).rc == OCF_SUCCESS
+
+
+@pytest.mark.usefixtures("announced")
+def test_two_announcements_of_one_prefix(bench: Bench) -> None:
+    route = {"prefix": f"{VIP4}/32"}
+    second = bench.agent("bgp-announce", "start", "second", **route)
+    assert second.rc == OCF_ERR_CONFIGURED, second
+    assert "first" in reason(second)
+    assert bench.agent("bgp-announce", "probe", "second", **route).rc == OCF_NOT_RUNNING
+    assert bench.agent("bgp-announce", "stop", "second", **route).rc == OCF_SUCCESS
+    assert bench.agent("bgp-announce", "monitor", "first", **route).rc == OCF_SUCCESS
+
+
 def test_two_pools_with_one_service(bench: Bench) -> None:
     assert bench.agent("ipvs-pool", "start", "first", **POOL).rc == OCF_SUCCESS
     try:
@@ -103,6 +138,15 @@ def test_no_frr(bench: Bench) -> None:
     assert start.rc == OCF_ERR_INSTALLED, start
     assert "bgpd" in reason(start)
     stop_and_probe_succeed(bench, "bgp-announce", parameters)
+
+
+@pytest.mark.usefixtures("announced", "without_frr")
+def test_frr_goes_while_it_announces(bench: Bench) -> None:
+    """Nothing is announced any more, and a stop has nothing to do."""
+    parameters = {"prefix": f"{VIP4}/32"}
+    assert bench.agent("bgp-announce", "probe", "first", **parameters).rc == OCF_NOT_RUNNING
+    stop = bench.agent("bgp-announce", "stop", "first", **parameters)
+    assert stop.rc == OCF_SUCCESS, stop
 
 
 @pytest.fixture
