@@ -104,8 +104,8 @@ class TestBadConfiguration:
 
     @pytest.mark.parametrize("action", ["start", "validate-all"])
     def test_everything_missing(self, agent: Executor, action: str) -> None:
-        required = names(agent, required=True)
-        assert required
+        # An agent that can be configured in two ways has no parameter that is always required.
+        required = names(agent, required=True) or list(agent.params)
         for empty in ({}, dict.fromkeys(required, "")):
             (reason,) = clean(agent.run(action, params=empty), 6).reasons
             assert all(f"parameter {name}: required" in reason for name in required)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ocfpy import __version__
-from ocfpy.agents.ipvs_pool_check_parameters import CheckParameters
+from ocfpy.agents.ipvs_pool_config import ConfigParameters
 from ocfpy.health.client import DEGRADED, RUNNING, STARTING, STOPPED, DaemonHangs, NoDaemon, Paths, ask
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.proc import read_proc
@@ -22,7 +22,7 @@ STOP_TIMEOUT_S = 5.0
 """How long the daemon may take to clean up before the agent does it instead."""
 
 
-class IpvsPool(CheckParameters):
+class IpvsPool(ConfigParameters):
     """What Pacemaker asks for, as far as it is not left to the daemon."""
 
     name = "ipvs-pool"
@@ -56,7 +56,8 @@ location rule on the attribute.
         from ocfpy.ipvs.kernel import require_ipvs
 
         require_ipvs(self.context.deadline)
-        control.require_module(self.check)
+        for check in self.check_types():
+            control.require_module(check)
         control.require_way_back(self.services())
 
     def check_claim(self, claim: dict[str, str]) -> None:
@@ -69,7 +70,7 @@ location rule on the attribute.
                 )
 
     def claim(self) -> dict[str, str]:
-        return {"virtual": " ".join(map(str, self.virtual)), "attribute": self.attribute_name()}
+        return {"virtual": " ".join(self.virtual_services()), "attribute": self.attribute_name()}
 
     def observe(self, claim: dict[str, str]) -> Status:
         try:
@@ -105,12 +106,14 @@ location rule on the attribute.
         """What the daemon is told."""
         from ocfpy.health.spec import PoolSpec
 
+        loaded = self.loaded() if self.config else None
         return PoolSpec(
             resource=self.context.resource,
             services=self.services(),
             attribute=self.attribute_name(),
             dampen=f"{round(self.dampen * 1000)}ms",
-            drain_dir=self.drain_dir,
+            drain_dir=(loaded and loaded.maintenance_dir) or self.drain_dir,
+            config=self.config if loaded and loaded.autoreload else "",
         )
 
     def start(self, claim: dict[str, str]) -> None:

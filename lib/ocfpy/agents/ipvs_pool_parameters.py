@@ -42,9 +42,8 @@ class PoolParameters(Agent):
     virtual = ListParam(
         "virtual services",
         "What clients talk to, separated by white space: tcp/192.0.2.53:53 udp/[2001:db8::53]:53,"
-        " sctp/..., or a firewall mark: fwmark/7 (IPv4), fwmark6/7 (IPv6).",
+        " sctp/..., or a firewall mark: fwmark/7 (IPv4), fwmark6/7 (IPv6). Required, like real_servers, unless there is config.",
         parse=parse_virtual,
-        required=True,
         reloadable=True,
     )
     real_servers = ListParam(
@@ -55,7 +54,6 @@ class PoolParameters(Agent):
         " the virtual services of their own address family; where it has none, those with forward=tunnel"
         " do. Host names are refused.",
         parse=real_server_word,
-        required=True,
         reloadable=True,
     )
     scheduler = StringParam(

@@ -66,6 +66,7 @@ class Desired:
         self.settled = False
         """Whether the pool runs. Before that nobody starts slowly: those who are first would have it all."""
         self._ended: set[Where] = set()
+        self._left_out: set[Where] = set()
 
     def adopt(self, spec: PoolSpec, found: Table) -> None:
         """Go over to a specification: what the kernel has of services that are new to us is as if we had put it there."""
@@ -83,6 +84,10 @@ class Desired:
             if service.slow_start:
                 self._ramp(service, found, before, reals, ramping, now)
             self._drain(service, found, before, reals, draining, now)
+            for key, place in found.items():
+                where = service.virtual, key
+                if where in self._left_out and (place.state != DOWN or reals.pop(key, None) is None):
+                    self._left_out.remove(where)
             self.places[service.virtual] = found
             table[service.virtual] = service.settings, reals
             had = service.virtual not in self.without_quorum
@@ -99,6 +104,20 @@ class Desired:
         ramps = (ramp.next_change(now) for ramp in self.ramping.values())
         drains = (drain.ends for drain in self.draining.values())
         return min((*ramps, *drains), default=NEVER)
+
+    def quiescent(self, spec: PoolSpec) -> set[Where]:
+        """The servers that have weight 0 because they are down, and are not to be put in again when somebody removes them."""
+        return {
+            (service.virtual, key)
+            for service in spec.services
+            if not service.readd
+            for key, place in self.places.get(service.virtual, {}).items()
+            if place.state == DOWN and key in self.table[service.virtual][1]
+        }
+
+    def leave_out(self, removed: Iterable[Where]) -> None:
+        """Has servers stay out of the table, from the next update on, for as long as they are down."""
+        self._left_out.update(removed)
 
     def end_drains(self, connections: Mapping[Where, int], now: float) -> list[Where]:
         """The servers to remove with the next update: those without connections, and those that take too long."""

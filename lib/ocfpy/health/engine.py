@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 from ocfpy.health.checks import make_check
 from ocfpy.health.desired import NEVER, Desired
 from ocfpy.health.drained import Drained
+from ocfpy.health.fallback import FallbackCommands
 from ocfpy.health.hysteresis import Verdict, step
 from ocfpy.health.pool import Seen, watch_key
 from ocfpy.health.schedule import delay_until_due, phase
@@ -79,6 +80,7 @@ class Engine:
         self.table_error: OcfError | None = None
         self.desired = Desired(without_quorum)
         self.drained = Drained("", "")
+        self.fallbacks = FallbackCommands(log)
         self.contested: frozenset[VirtualService] = frozenset()
         self.hints = hints
         self.ways = ways
@@ -129,7 +131,9 @@ class Engine:
             if task is not None:
                 task.cancel()
         await asyncio.gather(
-            self.publisher.delete(), self.kernel.keep({}, self._owned | set(self.spec.virtual))
+            self.publisher.delete(),
+            self.fallbacks.end(),
+            self.kernel.keep({}, self._owned | set(self.spec.virtual)),
         )
         if self.ways is not None:
             self.ways.keep(None)
@@ -274,6 +278,7 @@ class Engine:
                 self._update(spec, now)
                 await self.kernel.make(self.desired.table, frozenset(self._owned))
             if not news or now - self._compared_at >= spec.interval:
+                await self._respect_removals(spec, now)
                 drift = await self.kernel.keep(self.desired.table, frozenset(self._owned))
                 self._compared_at = now
                 self._note_drift(drift)
@@ -286,6 +291,7 @@ class Engine:
         decided = all(watch.verdict.up is not None for watch in self.watches.values())
         if decided and spec is self.spec:
             self.publisher.want(self.desired.for_cluster())
+            self.fallbacks.see(spec.services, self.desired.alive())
             if error is None:
                 self._owned = set(spec.virtual)
             self._settled.set()
@@ -303,6 +309,18 @@ class Engine:
                 self.log.warning(f"min_up keeps servers of {virtual} in service that are down: {names}")
         for virtual, key in self.desired.draining.keys() - leaving:
             self.log.info(f"{endpoint(*key)} of {virtual} is leaving: weight 0 until its connections have ended")
+
+    async def _respect_removals(self, spec: PoolSpec, now: float) -> None:
+        """Leaves out servers that are down and that somebody has removed, in services that are kept in that way."""
+        quiescent = self.desired.quiescent(spec)
+        if quiescent:
+            present = await self.kernel.connections({virtual for virtual, _ in quiescent})
+            removed = quiescent - present.keys()
+            if removed and len(present):
+                self.desired.leave_out(removed)
+                self._update(spec, now)
+                for virtual, key in sorted(removed, key=str):
+                    self.log.info(f"{endpoint(*key)} of {virtual} is down and was removed by hand: it stays out until it is up")
 
     def _end_drains(self, busy: Connections, now: float) -> bool:
         """Has those removed who have drained; whether there are any."""

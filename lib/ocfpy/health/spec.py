@@ -87,16 +87,20 @@ class ServiceSpec(Record):
     `sorry` are the servers for when nobody else has traffic. `min_up`, `quorum` and `quorum_up` are numbers of
     servers, see pool.py. `drain_timeout` and `slow_start` are in seconds; without a `drain_timeout` (None)
     nothing drains: who leaves is removed, and a weight of 0 in the configuration is a weight like any other.
+    `fallback_command` is a program to be told of the last one to go and the first to come, see fallback.py. Without
+    `readd` a server at weight 0 because it is down is not put in again when somebody removes it.
     """
 
     __slots__ = (
         "check",
         "checks",
         "drain_timeout",
+        "fallback_command",
         "min_up",
         "quiesce",
         "quorum",
         "quorum_up",
+        "readd",
         "reals",
         "settings",
         "slow_start",
@@ -118,6 +122,8 @@ class ServiceSpec(Record):
         quorum_up: int = 1,
         drain_timeout: float | None = None,
         slow_start: float = 0.0,
+        fallback_command: str = "",
+        readd: bool = True,
     ) -> None:
         self.virtual = virtual
         self.reals = reals
@@ -131,6 +137,8 @@ class ServiceSpec(Record):
         self.quorum_up = quorum_up
         self.drain_timeout = drain_timeout
         self.slow_start = slow_start
+        self.fallback_command = fallback_command
+        self.readd = readd
 
     def check_of(self, real: RealServer) -> CheckSettings:
         """How a real server of this service is checked."""
@@ -141,10 +149,11 @@ class PoolSpec(Record):
     """A pool: its virtual services, and what the cluster is told of them.
 
     `former` are the virtual services that a daemon of before had: those that are not wanted are removed.
-    `drain_dir` is where files take servers out by hand, see drained.py; nowhere if it is empty.
+    `drain_dir` is where files take servers out by hand, see drained.py; nowhere if it is empty. `config` is the path of
+    an ldirectord.cf that the services are from, where the daemon is to go over to it whenever it has changed.
     """
 
-    __slots__ = ("attribute", "dampen", "drain_dir", "former", "resource", "services")
+    __slots__ = ("attribute", "config", "dampen", "drain_dir", "former", "resource", "services")
 
     def __init__(
         self,
@@ -154,6 +163,7 @@ class PoolSpec(Record):
         dampen: str = "0",
         former: tuple[VirtualService, ...] = (),
         drain_dir: str = "",
+        config: str = "",
     ) -> None:
         self.resource = resource
         self.services = services
@@ -161,6 +171,7 @@ class PoolSpec(Record):
         self.dampen = dampen
         self.former = former
         self.drain_dir = drain_dir
+        self.config = config
 
     @property
     def virtual(self) -> list[VirtualService]:

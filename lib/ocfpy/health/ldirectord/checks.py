@@ -37,6 +37,11 @@ PORTS = {
 PERL = "/usr/bin/perl"
 _TYPES = {"pop": "pop3", "pops": "pop3s", "pgsql": "postgresql", "submission": "smtp", "simpletcp": "tcp"}
 """Where our check has another name."""
+_ALIKE = {
+    "https": "http", "ldaps": "ldap", "mysql": "sql", "pgsql": "sql", "imap": "login", "imaps": "login", "pop": "login",
+    "pops": "login",
+}  # fmt: skip
+"""Services whose checks are told the same things."""
 _SAFE = "/?&=;:@+$,!~*'()%#[]"
 _FINE = "200-299"
 _FINE_OR_ELSEWHERE = "200-399"
@@ -49,9 +54,10 @@ def service_of(port: int) -> str:
 
 
 class Checker:
-    """Makes the checks of one virtual section."""
+    """Makes the checks of one virtual section; `node` is the name of this host."""
 
-    def __init__(self, config: Config, virtual: Virtual, service: str) -> None:
+    def __init__(self, config: Config, virtual: Virtual, service: str, node: str) -> None:
+        self.node = node
         self.config = config
         self.virtual = virtual
         self.service = service
@@ -88,8 +94,10 @@ class Checker:
         timeout = self.negotiatetimeout
         if self.service in ("ldap", "ldaps", "radius"):
             timeout = min(timeout, self.checktimeout)  # ldirectord's alarm
-        settings = self._settings(_TYPES.get(self.service, self.service), self._port(real, port), timeout, **options)
-        return settings.replace(connects=virtual.connects) if kind == COMBINED else settings
+        name = "udp" if self.service == "simpletcp" and virtual.protocol == "udp" else _TYPES.get(self.service, self.service)
+        settings = self._settings(name, self._port(real, port), timeout, **options)
+        # Over UDP there is no connection that could be tried.
+        return settings.replace(connects=virtual.connects) if kind == COMBINED and virtual.protocol != "udp" else settings
 
     def _port(self, real: RealServer, port: int) -> int:
         if not port:
@@ -110,49 +118,89 @@ class Checker:
         )
 
     def _options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
-        virtual = self.virtual
-        expect = f"re:{to_python(receive)}" if receive else ""
-        bare = request[1:]
-        if self.service in ("http", "https"):
-            options = {
-                "host": virtual.virtualhost,
-                "path": self._path(real, port, request),
-                "method": virtual.httpmethod,
-                "status": _FINE if expect else _FINE_OR_ELSEWHERE,
-                "expect": expect,
-            }
-            return {**options, "tls_verify": "false"} if self.service == "https" else options
-        if self.service == "http_proxy":
-            if not bare.startswith("http://"):
-                raise ValueError("service=http_proxy needs a request that begins with http://")
-            return {"request": bare, "method": virtual.httpmethod, "status": _FINE, "expect": expect}
-        if self.service == "dns":
-            if not bare or not receive:
-                raise ValueError("service=dns needs request and receive: without them ldirectord takes no answer for right")
-            name = reverse_name(bare)
-            return {
-                "name": name or bare, "rdtype": "PTR" if name else "A", "expect": expect,
-                "transport": "tcp" if virtual.protocol == "tcp" else "udp",
-            }  # fmt: skip
-        if self.service == "simpletcp":
-            return {"request": bare.replace("\\", "\\\\").replace("\\\\n", "\\n"), "expect": expect or "re:(?s:.)"}
-        if self.service == "ftp":
-            return {"path": request, "expect": expect, "user": virtual.login, "secret": virtual.passwd}
-        if self.service in ("ldap", "ldaps"):
-            return {"name": bare, "expect": expect, "user": virtual.login, "secret": virtual.passwd}
-        if self.service in ("mysql", "pgsql"):
-            if not virtual.login or not bare:
-                raise ValueError(f"service={self.service} needs login and request")
-            return {"user": virtual.login, "secret": virtual.passwd, "database": virtual.database, "request": bare}
-        if self.service == "radius":
-            return {"user": virtual.login, "password": virtual.passwd, "secret": virtual.secret}
-        if self.service in ("imap", "imaps", "pop", "pops"):
-            return {"user": virtual.login, "secret": virtual.passwd} if virtual.login else {}
-        if self.service == "sip":
-            return {"user": virtual.login, "transport": "udp" if virtual.protocol == "udp" else "tcp"}
-        if self.service == "oracle":
-            raise ValueError("service=oracle is refused: use checktype=external with a program that asks the database")
-        return {}
+        """What our check is told."""
+        make = getattr(self, f"_{_ALIKE.get(self.service, self.service)}_options", None)
+        if make is None:
+            return {}
+        options: dict[str, str] = make(real, port, request, receive)
+        return options
+
+    def _http_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
+        options = {
+            "host": self.virtual.virtualhost,
+            "path": self._path(real, port, request),
+            "method": self.virtual.httpmethod,
+            "status": _FINE if receive else _FINE_OR_ELSEWHERE,
+            "expect": _expect(receive),
+        }
+        return {**options, "tls_verify": "false"} if self.service == "https" else options
+
+    def _http_proxy_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
+        if not request.startswith("/http://"):
+            raise ValueError("service=http_proxy needs a request that begins with http://")
+        return {"request": request[1:], "method": self.virtual.httpmethod, "status": _FINE, "expect": _expect(receive)}
+
+    def _dns_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
+        asked = request[1:]
+        if not asked or not receive:
+            raise ValueError("service=dns needs request and receive: without them ldirectord takes no answer for right")
+        reverse = reverse_name(asked)
+        return {
+            "name": reverse or asked,
+            "rdtype": "PTR" if reverse else "A",
+            "transport": "tcp" if self.virtual.protocol == "tcp" else "udp",
+            "expect": _expect(receive),
+        }
+
+    def _simpletcp_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
+        # Line by line, in ldirectord; and without a receive any line will do.
+        expect = _expect(receive, by_line=True) or "re:(?s:.)"
+        # Of all that a backslash may mean ldirectord knows \n only.
+        return {"request": request[1:].replace("\\", "\\\\").replace("\\\\n", "\\n"), "expect": expect}
+
+    def _ftp_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
+        return {"path": request, "expect": _expect(receive), "user": self.virtual.login, "secret": self._password()}
+
+    def _ldap_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
+        # The entry itself, without its attributes: only its name is looked at.
+        search = quote(request[1:], safe="=,+ \"<>;#/\\()") + "?1.1"
+        login = {"user": self.virtual.login, "secret": self._password()} if self.virtual.login and self.virtual.passwd else {}
+        return {"request": search, "expect": in_dn(receive), **login}
+
+    def _sql_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
+        if not self.virtual.login or not request[1:]:
+            raise ValueError(f"service={self.service} needs login and request")
+        return {
+            "user": self.virtual.login,
+            "secret": self._password(),
+            "database": self.virtual.database,
+            "request": request[1:],
+        }
+
+    def _radius_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
+        if not self.virtual.login or not self.virtual.passwd or not self.virtual.secret:
+            raise ValueError("service=radius needs login, passwd and secret")
+        return {"user": self.virtual.login, "password": self._password(), "secret": self._not_a_path("secret")}
+
+    def _login_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
+        return {"user": self.virtual.login, "secret": self._password()} if self.virtual.login else {}
+
+    def _sip_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
+        user = self.virtual.login or f"ldirectord@{self.node}"
+        return {"request": f"sip:{user}", "status": "200", "transport": "udp" if self.virtual.protocol == "udp" else "tcp"}
+
+    def _oracle_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
+        raise ValueError("service=oracle is refused: use checktype=external with a program that asks the database")
+
+    def _password(self) -> str:
+        return self._not_a_path("passwd")
+
+    def _not_a_path(self, directive: str) -> str:
+        """A password that begins with / would be taken for the name of a file."""
+        text: str = getattr(self.virtual, directive)
+        if text.startswith("/"):
+            raise ValueError(f"{directive}: a value that begins with / is refused")
+        return text
 
     def _path(self, real: RealServer, port: int, request: str) -> str:
         """The path of a request; one with a scheme has to lead to the server itself."""
@@ -182,3 +230,20 @@ def reverse_name(text: str) -> str:
     if len(packed) == 4:
         return ".".join(map(str, reversed(packed))) + ".in-addr.arpa"
     return ".".join(reversed(packed.hex())) + ".ip6.arpa" if packed else ""
+
+
+def _expect(receive: str, by_line: bool = False) -> str:
+    """What our checks expect for a receive string, which may be empty."""
+    return f"re:{to_python(receive, by_line)}" if receive else ""
+
+
+def in_dn(receive: str) -> str:
+    """What an LDAP check expects for an expression that is to be found in the name of the entry: its line is "dn: " and the name.
+
+    Raises ValueError.
+    """
+    begins = receive.startswith("^")
+    inner = receive[1:] if begins else receive
+    if "^" in inner.replace("[^", "") or (begins and "|" in inner):
+        raise ValueError("in an LDAP check ^ can only be at the beginning of receive, and without |")
+    return _expect(f"^dn: {'' if begins else '.*'}(?:{inner})") if receive else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Protocol
 
@@ -10,7 +11,9 @@ from ocfpy.ocf.addresses import Address, parse_address
 
 
 class Names(Protocol):
-    """What a file's names stand for; None is what nobody knows."""
+    """What a file's names stand for; None is what nobody knows. `node` is the name of this host."""
+
+    node: str
 
     def host(self, name: str, family: int) -> Address | None:
         """The address of a host, or an address itself, in brackets or not."""
@@ -23,6 +26,7 @@ class SystemNames:
     """The names that this host knows, each asked for once."""
 
     def __init__(self) -> None:
+        self.node = os.uname().nodename
         self._hosts: dict[tuple[str, int], Address | None] = {}
 
     def host(self, name: str, family: int) -> Address | None:

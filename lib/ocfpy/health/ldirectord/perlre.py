@@ -16,14 +16,16 @@ _FLAGS = re.compile(r"\(\?([imsx]+)\)")
 _NAMED = re.compile(r"\(\?<(?=[A-Za-z_])")
 
 
-def to_python(pattern: str) -> str:
-    """The same expression for Python's re, also when that is told MULTILINE.
+def to_python(pattern: str, by_line: bool = False) -> str:
+    """The same expression for Python's re, also when that is told MULTILINE; `by_line`, it is to be found in one line of many.
 
     Raises ValueError for one that is wrong, or uses what Python does not have.
     """
     flags = _FLAGS.match(pattern)
     on = flags.group(1) if flags else ""
     body = pattern[flags.end() :] if flags else pattern
+    if by_line and "m" not in on:
+        on += "m"
     off = "" if "m" in on else "-m"
     translated = f"(?a{on}{off}:{_translate(body)})"
     try:

@@ -1,0 +1,71 @@
+"""The parameter `config` of ocf:anycast:ipvs-pool: an ldirectord.cf instead of the parameters that describe services."""
+
+from __future__ import annotations
+
+from ocfpy.agents.ipvs_pool_check_parameters import CheckParameters
+from ocfpy.ocf.parameters import PathParam
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocfpy.health.ldirectord.reader import Loaded
+    from ocfpy.health.spec import ServiceSpec
+
+_NEEDED = ("virtual", "real_servers")
+_BESIDE = ("config", "attribute", "dampen", "drain_dir")
+"""What can be said of a pool that has its services from a file."""
+_READS = ("start", "reload-agent", "validate-all")
+"""The actions that read the file. Monitor, stop and probe go by what start recorded."""
+
+
+class ConfigParameters(CheckParameters):
+    """Makes the services of the file where there is one."""
+
+    config = PathParam(
+        "ldirectord's configuration",
+        "An ldirectord.cf, read as ldirectord reads it, in place of all parameters that describe services and checks. It is a"
+        " file of each node's; start and reload-agent read it, and with autoreload=yes in it the daemon goes over to a"
+        " changed one by itself. Host names are looked up when it is read. A directive that is not supported is an"
+        " error that names its line.",
+        reloadable=True,
+    )
+
+    _loaded: Loaded | None = None
+
+    def check_config(self) -> list[str]:
+        faults = super().check_config()
+        if self.is_set("config"):
+            return faults + [
+                f"config and {name} exclude each other: the file says it"
+                for name in (parameter.name for parameter in self.parameters())
+                if name not in _BESIDE and self.is_set(name)
+            ]
+        return [f"parameter {name}: required, but not set" for name in _NEEDED if not self.is_set(name)] + faults
+
+    def loaded(self) -> Loaded:
+        """The file, read once. Raises OcfError."""
+        from ocfpy.health.ldirectord.reader import load
+
+        if self._loaded is None:
+            self._loaded = load(self.config)
+            for warning in self._loaded.warnings:
+                self.context.log.warning(warning)
+        return self._loaded
+
+    def services(self) -> tuple[ServiceSpec, ...]:
+        return self.loaded().services if self.config else super().services()
+
+    def virtual_services(self) -> list[str]:
+        """The virtual services, as texts. Raises OcfError when they are in a file that is of no use."""
+        if not self.config:
+            return list(map(str, self.virtual))
+        if self.context.action in _READS:
+            return [str(service.virtual) for service in self.services()]
+        record = self.context.state.read()
+        return record["virtual"].split() if record and "virtual" in record else []
+
+    def check_types(self) -> list[str]:
+        """The types of the checks that are made."""
+        if not self.config:
+            return [self.check]
+        checks = (check for service in self.services() for check in (service.check, *service.checks.values()))
+        return sorted({check.type for check in checks})
