@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.checks.pki import HOST
 from tests.checks.servers.access import FreeRadius, Kamailio
@@ -11,7 +12,7 @@ from tests.checks.servers.databases import MariaDb, Postgres
 from tests.checks.servers.directory import Slapd
 from tests.checks.servers.mail import Dovecot, Exim
 from tests.checks.servers.names import Named
-from tests.checks.servers.web import Nginx, Squid
+from tests.checks.servers.web import ORIGIN, Nginx, Squid
 from tests.checks.world import PROXY4
 
 SERVERS = (
@@ -25,6 +26,14 @@ SOON = {"check_timeout": "1s"}
 """For answers that the check passes over: it is still waiting in the end."""
 NOBODY = {"check_request": "sip:nobody@example.com"}
 NOT_THE_NAME = {"check_tls_name": "other.example.com"}
+
+
+COMMAND = str(Path(__file__).with_name("external.sh"))
+
+
+def _question(name: str) -> str:
+    """A DNS message in the notation of check_request: the address of a name in example.com, please."""
+    return rf"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x{len(name):02x}{name}\x07example\x03com\x00\x00\x01\x00\x01"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +64,70 @@ class Case:
 CASES = (
     Case("tcp", "nginx", {"check": "tcp"}, blind=("wrong answer", "hangs", "half-open", "slow")),
     Case(
+        "tcp, a request",
+        "nginx",
+        {"check": "tcp", "check_request": r"GET /health HTTP/1.0\r\n\r\n", "check_expect": "all is well"},
+        {"check_request": r"GET /missing HTTP/1.0\r\n\r\n"},
+    ),
+    Case("udp", "named", {"check": "udp"}, udp=True, blind=("wrong answer", "hangs", "half-open", "slow")),
+    Case(
+        "udp, a request",
+        "named",
+        {"check": "udp", "check_request": _question("www"), "check_expect": r"re:^\x12\x34\x85\x00"},
+        {"check_request": _question("none")},
+        udp=True,
+        cut=3,
+    ),
+    Case("ping", "nginx", {"check": "ping"}, blind=("wrong answer", "refused", "hangs", "half-open", "slow")),
+    Case(
         "http",
         "nginx",
         {"check": "http", "check_path": "/health", "check_expect": "all is well"},
         wrong={"check_path": "/missing"},
     ),
+    Case(
+        "https",
+        "nginx",
+        {"check": "https", "check_path": "/health", "check_expect": "all is well", **TLS},
+        NOT_THE_NAME,
+        port=443,
+        cut=400,
+    ),
+    Case(
+        "https, a client certificate",
+        "nginx",
+        {"check": "https", **TLS, "check_cert": "{client.pem}", "check_key": "{client.key}"},
+        {"check_cert": "", "check_key": ""},
+        port=444,
+        cut=400,
+    ),
+    Case(
+        "http_proxy",
+        "squid",
+        {"check": "http_proxy", "check_request": f"http://{ORIGIN}/health", "check_expect": "all is well"},
+        {"check_request": f"http://{ORIGIN}/missing"},
+    ),
+    Case(
+        "http_proxy, a tunnel",
+        "squid",
+        {"check": "http_proxy", "check_request": f"{ORIGIN}:80"},
+        {"check_request": f"{ORIGIN}:443"},
+    ),
     Case("dns", "named", {"check": "dns", "check_name": "www.example.com"}, {"check_name": "none.example.com"}, udp=True, cut=40),
+    Case(
+        "dns, TCP, an expected address",
+        "named",
+        {"check": "dns", "check_name": "www.example.com", "check_transport": "tcp", "check_expect": "192.0.2.80"},
+        {"check_expect": "192.0.2.81"},
+    ),
+    Case(
+        "dns, a name that must not be there",
+        "named",
+        {"check": "dns", "check_name": "none.example.com", "check_rcode": "NXDOMAIN"},
+        {"check_name": "www.example.com"},
+        udp=True,
+        cut=40,
+    ),
     Case(
         "ldap",
         "slapd",
@@ -131,4 +198,5 @@ CASES = (
     Case("sip", "kamailio", {"check": "sip"}, NOBODY, udp=True, cut=100),
     Case("sip, TCP", "kamailio", {"check": "sip", "check_transport": "tcp"}, NOBODY, cut=100),
     Case("sips", "kamailio", {"check": "sips", **TLS}, NOT_THE_NAME, port=5061, cut=400),
+    Case("external", "nginx", {"check": "external", "check_command": COMMAND}, wrong_server="dovecot", wrong_port=110),
 )

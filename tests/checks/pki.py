@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -12,11 +14,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 HOST = "server.example.com"
 """The name in the server's certificate."""
+ADDRESSES = "10.77.0.1", "fd77::1"
+"""The addresses in the certificate numbers.pem: those of nginx."""
 DAY = timedelta(days=1)
 
 
 class Pki:
-    """PEM files: ca.pem; server.pem, expired.pem, client.pem and the key of each, such as server.key."""
+    """PEM files: ca.pem; server.pem, numbers.pem, expired.pem, client.pem and the key of each, such as server.key."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir()
@@ -29,9 +33,12 @@ class Pki:
         authority = self._builder(self._authority, self._authority_key, now - DAY, now + 30 * DAY)
         authority = authority.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         self._write(self.ca, authority)
-        self._issue("server", HOST, now - DAY, now + 30 * DAY)
-        self._issue("expired", HOST, now - 3 * DAY, now - DAY)
-        self._issue("client", "client.example.com", now - DAY, now + 30 * DAY)
+        name = x509.DNSName(HOST)
+        numbers = [x509.IPAddress(ipaddress.ip_address(address)) for address in ADDRESSES]
+        self._issue("server", [name], now - DAY, now + 30 * DAY)
+        self._issue("numbers", numbers, now - DAY, now + 30 * DAY)
+        self._issue("expired", [name], now - 3 * DAY, now - DAY)
+        self._issue("client", [x509.DNSName("client.example.com")], now - DAY, now + 30 * DAY)
 
     def _builder(
         self, name: x509.Name, key: ec.EllipticCurvePrivateKey, begin: datetime, end: datetime
@@ -44,11 +51,11 @@ class Pki:
         signed = certificate.sign(self._authority_key, hashes.SHA256())
         path.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
 
-    def _issue(self, kind: str, host: str, begin: datetime, end: datetime) -> None:
+    def _issue(self, kind: str, names: Sequence[x509.GeneralName], begin: datetime, end: datetime) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, kind)])
         certificate = self._builder(name, key, begin, end)
-        certificate = certificate.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        certificate = certificate.add_extension(x509.SubjectAlternativeName(names), critical=False)
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         self._write(self.directory / f"{kind}.pem", certificate.add_extension(x509.ExtendedKeyUsage(usages), critical=False))
         pem = key.private_bytes(

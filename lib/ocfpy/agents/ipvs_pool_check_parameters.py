@@ -345,6 +345,8 @@ class CheckParameters(MemberParameters):
         faults = [
             f"check_via=vip: {virtual} has no address to go to" for virtual in self.virtual if virtual.address is None
         ]
+        if self.check == "udp" and not self.check_expect:
+            faults.append("check_via=vip: check=udp needs check_expect: who is gone and who is silent look alike")
         sources = [address.family for address in self.check_bind]
         mixed = [
             real

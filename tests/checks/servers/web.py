@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from tests.checks.world import Server
 
+ORIGIN = "10.77.0.1"
+"""The address of nginx, which squid fetches from."""
+
 
 class Nginx(Server):
-    """Pages over http and, on port 443, https: /health says "all is well"; 444 asks for a client's certificate."""
+    """Pages over http and, on port 443, https: /health says "all is well".
+
+    Port 444 asks for a client's certificate, 445 has one that has expired, 446 one for addresses.
+    """
 
     name = "nginx"
     port = 80
-    ports = ("tcp/80", "tcp/443", "tcp/444", "tcp/445")
+    ports = ("tcp/80", "tcp/443", "tcp/444", "tcp/445", "tcp/446")
 
     def prepare(self) -> None:
         pki = self.world.pki.directory
@@ -31,6 +37,7 @@ class Nginx(Server):
                 server {{ {self._listen(444, "ssl")} {secure.format(pki, "server")} {pages}
                           ssl_client_certificate {pki}/ca.pem; ssl_verify_client on; }}
                 server {{ {self._listen(445, "ssl")} {secure.format(pki, "expired")} {pages} }}
+                server {{ {self._listen(446, "ssl")} {secure.format(pki, "numbers")} {pages} }}
             }}
             """,
         )
@@ -72,6 +79,10 @@ class Squid(Server):
             visible_hostname proxy.example.com
             """.replace("\n            ", "\n"),
         )
+
+    def start(self) -> None:
+        self.world.started("nginx")
+        super().start()
 
     def argv(self) -> list[str]:
         return ["squid", "-N", "-f", f"{self.directory}/squid.conf"]

@@ -217,6 +217,7 @@ def test_scheduling_by_the_packet_is_for_udp(tmp_path: Path) -> None:
         ({"sorry_server": "[fd00::99]"}, "sorry_server [fd00::99] has no virtual service of its address family"),
         ({"sorry_server": "10.0.0.99", "min_up": "1"}, "never gets a client: use one"),
         ({"slow_start": "30s"}, "weight 1 of 10.0.0.11 has no room for steps, write weight=10 or more"),
+        ({"check_via": "vip", "check": "udp"}, "check_via=vip: check=udp needs check_expect"),
         ({"check_via": "vip", "check": "ping"}, "check_via means nothing to check=ping"),
         ({"check_via": "vip", "virtual": "fwmark/7", "check_port": "80"}, "check_via=vip: fwmark/7 has no address to go to"),
         (
