@@ -29,7 +29,7 @@ DEBS_RPM         := python3 rpm
 DEBS_LIB         := python3 python3-dnspython python3-h11 python3-rich
 DEBS_PYTEST      := $(DEBS_LIB) python3-pytest python3-hypothesis python3-lxml iproute2 procps
 DEBS_AGENTS      := resource-agents pacemaker-cli-utils libxml2-utils
-DEBS_UNIT        := $(DEBS_PYTEST) $(DEBS_DEB) $(DEBS_RPM) lintian python3-pyroute2
+DEBS_UNIT        := $(DEBS_PYTEST) $(DEBS_DEB) $(DEBS_RPM) lintian python3-pyroute2 python3-ldap3 python3-pymysql
 DEBS_CONFORMANCE := $(DEBS_PYTEST) $(DEBS_AGENTS) crmsh pcs groff-base ldirectord pacemaker-resource-agents
 # FRR 8.4 is this host's, FRR 10 that of a Debian 13 root that the suite builds.
 DEBS_FRR         := $(DEBS_PYTEST) $(DEBS_AGENTS) frr mmdebstrap

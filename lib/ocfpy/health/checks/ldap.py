@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 MAX_MESSAGE = 1 << 20
 """Bytes of one message; an entry that is longer is none to check with."""
 MAX_ENTRIES = 100
-"""So many are asked for, and looked at."""
+"""So many are asked for."""
+MAX_ANSWERS = 1000
+"""Entries and references that are looked at, of a server that does not keep to that."""
 VERSION = 3
 
 # RFC 4511, 4.1.1: the protocol operations, as they are tagged.
@@ -106,16 +108,18 @@ class LdapCheck(Check):
         await stream.send(_message(3, operation))
         entries = 0
         found = False
-        while entries <= MAX_ENTRIES:
+        for _ in range(MAX_ANSWERS):
             tag, content = await _receive(stream, 3)
+            if tag == DONE:
+                _judge(content, "search", SUCCESS, SIZE_LIMIT_EXCEEDED)
+                break
             if tag == ENTRY:
                 entries += 1
                 found = found or self.matches is None or any(map(self.matches, lines_of(content)))
-            elif tag == DONE:
-                _judge(content, "search", SUCCESS, SIZE_LIMIT_EXCEEDED)
-                break
             elif tag != REFERENCE:
                 raise CheckFailed("the answer to the search is none")
+        else:
+            raise CheckFailed(f"the search has more than {MAX_ANSWERS} answers")
         if not entries:
             raise CheckFailed("the search finds no entry")
         if not found:

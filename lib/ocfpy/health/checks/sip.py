@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MAX_LINES = 200
 """Lines in the head of an answer."""
+MAX_ANSWERS = 50
+"""Answers that are late, or provisional, and passed over."""
 FINAL = 200
 """Answers below this number are provisional: the real one follows (RFC 3261, 7.2)."""
 COOKIE = "z9hG4bK"
@@ -52,7 +54,7 @@ class SipCheck(Check):
         with await self.open_datagrams() as server:
             self.doing = "waiting for the answer"
             server.send(self.request(call, *server.local()))
-            while True:
+            for _ in range(MAX_ANSWERS):
                 lines = (await server.receive()).split(b"\n")
                 ends = [number for number, line in enumerate(lines) if not line.rstrip(b"\r")]
                 if len(lines) == 1 or not ends or ends[0] == len(lines) - 1:
@@ -60,15 +62,17 @@ class SipCheck(Check):
                 answer = parse([line.rstrip(b"\r") for line in lines[: ends[0]]])
                 if answer.call == call and answer.status >= FINAL:
                     return answer
+            raise CheckFailed(f"{MAX_ANSWERS} answers, and none is final")
 
     async def _over_tcp(self, call: str) -> Answer:
         with await self.open() as stream:
             self.doing = "waiting for the answer"
             await stream.send(self.request(call, *stream.local()))
-            while True:
+            for _ in range(MAX_ANSWERS):
                 answer = parse(await _head(stream))
                 if answer.call == call and answer.status >= FINAL:
                     return answer
+            raise CheckFailed(f"{MAX_ANSWERS} answers, and none is final")
 
     def request(self, call: str, host: str, port: int) -> bytes:
         """OPTIONS, sent from that address and port; `call` is new each time."""
