@@ -6,6 +6,7 @@ Environment: OCF_STAGE, the tree that the agents are installed in, default build
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -28,6 +29,8 @@ from tests.frr.hang import stopped_thread
 from tests.frr.system import System
 
 T = TypeVar("T")
+S = TypeVar("S", bound="Site")
+_numbers = itertools.count()
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = REPOSITORY / "docs" / "examples"
@@ -344,7 +347,7 @@ class Site:
         self.system = system or System(STAGE)
         self._namespaces: list[Namespace] = []
         self._nodes: list[Frr] = []
-        self._tag = f"frr{os.getpid()}"
+        self._tag = f"frr{os.getpid()}.{next(_numbers)}"
         self._failed = True
         try:
             self._build()
@@ -386,7 +389,7 @@ class Site:
         for namespace in self._namespaces:
             namespace.delete()
 
-    def __enter__(self) -> Site:
+    def __enter__(self: S) -> S:
         return self
 
     def __exit__(

@@ -69,16 +69,28 @@ def test_stop_waits_for_settle(resource: MakeResource) -> None:
     assert vip.run("stop").seconds > 0.7
 
 
-def test_several_at_once(site: Site, resource: MakeResource) -> None:
-    vips = [resource(f"192.0.2.{number}") for number in range(100, 106)]
-    vips += [resource(f"2001:db8:53::{number}") for number in range(100, 106)]
+def test_fifty_at_once(site: Site, resource: MakeResource) -> None:
+    """On one bgpd, both families: all come right, and nothing but their own statements changes."""
+
+    def foreign() -> list[str]:
+        lines = site.lb.show("show running-config").splitlines()
+        return [line for line in lines if not line.startswith("  network ")]
+
+    vips = [resource(f"192.0.2.{number}") for number in range(100, 125)]
+    vips += [resource(f"2001:db8:53::{number}") for number in range(100, 125)]
+    before = foreign()
     for action, wanted in (("start", 0), ("monitor", 0), ("stop", 0), ("monitor", 7)):
-        running = [vip.popen(action, interval=5 if action == "monitor" else 0) for vip in vips]
-        ended = [vip.finish(process) for vip, process in zip(vips, running)]
+        running = [vip.popen(action, timeout=60, interval=5 if action == "monitor" else 0) for vip in vips]
+        ended = [vip.finish(process, 60) for vip, process in zip(vips, running)]
         assert [outcome.code for outcome in ended] == [wanted] * len(vips), ended
+        slowest = max(outcome.seconds for outcome in ended)
+        print(f"{len(vips)} x {action}: the slowest took {slowest:.2f} s")
+        assert slowest < 30, "half of the timeout, for what takes one of them a tenth of a second"
+        assert foreign() == before
         if action == "start":
-            wait_for("all routes", lambda: all(site.r1.has(vip.parameters["prefix"]) for vip in vips), SEEN_S)
+            wait_for("all routes", lambda: all(site.r1.has(vip.parameters["prefix"]) for vip in vips), 10)
     assert not any(site.r1.paths(vip.parameters["prefix"]) for vip in vips)
+    assert "network " not in "".join(site.lb.show("show running-config"))
 
 
 def test_start_gives_a_statement_that_is_there_its_route_map(site: Site, resource: MakeResource) -> None:
