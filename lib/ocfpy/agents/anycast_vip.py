@@ -160,9 +160,14 @@ class AnycastVip(Agent):
         return Status.failed(failure) if failure else Status.running()
 
     def start(self, claim: dict[str, str]) -> None:
+        from ocfpy.net.arp import exposure
+
         address = parse_address(claim["ip"])
         self._require_gate(address)
         add_address(address, claim["nic"])
+        exposed = exposure(address, claim["nic"])
+        if exposed:
+            self.context.log.warning(f"{self.context.action}: {exposed}")
 
     def stop(self, claim: dict[str, str]) -> None:
         address = parse_address(claim["ip"])
