@@ -9,7 +9,7 @@ import json
 import os
 
 from ocfpy import __version__
-from ocfpy.health.checks.registry import OPTIONS, kind_of
+from ocfpy.health.checks.registry import OPTIONS, SECRETS, kind_of
 from ocfpy.ipvs.model import RealServer, Record, ServiceSettings, by_key, parse_endpoint, parse_virtual
 
 TYPE_CHECKING = False
@@ -58,7 +58,7 @@ class CheckSettings(Record):
         return dict(self.options).get(name, OPTIONS[name])
 
     def __repr__(self) -> str:
-        hidden = {name: "..." if name in ("secret", "password") else text for name, text in self.options}
+        hidden = {name: "..." if name in SECRETS else text for name, text in self.options}
         return f"CheckSettings({self.type!r}, port={self.port}, interval={self.interval:g}, options={hidden})"
 
     def flag(self, name: str) -> bool:
@@ -71,11 +71,8 @@ class CheckSettings(Record):
         return 0 if usual is None else self.port or port or usual
 
     def identity(self) -> str:
-        """What is asked, and how: the settings that make one check of a server different from another.
-
-        Not for showing: the secret is in it.
-        """
-        parts = [self.type, *(f"{name}={text}" for name, text in self.options)]
+        """What is asked, and how: the same on both nodes of a pair, also where their source addresses differ. No secrets."""
+        parts = [self.type, *(f"{name}={text}" for name, text in self.options if name not in (*SECRETS, "bind"))]
         return "|".join([*parts, str(self.connects)] if self.connects else parts)
 
 

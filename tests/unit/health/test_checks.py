@@ -300,6 +300,7 @@ def other_question(query: dns.message.Message) -> bytes:
         (other_question, "the answer is to another question"),
         (lambda query: query.to_wire(), "the answer is to another question"),
         (lambda query: query.to_wire()[:2] + b"\x80", "not a DNS answer: "),
+        (lambda query: query.to_wire()[:2] + b"\xd0" + query.to_wire()[3:], "not a DNS answer: "),
         (
             lambda query: struct.pack("!H", query.id ^ 1) + answered(query, "192.0.2.7").to_wire()[2:],
             "timed out",

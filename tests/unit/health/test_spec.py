@@ -62,4 +62,5 @@ def test_something_else_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_checks_with_other_questions_are_other_checks() -> None:
     assert CheckSettings("dns", name="a").identity() != CheckSettings("dns", name="b").identity()
+    assert CheckSettings("http", bind="10.0.0.1", secret="a").identity() == CheckSettings("http", bind="10.0.0.2").identity()
     assert CheckSettings("tcp", interval=1.0).identity() == CheckSettings("tcp", interval=2.0).identity()

@@ -60,7 +60,7 @@ class DnsCheck(Check):
     def _judge(self, wire: bytes) -> None:
         try:
             answer = dns.message.from_wire(wire, ignore_trailing=True)
-        except dns.exception.DNSException as error:
+        except (dns.exception.DNSException, ValueError) as error:  # ValueError: of an opcode that nobody knows
             raise CheckFailed(f"not a DNS answer: {error or type(error).__name__}") from None
         if not self.query.is_response(answer):
             raise CheckFailed("the answer is to another question")

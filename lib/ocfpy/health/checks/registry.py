@@ -43,6 +43,8 @@ OPTIONS = {
 }
 """What a type can be told by the parameter check_NAME: NAME, and what it is when nothing is said."""
 
+SECRETS = ("password", "secret")
+"""Options that are never shown."""
 TLS = ("tls_verify", "tls_name", "ca", "cert", "key")
 H11 = ("h11", "python3-h11")
 DNSPYTHON = ("dns", "python3-dnspython")
