@@ -12,7 +12,7 @@ from ocfpy.health.checks.registry import NAMES, TLS, TYPES
 from ocfpy.ocf.context import Context
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "checks.md"
-SECTIONS = {heading: text for heading, text in re.findall(r"^## (.*)\n((?:(?!## ).*\n)*)", DOCUMENT.read_text(), re.MULTILINE)}
+SECTIONS = dict(re.findall(r"^## (.*)\n((?:(?!## ).*\n)*)", DOCUMENT.read_text(), re.MULTILINE))
 BY_TYPE = {name: text for heading, text in SECTIONS.items() for name in heading.split(", ") if name in NAMES}
 COMMON = {"bind", "via", "starttls", *TLS}
 EXAMPLES = [line.strip() for text in SECTIONS.values() for line in text.splitlines() if line.startswith("    check=")]
