@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,16 @@ def test_what_a_command_is_told(tmp_path: Path) -> None:
 def test_weights(tmp_path: Path, code: int, dynamic: str, ok: bool, weight: int | None) -> None:
     result = run(command(tmp_path / "check", f"exit {code}"), dynamic=dynamic)
     assert (result.ok, result.weight) == (ok, weight)
+
+
+def test_a_command_has_the_usual_number_of_files(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        result = run(command(tmp_path / "check", "sleep 0.1; ulimit -n; exit 1"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert result.reason == str(min(1024, hard))
 
 
 def test_a_command_that_is_not_there(tmp_path: Path) -> None:

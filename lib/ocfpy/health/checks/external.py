@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 MAX_OUTPUT = 4096
 """Bytes of the command's output that are kept; all the rest is read and forgotten, so that it never blocks."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+OPEN_FILES = 1024
+"""As a command finds it everywhere."""
+HARD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 FIRST_WEIGHT_CODE = 2
 """Exit code for a weight of 0 %, as in keepalived's misc_dynamic."""
 
@@ -111,6 +115,8 @@ class Command:
         finally:
             os.close(writer)
         self.pidfd = os.pidfd_open(self.pid)
+        # The daemon's own limit is as high as it may be; some programs close everything up to it before they begin.
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (min(OPEN_FILES, HARD_LIMIT), HARD_LIMIT))
         self._loop.add_reader(self._pipe, self._read)
 
     def _read(self) -> bool:
