@@ -8,7 +8,6 @@ from ocfpy.health.client import DEGRADED, RUNNING, STARTING, STOPPED, DaemonHang
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.proc import read_proc
 from ocfpy.ocf.agent import Action, Status
-from ocfpy.ocf.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,13 +60,9 @@ location rule on the attribute.
         control.require_way_back(self.services())
 
     def check_claim(self, claim: dict[str, str]) -> None:
-        wanted = set(claim["virtual"].split())
-        for resource, record in self.context.other_claims(self.name):
-            shared = sorted(wanted & set(record.get("virtual", "").split()))
-            if shared:
-                raise ConfigError(
-                    f"resource {resource} already has {shared[0]}: a virtual service belongs to one pool"
-                )
+        from ocfpy.health import control
+
+        control.require_unclaimed(self.context.other_claims(self.name), claim)
 
     def claim(self) -> dict[str, str]:
         return {"virtual": " ".join(self.virtual_services()), "attribute": self.attribute_name()}
@@ -113,7 +108,9 @@ location rule on the attribute.
             attribute=self.attribute_name(),
             dampen=f"{round(self.dampen * 1000)}ms",
             drain_dir=(loaded and loaded.maintenance_dir) or self.drain_dir,
+            drain_hosts=loaded.host_names if loaded else (),
             config=self.config if loaded and loaded.autoreload else "",
+            config_digest=loaded.digest if loaded else "",
         )
 
     def start(self, claim: dict[str, str]) -> None:

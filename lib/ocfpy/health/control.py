@@ -14,7 +14,7 @@ from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.plan import plan
 from ocfpy.ipvs.proc import read_proc
 from ocfpy.ocf import thirdparty
-from ocfpy.ocf.errors import HostError, NotInstalledError, OcfError, ServiceError
+from ocfpy.ocf.errors import ConfigError, HostError, NotInstalledError, OcfError, ServiceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,6 +149,15 @@ def reload(
     except DaemonHangs:
         raise deadline.error("the health daemon to go over to the new configuration") from None
     _record(state, claim, claim["virtual"].split())
+
+
+def require_unclaimed(others: Iterable[tuple[str, dict[str, str]]], claim: dict[str, str]) -> None:
+    """Raises ConfigError when one of the other pools, by name and record, has a virtual service of the claim."""
+    wanted = set(claim["virtual"].split())
+    for resource, record in others:
+        shared = sorted(wanted & set(record.get("virtual", "").split()))
+        if shared:
+            raise ConfigError(f"resource {resource} already has {shared[0]}: a virtual service belongs to one pool")
 
 
 def _record(state: StateFile, claim: dict[str, str], virtual: Iterable[str]) -> None:

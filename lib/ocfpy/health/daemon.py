@@ -14,7 +14,8 @@ import os
 import resource
 import sys
 import traceback
-from typing import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Callable
 
 from ocfpy import __version__
 from ocfpy.health import client
@@ -32,9 +33,14 @@ from ocfpy.ocf.codes import OCF_ERR_GENERIC
 from ocfpy.ocf.context import Log
 from ocfpy.ocf.errors import OcfError, one_line
 
+if TYPE_CHECKING:
+    from ocfpy.health.autoreload import Autoreload
+
 SUFFIX = ".spec"
 ATTRIBUTE_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 2.0
+CONFIG_LOOK_S = 1.0
+"""How often a file is looked at, at most."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -94,7 +100,26 @@ class Daemon:
             start.result()
             self._write_status()
             report("ok")
+            self._watching = asyncio.ensure_future(self._watch_config())
         await self.ended
+
+    async def _watch_config(self) -> None:
+        """Has a changed ldirectord.cf looked at, where one is to be looked at."""
+        thread = ThreadPoolExecutor(1, "config")
+        watch: Autoreload | None = None
+        while True:
+            spec = self.engine.spec
+            if spec.config and watch is None:
+                # Imported when wanted: parsing takes modules that no other pool needs.
+                from ocfpy.health.autoreload import Autoreload
+
+                watch = Autoreload(self.paths, self.log)
+            if watch is not None:
+                await asyncio.get_running_loop().run_in_executor(thread, watch.look, spec)
+                if watch.trouble != self.engine.config_trouble:
+                    self.engine.config_trouble = watch.trouble
+                    self._write_status()
+            await asyncio.sleep(max(self.engine.spec.interval, CONFIG_LOOK_S))
 
     def _fault(self, error: BaseException) -> None:
         if not self.ended.done():

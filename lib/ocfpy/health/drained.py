@@ -13,22 +13,38 @@ from ocfpy.ipvs.model import endpoint, parse_endpoint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ocfpy.ipvs.model import RealServer
 
 
 class Drained:
-    """The names in the directory of a pool, as they were when they were read last."""
+    """The names in the directory of a pool, as they were when they were read last.
 
-    def __init__(self, directory: str, resource: str) -> None:
+    `hosts` are names, each with an address (IPv6 in brackets), that a file may be called by instead.
+    """
+
+    def __init__(self, directory: str, resource: str, hosts: Iterable[tuple[str, str]] = ()) -> None:
         self.names: frozenset[str] = frozenset()
+        self._hosts: dict[str, list[str]] = {}
+        for host, address in hosts:
+            self._hosts.setdefault(host, []).append(address)
         self._directories = (directory, f"{directory}/{resource}") if directory else ()
 
     def read(self) -> bool:
         """Reads the directory; whether something has changed. One that is not there is empty."""
-        names = frozenset(name for directory in self._directories for name in _list(directory))
+        names = frozenset(name for directory in self._directories for file in _list(directory) for name in self._meant(file))
         changed = names != self.names
         self.names = names
         return changed
+
+    def _meant(self, file: str) -> list[str]:
+        """The servers that a file takes out: one, or all of the host that it is called by; none if it is something else."""
+        try:
+            return [canonical(file)]
+        except ValueError:
+            host, colon, port = file.partition(":")
+            return [f"{address}{colon}{port}" for address in self._hosts.get(host, ())]
 
     def __contains__(self, real: RealServer) -> bool:
         return bool(self.names) and not self.names.isdisjoint((endpoint(real.address, 0), str(real)))
@@ -42,13 +58,7 @@ def canonical(text: str) -> str:
 
 
 def _list(directory: str) -> list[str]:
-    found = []
     try:
-        for name in os.listdir(directory):
-            try:
-                found.append(canonical(name))
-            except ValueError:
-                pass  # a pool's directory, or none of ours
+        return os.listdir(directory)
     except OSError:
-        pass
-    return found
+        return []

@@ -78,6 +78,7 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self.ready = False
         self.table_error: OcfError | None = None
+        self.config_trouble = ""
         self.desired = Desired(without_quorum)
         self.drained = Drained("", "")
         self.fallbacks = FallbackCommands(log)
@@ -188,7 +189,7 @@ class Engine:
         self.warnings = warnings
         self._owned |= {*spec.virtual, *spec.former}
         self.desired.adopt(spec, found)
-        self.drained = Drained(spec.drain_dir, spec.resource)
+        self.drained = Drained(spec.drain_dir, spec.resource, spec.drain_hosts)
         for old in ended:
             if old.task is not None:
                 old.task.cancel()

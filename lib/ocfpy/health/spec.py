@@ -146,11 +146,13 @@ class PoolSpec(Record):
     """A pool: its virtual services, and what the cluster is told of them.
 
     `former` are the virtual services that a daemon of before had: those that are not wanted are removed.
-    `drain_dir` is where files take servers out by hand, see drained.py; nowhere if it is empty. `config` is the path of
-    an ldirectord.cf that the services are from, where the daemon is to go over to it whenever it has changed.
+    `drain_dir` is where files take servers out by hand, see drained.py; nowhere if it is empty; `drain_hosts` are names of
+    servers, with their addresses, that files may have there. `config` is the path of
+    an ldirectord.cf that the services are from, where the daemon is to go over to it whenever it has changed, and
+    `config_digest` tells one content of it from another.
     """
 
-    __slots__ = ("attribute", "config", "dampen", "drain_dir", "former", "resource", "services")
+    __slots__ = ("attribute", "config", "config_digest", "dampen", "drain_dir", "drain_hosts", "former", "resource", "services")
 
     def __init__(
         self,
@@ -160,7 +162,9 @@ class PoolSpec(Record):
         dampen: str = "0",
         former: tuple[VirtualService, ...] = (),
         drain_dir: str = "",
+        drain_hosts: Iterable[Iterable[str]] = (),
         config: str = "",
+        config_digest: str = "",
     ) -> None:
         self.resource = resource
         self.services = services
@@ -168,7 +172,9 @@ class PoolSpec(Record):
         self.dampen = dampen
         self.former = former
         self.drain_dir = drain_dir
+        self.drain_hosts = tuple((host, address) for host, address in drain_hosts)
         self.config = config
+        self.config_digest = config_digest
 
     @property
     def virtual(self) -> list[VirtualService]:

@@ -38,6 +38,8 @@ def verdict_line(engine: Engine) -> str:
     if not engine.ready:
         return STARTING
     troubles = [trouble for service in engine.spec.services for trouble in _troubles(engine, service)]
+    if engine.config_trouble:
+        troubles.append(engine.config_trouble)
     if not troubles:
         return RUNNING
     more = f" (and {len(troubles) - 1} more)" if len(troubles) > 1 else ""

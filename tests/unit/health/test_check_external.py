@@ -62,7 +62,7 @@ def test_what_a_command_is_told(tmp_path: Path) -> None:
         "", "_ALL", "PATH", "PROTOCOL", "PWD", "RIP", "RPORT", "TIMEOUT", "VIP", "VPORT", "_",
     }  # fmt: skip
     assert run(path, "fwmark/7", 0).ok
-    assert told.read_text().startswith("<7><><10.0.0.11><>")
+    assert told.read_text().startswith("<7><0><10.0.0.11><0>")
 
 
 @pytest.mark.parametrize(

@@ -41,3 +41,12 @@ def test_names_have_one_spelling() -> None:
     for text in ("", "web1", "10.0.0", "../x", "10.0.0.11:x"):
         with pytest.raises(ValueError, match=r".+"):
             canonical(text)
+
+
+def test_files_may_be_called_by_the_names_of_hosts(tmp_path: Path) -> None:
+    hosts = [("web1", "10.0.0.11"), ("web1", "[fd00::11]"), ("web2", "10.0.0.12")]
+    drained = Drained(str(tmp_path), "dns", hosts)
+    for name in ("web1", "web2:53", "web3"):
+        (tmp_path / name).touch()
+    assert drained.read()
+    assert drained.names == {"10.0.0.11", "[fd00::11]", "10.0.0.12:53"}

@@ -32,6 +32,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "sip": {"transport": "tcp"},
     "radius": {"secret": "shared", "user": "probe", "password": "secret"},
     "ntp": {},
+    "ftp": {**LOGIN, "path": "/welcome.msg", "expect": "x"},
 }
 EMPTY: dict[str, str] = {}
 STREAMS = sorted(set(OPTIONS) - {"radius", "ntp"})

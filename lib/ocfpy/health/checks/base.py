@@ -144,8 +144,8 @@ class Check:
         name = self.settings["tls_name"] or _without_port(self.settings["host"]) or self.host
         await stream.start_tls(context_for(self.settings), name)
 
-    async def connect(self, kind: int, proto: int = 0) -> socket.socket:
-        """A socket connected to the server; the caller closes it."""
+    async def connect(self, kind: int, proto: int = 0, port: int | None = None) -> socket.socket:
+        """A socket connected to the server, on another port than its own if one is given; the caller closes it."""
         self.doing = "connecting"
         sock = socket.socket(self.family, kind | socket.SOCK_NONBLOCK, proto)
         try:
@@ -157,7 +157,7 @@ class Check:
             if source:
                 sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
                 sock.bind((source, 0))
-            error = sock.connect_ex((self.host, self.port))
+            error = sock.connect_ex((self.host, self.port if port is None else port))
             if error == errno.EINPROGRESS:
                 fine = await self.timer.writable(sock)
                 error = 0 if fine else sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

@@ -76,5 +76,7 @@ class DnsCheck(Check):
             cut = " (truncated: check_transport=tcp)" if answer.flags & dns.flags.TC else ""
             asked = f"{self.settings['rdtype']} record of {self.settings['name']}"
             raise CheckFailed(f"no {asked} in the answer{cut}")
-        if self.matches is not None and not any(map(self.matches, records)):
+        # A name may be expected with its last dot or without.
+        texts = (text for record in records for text in (record, record.rstrip(".")))
+        if self.matches is not None and not any(map(self.matches, texts)):
             raise CheckFailed(f"no {self.expect!r} among the records: {', '.join(records[:4])}")

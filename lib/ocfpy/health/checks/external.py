@@ -9,6 +9,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from ocfpy.health.checks.base import Check, CheckFailed
+from ocfpy.ipvs.model import endpoint
 
 if TYPE_CHECKING:
     from ocfpy.health.spec import CheckSettings
@@ -36,13 +37,14 @@ class ExternalCheck(Check):
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
         self.dynamic = settings.flag("dynamic")
+        self.address = endpoint(address, 0)
         self._running: Command | None = None
 
     async def attempt(self) -> int | None:
         if self._running is not None and not self._running.reaped:
             raise CheckFailed("the command of the last check cannot be killed")
         self.doing = "waiting for the command"
-        argv = [*self.settings["command"].split(), *self._arguments()]
+        argv = [*self.settings["command"].split(), *self._arguments().values()]
         try:
             self._running = Command(argv, self._environment())
         except OSError as error:
@@ -53,23 +55,21 @@ class ExternalCheck(Check):
             self._running.end()
         return self._judge(self._running)
 
-    def _arguments(self) -> list[str]:
+    def _arguments(self) -> dict[str, str]:
+        """As ldirectord has them: IPv6 in brackets, 0 for a port that is not known."""
         virtual = self.virtual
         if virtual is None:
-            where = ["", ""]
+            vip, vport = "", 0
         elif virtual.address is None:
-            where = [str(virtual.fwmark), ""]
+            vip, vport = str(virtual.fwmark), 0
         else:
-            where = [str(virtual.address), str(virtual.port)]
-        return [*where, self.host, str(self.port or "")]
+            vip, vport = endpoint(virtual.address, 0), virtual.port
+        return {"VIP": vip, "VPORT": str(vport), "RIP": self.address, "RPORT": str(self.port)}
 
     def _environment(self) -> dict[str, str]:
-        names = ("VIP", "VPORT", "RIP", "RPORT")
         timeout = f"{self.settings.timeout:g}"
         protocol = (self.virtual.proto if self.virtual else None) or ""
-        return {
-            **dict(zip(names, self._arguments())), "PROTOCOL": protocol, "TIMEOUT": timeout, "PATH": PATH, "LC_ALL": "C",
-        }  # fmt: skip
+        return {**self._arguments(), "PROTOCOL": protocol, "TIMEOUT": timeout, "PATH": PATH, "LC_ALL": "C"}
 
     def _judge(self, command: Command) -> int | None:
         code = command.code

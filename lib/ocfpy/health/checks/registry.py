@@ -195,6 +195,14 @@ _ALL = (
     _POP3,
     _POP3.secure("pop3s", 995),
     CheckType(
+        "ftp",
+        "a login, anonymous without a user, and a file if there is a path",
+        "ftp",
+        "FtpCheck",
+        21,
+        options=("bind", "user", "secret", "path", "expect"),
+    ),
+    CheckType(
         "mysql",
         "the greeting of MySQL or MariaDB; a login and a query if there is a user",
         "mysql",

@@ -35,7 +35,7 @@ PORTS = {
 """The port of each service, and with it the service of each port."""
 
 PERL = "/usr/bin/perl"
-_TYPES = {"pop": "pop3", "pops": "pop3s", "pgsql": "postgresql", "submission": "smtp", "simpletcp": "tcp"}
+_TYPES = {"pop": "pop3", "pops": "pop3s", "pgsql": "postgresql", "submission": "smtp", "simpletcp": "tcp", "nntp": "tcp"}
 """Where our check has another name."""
 _ALIKE = {
     "https": "http", "ldaps": "ldap", "mysql": "sql", "pgsql": "sql", "imap": "login", "imaps": "login", "pop": "login",
@@ -158,8 +158,14 @@ class Checker:
         # Of all that a backslash may mean ldirectord knows \n only.
         return {"request": request[1:].replace("\\", "\\\\").replace("\\\\n", "\\n"), "expect": expect}
 
+    def _nntp_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
+        return {"expect": _expect("^2")}
+
     def _ftp_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
-        return {"path": request, "expect": _expect(receive), "user": self.virtual.login, "secret": self._password()}
+        if receive and request == "/":
+            raise ValueError("service=ftp with a receive needs a request: the file that it is looked for in")
+        user, secret = self.virtual.login or "anonymous", self._password() or f"ldirectord@{self.node}"
+        return {"path": request, "expect": _expect(receive), "user": user, "secret": secret}
 
     def _ldap_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
         # The entry itself, without its attributes: only its name is looked at.

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Protocol
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Protocol
 
-from ocfpy.ipvs.model import MAX_PORT
+from ocfpy.ipvs.model import MAX_PORT, endpoint
 from ocfpy.ocf.addresses import Address, parse_address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LOOKUPS = 32
+"""Names of addresses that are asked for at the same time."""
+LOOKUP_LIMIT_S = 5.0
+"""For all of them; a name server that does not answer must not keep a pool from starting."""
 
 
 class Names(Protocol):
@@ -58,3 +67,29 @@ def _look_up(name: str, family: int) -> Address | None:
         return parse_address(str(found[0][4][0]))
     except (OSError, ValueError, IndexError):  # UnicodeError, for a label that is too long, is a ValueError
         return None
+
+
+def host_names(addresses: Iterable[Address]) -> tuple[tuple[str, str], ...]:
+    """What hosts are called, the whole name and its first label, each with the address (IPv6 in brackets).
+
+    Those that nobody tells in time have no name.
+    """
+    todo = dict.fromkeys(addresses)
+    pool = ThreadPoolExecutor(LOOKUPS, "names")
+    running = {pool.submit(_name_of, str(address)): address for address in todo}
+    done, _ = wait(running, LOOKUP_LIMIT_S)
+    pool.shutdown(wait=False)
+    found = {running[one]: one.result() for one in done}
+    return tuple(
+        (name, endpoint(address, 0))
+        for address in todo
+        if found.get(address)
+        for name in dict.fromkeys((found[address], found[address].partition(".")[0]))
+    )
+
+
+def _name_of(address: str) -> str:
+    try:
+        return socket.getnameinfo((address, 0), socket.NI_NAMEREQD)[0]
+    except OSError:
+        return ""

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from ocfpy.health.ldirectord.model import Note
-from ocfpy.health.ldirectord.names import Names, SystemNames
+from ocfpy.health.ldirectord.names import Names, SystemNames, host_names
 from ocfpy.health.ldirectord.parser import parse
 from ocfpy.health.ldirectord.translate import translate
 from ocfpy.health.spec import ServiceSpec
@@ -20,12 +20,17 @@ MAX_FAULTS = 20
 
 @dataclass(frozen=True)
 class Loaded:
-    """A file that was read. `maintenance_dir` is empty where it has none."""
+    """A file that was read. `maintenance_dir` is empty where it has none, `digest` tells one content from another.
+
+    `host_names` are what the real servers are called, each with its address, if there is a directory for such names.
+    """
 
     services: tuple[ServiceSpec, ...]
     warnings: tuple[str, ...]
     autoreload: bool
     maintenance_dir: str
+    digest: str
+    host_names: tuple[tuple[str, str], ...] = ()
 
 
 def load(path: str, names: Names | None = None) -> Loaded:
@@ -34,7 +39,8 @@ def load(path: str, names: Names | None = None) -> Loaded:
     Raises NotInstalledError when it cannot be read, HostError when it is wrong (another node has another copy, which may be
     right), ServiceError when nothing is wrong but that names are not known now.
     """
-    parsed = parse(read_text(path))
+    text = read_text(path)
+    parsed = parse(text)
     meaning = translate(parsed.config, names or SystemNames())
     faults = parsed.faults + meaning.faults
     if faults:
@@ -46,6 +52,10 @@ def load(path: str, names: Names | None = None) -> Loaded:
         tuple(f"{path}: {note}" for note in sorted(parsed.warnings + meaning.warnings)),
         parsed.config.autoreload,
         parsed.config.maintenancedir,
+        hashlib.sha256(text.encode()).hexdigest(),
+        host_names(real.address for one in meaning.services for real in one.reals.values())
+        if parsed.config.maintenancedir
+        else (),
     )
 
 
@@ -59,11 +69,6 @@ def read_text(path: str) -> str:
     if len(data) > MAX_SIZE:
         raise NotInstalledError(f"config={path} is larger than {MAX_SIZE} bytes")
     return data.decode("utf-8", "replace")
-
-
-def digest(path: str) -> str:
-    """What tells one content from another. Raises NotInstalledError."""
-    return hashlib.sha256(read_text(path).encode()).hexdigest()
 
 
 def _sentence(path: str, faults: list[Note]) -> str:
