@@ -157,7 +157,7 @@ CASES = (
     Case("pop3, a user, STLS", "dovecot", {"check": "pop3", **STARTTLS, **LOGIN}, NOT_THE_PASSWORD, port=110, cut=200),
     Case("pop3s", "dovecot", {"check": "pop3s", **TLS}, NOT_THE_NAME, port=995, cut=400),
     Case("mysql", "mariadb", {"check": "mysql"}, {"check_bind": PROXY4}),
-    Case("mysql, a user", "mariadb", {"check": "mysql", **LOGIN}, NOT_THE_PASSWORD, cut=110),
+    Case("mysql, a user", "mariadb", {"check": "mysql", **LOGIN}, NOT_THE_PASSWORD),
     Case(
         "mysql, a user, TLS, a query",
         "mariadb",

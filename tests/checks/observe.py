@@ -21,7 +21,7 @@ WAITING = ("hangs", "slow")
 """Those in which nothing comes: they are waited for by all checks at once."""
 PATIENCE_S = 30
 """The timeout where the answer is awaited: nothing is measured here."""
-TIMEOUT_S = 3
+TIMEOUT_S = 5
 """The timeout where it is what ends the check."""
 LATE_S = 60.0
 """By how much a slow server is too late."""

@@ -48,7 +48,7 @@ class Server:
     name: str
     port: int
     ports: tuple[str, ...]
-    private: tuple[str, ...] = ("/run", "/tmp")
+    private: tuple[str, ...] = ("/run", "/tmp", "/dev/shm")
     user: str | None = None
 
     def __init__(self, world: World, number: int) -> None:
@@ -90,7 +90,7 @@ class Server:
 
     def _command(self, argv: list[str]) -> list[str]:
         user = ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups", "--"] if self.user else []
-        spaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        spaces = ["unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc"]
         return self.world.namespace.command(*spaces, "sh", "-c", _INSIDE, " ".join(self.private), *user, *argv)
 
     def start(self) -> None:

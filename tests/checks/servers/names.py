@@ -11,7 +11,7 @@ class Named(Server):
     name = "named"
     port = 53
     ports = ("udp/53", "tcp/53")
-    private = ("/run", "/tmp", "/var/cache/bind")
+    private = (*Server.private, "/var/cache/bind")
 
     def prepare(self) -> None:
         self.write(
