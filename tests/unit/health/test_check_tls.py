@@ -63,7 +63,7 @@ def test_servers_without_tls(answer: bytes, reason: str) -> None:
 
 
 def test_a_handshake_that_hangs() -> None:
-    result = try_tcp(says(b"", after_request=False, close=False), settings("https"))
+    result = try_tcp(says(b"", after_request=False, close=False), settings("https", timeout=0.3))
     assert result.reason == "timed out after 0.3 s, in the TLS handshake"
 
 

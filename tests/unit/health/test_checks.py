@@ -20,11 +20,14 @@ from ocfpy.health.spec import CheckSettings
 from ocfpy.ocf.addresses import parse_address
 
 TIMEOUT_S = 0.3
+"""Where it is what ends the check."""
+PATIENCE_S = 20.0
+"""Where an answer comes, however busy the machine is."""
 Speaker = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def settings(type: str, **more: object) -> CheckSettings:
-    return CheckSettings(type, **{"timeout": TIMEOUT_S, "name": "www.example.com", **more})  # type: ignore[arg-type]
+    return CheckSettings(type, **{"timeout": PATIENCE_S, "name": "www.example.com", **more})  # type: ignore[arg-type]
 
 
 def try_tcp(speak: Speaker, wanted: CheckSettings, host: str = "127.0.0.1") -> Result:
@@ -74,7 +77,7 @@ def check_port(port: int, wanted: CheckSettings) -> Result:
 def test_tcp_is_content_with_a_connection(host: str) -> None:
     result = try_tcp(says(b"", after_request=False), settings("tcp"), host)
     assert result.ok, result.reason
-    assert 0 <= result.seconds < TIMEOUT_S
+    assert 0 <= result.seconds < PATIENCE_S
 
 
 @pytest.mark.parametrize(
@@ -87,7 +90,8 @@ def test_tcp_is_content_with_a_connection(host: str) -> None:
     ],
 )
 def test_tcp_with_an_expected_greeting(greeting: bytes, close: bool, reason: str) -> None:
-    result = try_tcp(says(greeting, after_request=False, close=close), settings("tcp", expect="220"))
+    timeout = TIMEOUT_S if reason.startswith("timed out") else PATIENCE_S
+    result = try_tcp(says(greeting, after_request=False, close=close), settings("tcp", expect="220", timeout=timeout))
     assert result.reason == reason
 
 
@@ -114,9 +118,9 @@ def test_refused(type: str) -> None:
 @pytest.mark.parametrize("type", ["http", "dns"])
 def test_silence_ends_at_the_timeout(type: str) -> None:
     with bound(socket.SOCK_DGRAM if type == "dns" else socket.SOCK_STREAM, listen=type == "http") as port:
-        result = check_port(port, settings(type))
+        result = check_port(port, settings(type, timeout=TIMEOUT_S))
     assert result.reason == "timed out after 0.3 s, waiting for the answer"
-    assert result.seconds == pytest.approx(TIMEOUT_S, abs=0.2)
+    assert TIMEOUT_S * 0.9 < result.seconds < PATIENCE_S
 
 
 def test_a_network_that_is_not_there_is_a_reason() -> None:
@@ -168,7 +172,7 @@ def test_http_body(answer: bytes, expect: str, reason: str) -> None:
 
 def test_http_that_stops_in_the_middle_says_where() -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel"
-    result = try_tcp(says(answer, close=False), settings("http", expect="hello"))
+    result = try_tcp(says(answer, close=False), settings("http", expect="hello", timeout=TIMEOUT_S))
     assert result.reason == "timed out after 0.3 s, reading the body"
 
 
@@ -308,7 +312,8 @@ def other_question(query: dns.message.Message) -> bytes:
     ],
 )
 def test_dns_that_answers_wrongly(answer: Callable[[dns.message.Message], bytes], reason: str) -> None:
-    result = try_dns(lambda query: [answer(query)])
+    timeout = TIMEOUT_S if reason == "timed out" else PATIENCE_S
+    result = try_dns(lambda query: [answer(query)], timeout=timeout)
     assert not result.ok
     assert result.reason.startswith(reason)
 
