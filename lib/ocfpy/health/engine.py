@@ -290,7 +290,8 @@ class Engine:
         self.table_error = error
         self._looked_at = self._loop.time()
         decided = all(watch.verdict.up is not None for watch in self.watches.values())
-        if decided and spec is self.spec:
+        # A verdict that came while the kernel was at work is not in the table yet: the next round is at once.
+        if decided and spec is self.spec and not self._changed.is_set():
             self.publisher.want(self.desired.for_cluster())
             self.fallbacks.see(spec.services, self.desired.alive())
             if error is None:

@@ -623,3 +623,21 @@ def test_checks_by_way_of_the_service_are_one_for_each_service_and_end_with_it(
         assert kernel.table == {}
 
     clock.run(story())
+
+
+def test_what_is_published_is_what_the_table_was_made_of() -> None:
+    """A verdict that comes while the kernel is at work counts from the next table on."""
+
+    async def story() -> None:
+        world = World(pool(check=CheckSettings(rise=1)))
+        make = world.kernel.make
+
+        async def slowly(*table: Any) -> Any:
+            await asyncio.sleep(0.01)
+            return await make(*table)
+
+        world.kernel.make = slowly  # type: ignore[assignment, method-assign]
+        await world.engine.start()
+        assert [value for _, value in world.cluster.history] == [2]
+
+    clock.run(story())
