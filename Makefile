@@ -29,8 +29,9 @@ DEBS_RPM         := python3 rpm
 DEBS_LIB         := python3 python3-dnspython python3-h11 python3-rich
 DEBS_PYTEST      := $(DEBS_LIB) python3-pytest python3-hypothesis python3-lxml iproute2 procps
 DEBS_AGENTS      := resource-agents pacemaker-cli-utils libxml2-utils
-DEBS_UNIT        := $(DEBS_PYTEST) $(DEBS_DEB) $(DEBS_RPM) lintian python3-pyroute2 python3-ldap3 python3-pymysql
-DEBS_CONFORMANCE := $(DEBS_PYTEST) $(DEBS_AGENTS) crmsh pcs groff-base ldirectord pacemaker-resource-agents
+DEBS_WHEEL       := python3 python3-pip python3-setuptools python3-wheel
+DEBS_UNIT        := $(DEBS_PYTEST) $(DEBS_DEB) $(DEBS_RPM) $(DEBS_WHEEL) lintian python3-pyroute2 python3-ldap3 python3-pymysql
+DEBS_CONFORMANCE := $(DEBS_PYTEST) $(DEBS_AGENTS) crmsh pcs groff-base ldirectord pacemaker-resource-agents kmod
 # FRR 8.4 is this host's, FRR 10 that of a Debian 13 root that the suite builds.
 DEBS_FRR         := $(DEBS_PYTEST) $(DEBS_AGENTS) frr mmdebstrap
 DEBS_SIMULATE    := $(DEBS_PYTEST) $(DEBS_AGENTS) pacemaker crmsh
@@ -67,14 +68,14 @@ gzip -9nf $(MAN)/man7/ocf_anycast_$(1).7
 
 endef
 
-.PHONY: all install stage deb rpm test lint demo bench checks-table clean deps force $(SUITES:%=test-%)
+.PHONY: all install stage deb rpm wheel test lint demo bench checks-table clean deps force $(SUITES:%=test-%)
 
 all: stage
 
 install:
 	install -d $(OCFRES) $(OCFLIB) $(DOC)/cib-examples
 	install -pm 755 $(AGENTS:%=agents/%) $(OCFRES)
-	cd lib && find ocfpy '(' -name '*.py' -o -name '*.dtd' ')' -exec install -Dpm 644 '{}' '$(abspath $(OCFLIB))/{}' ';'
+	cd lib && find ocfpy '(' -name '*.py' -o -name '*.dtd' -o -name py.typed ')' -exec install -Dpm 644 '{}' '$(abspath $(OCFLIB))/{}' ';'
 	install -pm 755 bin/healthd bin/agent $(OCFLIB)
 	install -d $(OCFLIB)/metadata
 	$(foreach agent,$(AGENTS),$(call install_metadata,$(agent)))
@@ -139,12 +140,27 @@ $(RPM): $(SHIPPED_FILES) build/shipped
 	        packaging/rpm/$(NAME).spec >build/rpm/log 2>&1 || { cat build/rpm/log; exit 1; }; \
 	    mv build/rpm/RPMS/noarch/$(@F) build/rpm/SRPMS/*.src.rpm build/packages/; echo $@'
 
-test: deps-test stage deb rpm
+# The OCF library alone, for those who write agents for something else; nothing is fetched to build it.
+WHEEL := build/packages/ocfpy-$(VERSION)-py3-none-any.whl
+wheel: deps-wheel $(WHEEL)
+$(WHEEL): $(SHIPPED_FILES) build/shipped
+	@mkdir -p build/packages
+	@flock build/.wheel.lock sh -ec '\
+	    rm -rf build/wheel; mkdir -p build/wheel/ocfpy; \
+	    cp packaging/wheel/pyproject.toml docs/agent-tutorial.md LICENSE build/wheel; \
+	    cp lib/ocfpy/__init__.py lib/ocfpy/py.typed build/wheel/ocfpy; \
+	    cp -r lib/ocfpy/ocf lib/ocfpy/testkit build/wheel/ocfpy; \
+	    find build/wheel -name __pycache__ -prune -exec rm -r "{}" +; \
+	    $(PYTHON) -m pip wheel --quiet --no-deps --no-index --no-build-isolation --disable-pip-version-check \
+	        --wheel-dir build/wheel/out build/wheel >build/wheel/log 2>&1 || { cat build/wheel/log; exit 1; }; \
+	    mv build/wheel/out/$(@F) $@; echo $@'
+
+test: deps-test stage deb rpm wheel
 	$(PYTEST) $(SUITES:%=tests/%)
 
 $(SUITES:%=test-%): test-%: deps-% stage
 	$(PYTEST) tests/$*
-test-unit: deb rpm
+test-unit: deb rpm wheel
 test-lab: deb
 
 lint: deps-lint build/venv/stamp
@@ -168,7 +184,7 @@ bench: deps-bench deb stage
 
 # `make deps` installs what any target can need; deps-X what `make X` (or test-X) needs.
 deps: deps-test deps-lint
-deps-deb deps-rpm deps-unit deps-conformance deps-frr deps-simulate deps-checks deps-lab deps-bench deps-lint deps-test: deps-%:
+deps-deb deps-rpm deps-wheel deps-unit deps-conformance deps-frr deps-simulate deps-checks deps-lab deps-bench deps-lint deps-test: deps-%:
 	@$(APT_INSTALL) $(DEBS_$(shell echo $* | tr a-z A-Z))
 
 clean:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import _socket
 import os
 
+from ocfpy.ocf.state import CANNOT_BE_THERE
+
 RUNNING = "running"
 STARTING = "starting"
 DEGRADED = "degraded"
@@ -44,8 +46,10 @@ def ask(path: str, command: str, timeout: float) -> str:
     """
     try:
         directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
-        raise NoDaemon from None
+    except OSError as error:
+        if error.errno in CANNOT_BE_THERE:
+            raise NoDaemon from None
+        raise
     sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         sock.settimeout(timeout)

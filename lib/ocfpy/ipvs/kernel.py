@@ -7,7 +7,7 @@ import os
 from ocfpy.ipvs.messages import FAMILY_NAME
 from ocfpy.ipvs.proc import PROC_IP_VS
 from ocfpy.net.genetlink import GenericNetlink
-from ocfpy.ocf.errors import NotInstalledError, OcfError
+from ocfpy.ocf.errors import DeadlineError, NotInstalledError, OcfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def require_ipvs(deadline: Deadline) -> None:
 
     try:
         process.run(["modprobe", "ip_vs"], deadline)
+    except DeadlineError:
+        raise  # whether there is IPVS is not known, then
     except OcfError:
         pass  # what matters is said below
     if not os.path.exists(PROC_IP_VS):

@@ -7,7 +7,7 @@ import time
 
 from ocfpy.ocf.deadline import POLL_S, Deadline
 from ocfpy.ocf.errors import one_line
-from ocfpy.ocf.state import StateFile
+from ocfpy.ocf.state import CANNOT_BE_THERE, StateFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -210,5 +210,7 @@ def _number(text: str | None) -> int:
 def _listdir(path: str) -> list[str]:
     try:
         return os.listdir(path)
-    except FileNotFoundError:
-        return []
+    except OSError as error:
+        if error.errno in CANNOT_BE_THERE:
+            return []
+        raise

@@ -36,6 +36,9 @@ else:
     # The C module behind signal, which itself pulls in enum: 3 ms that no monitor needs to pay.
     import _signal
 
+# Whatever the cluster says: between two rings there must be time to say what has happened.
+LEAST_RING_S = 0.02
+
 # What makes an action impossible rather than fail: nothing can be running where it cannot run.
 _CANNOT_RUN_HERE = (ConfigError, HostError, NotInstalledError)
 
@@ -78,6 +81,7 @@ def main(agent_class: type[Agent], argv: Sequence[str], environ: Mapping[str, st
         context.log.error(f"{context.action}: {failure.reason}")
     except BaseException as error:
         failure = ServiceError(f"interrupted: {type(error).__name__}: {error}")
+    _disarm()  # it may have rung while the alarm was being set or taken back
     _exit_reason(context, failure.reason)
     return failure.code
 
@@ -202,8 +206,8 @@ def _stop(agent_class: type[Agent], context: Context) -> int:
     claim = _claim_of_a_stray(agent) if record is None else _completed(agent, record)
     if claim is not None:
         _take_down(agent, claim)
-        context.state.delete()
         context.log.info("stop: done")
+    context.state.delete()
     return codes.OCF_SUCCESS
 
 
@@ -313,14 +317,19 @@ class _Alarm:
         # first. The alarm is repeated in case the first one was caught by somebody who takes any failure for
         # an answer.
         margin_s = self._context.timeout - self._context.deadline.seconds
-        _signal.setitimer(_signal.ITIMER_REAL, self._context.deadline.seconds + margin_s / 2, margin_s / 4)
+        again_s = max(margin_s / 4, LEAST_RING_S)
+        _signal.setitimer(_signal.ITIMER_REAL, self._context.deadline.seconds + margin_s / 2, again_s)
 
     def _ring(self, number: int, frame: object) -> None:
         step = self._context.deadline.step
         raise DeadlineError(f"{self._context.action} is stuck{f', waiting for {step}' if step else ''}")
 
     def __exit__(self, *failure: object) -> None:
-        _signal.setitimer(_signal.ITIMER_REAL, 0)
+        _disarm()
+
+
+def _disarm() -> None:
+    _signal.setitimer(_signal.ITIMER_REAL, 0)
 
 
 def _report(context: Context, status: Status) -> None:

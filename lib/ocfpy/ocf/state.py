@@ -7,10 +7,15 @@ because importing json costs more than the rest of a monitor.
 from __future__ import annotations
 
 import os
+from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+# Where nothing can have been written, nothing has been started.
+CANNOT_BE_THERE = (ENOENT, ENOTDIR, ENAMETOOLONG)
 
 
 class StateFile:
@@ -26,8 +31,10 @@ class StateFile:
         try:
             with open(self.path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
                 lines = file.read().split("\n")
-        except FileNotFoundError:
-            return None
+        except OSError as error:
+            if error.errno in CANNOT_BE_THERE:
+                return None
+            raise
         return {key: value for key, sign, value in (line.partition("=") for line in lines) if sign}
 
     def write(self, record: Mapping[str, str]) -> None:
@@ -49,8 +56,17 @@ class StateFile:
             raise
 
     def delete(self) -> None:
-        """Remove the record; it is fine when there is none."""
+        """Remove the record, and what a write that was killed has left of one; it is fine when there is none."""
+        directory, name = os.path.split(self.path)
         try:
-            os.unlink(self.path)
-        except FileNotFoundError:
-            pass
+            names = os.listdir(directory)
+        except OSError as error:
+            if error.errno in CANNOT_BE_THERE:
+                return
+            raise
+        for found in names:
+            if found == name or (found.startswith(f"{name}.") and found.endswith(".tmp")):
+                try:
+                    os.unlink(f"{directory}/{found}")
+                except FileNotFoundError:
+                    pass

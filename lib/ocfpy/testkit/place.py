@@ -85,7 +85,7 @@ class Sandbox(Place):
         ]
         self._process = subprocess.Popen(
             ["unshare", "--net", "--mount", "sh", "-ec", "\n".join(script)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
         assert self._process.stdout is not None
         said = []
