@@ -204,6 +204,37 @@ def test_a_start_that_cannot_be_is_explained(base: str, monkeypatch: pytest.Monk
         spawn(base)
 
 
+def test_ssl_is_for_checks_that_speak_it(tmp_path: Path) -> None:
+    lines = (Path(LIB).parent / "bin/healthd").read_text().splitlines()
+    begin = next(n for n, line in enumerate(lines) if line.startswith("sys.modules"))
+    story = f"""
+import importlib, sys
+sys.path.insert(0, {LIB!r})
+{chr(10).join(lines[begin : begin + 3])}
+import asyncio, socket, threading
+import ocfpy.health.daemon
+from ocfpy.health.checks import make_check
+from ocfpy.health.spec import CheckSettings
+from ocfpy.ocf.addresses import parse_address
+server = socket.create_server(("127.0.0.1", 0))
+def serve():
+    while True:
+        client = server.accept()[0]
+        try:
+            client.sendall(b"220 this is no TLS, whatever you have heard of it")
+            client.recv(1)
+        except OSError:
+            pass
+threading.Thread(target=serve, daemon=True).start()
+async def check(kind):
+    settings = CheckSettings(kind, interval=5.0, timeout={LIMIT_S})
+    return await make_check(parse_address("127.0.0.1"), server.getsockname()[1], settings).run()
+print(asyncio.run(check("tcp")).ok, "ssl" in sys.modules, asyncio.run(check("https")).reason)
+"""
+    done = subprocess.run([sys.executable, "-c", story], capture_output=True, text=True, timeout=2 * LIMIT_S)
+    assert done.stdout == "True False the server does not speak TLS\n", done.stderr
+
+
 def test_a_start_that_hangs_ends_at_the_deadline(base: str) -> None:
     Path(control.HEALTHD).write_text("#!/bin/sh\nexec sleep 60\n")
     with pytest.raises(DeadlineError, match="first verdict"):

@@ -12,7 +12,6 @@ from ocfpy.health.checks.errors import CheckFailed
 from ocfpy.health.checks.registry import kind_of
 from ocfpy.health.checks.stream import Datagrams, Stream
 from ocfpy.health.checks.timer import TimedOut, Timer
-from ocfpy.health.checks.tls import context_for
 from ocfpy.ocf.addresses import parse_address
 from ocfpy.ocf.errors import HostError, OcfError, one_line
 
@@ -74,6 +73,8 @@ class Check:
             (word for word in settings["bind"].split() if parse_address(word).family == address.family), ""
         )
         if self.speaks_tls:
+            from ocfpy.health.checks.tls import context_for
+
             context_for(settings)  # a file that cannot be used is said now, not in each check
 
     @property
@@ -140,6 +141,8 @@ class Check:
 
     async def start_tls(self, stream: Stream) -> None:
         """Goes over to TLS on a connection, as after STARTTLS."""
+        from ocfpy.health.checks.tls import context_for
+
         self.doing = "in the TLS handshake"
         name = self.settings["tls_name"] or _without_port(self.settings["host"]) or self.host
         await stream.start_tls(context_for(self.settings), name)

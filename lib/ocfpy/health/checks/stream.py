@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import socket
-import ssl
 from typing import TYPE_CHECKING, Callable, TypeVar
 
 from ocfpy.health.checks.errors import CheckFailed
-from ocfpy.health.checks.tls import failure, wrong_name
 
 if TYPE_CHECKING:
+    import ssl
     from types import TracebackType
 
     from ocfpy.health.checks.timer import Timer
@@ -77,7 +76,8 @@ class Stream:
         self._timer = timer
         self._kept = b""
         self._tls: ssl.SSLObject | None = None
-        self._incoming = self._outgoing = ssl.MemoryBIO()
+        self._incoming: ssl.MemoryBIO
+        self._outgoing: ssl.MemoryBIO
 
     async def send(self, data: bytes) -> None:
         """Sends all of it."""
@@ -94,6 +94,8 @@ class Stream:
             return data
         if self._tls is None:
             return await self._receive()
+        import ssl
+
         try:
             return await self._through_tls(functools.partial(self._tls.read, RECEIVE_SIZE))
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
@@ -131,6 +133,10 @@ class Stream:
         """Goes over to TLS, for a server called `name`: a host name or an address. Raises CheckFailed."""
         if self._kept:
             raise CheckFailed("the server went on in the clear before TLS")
+        import ssl
+
+        from ocfpy.health.checks.tls import wrong_name
+
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         try:
@@ -144,6 +150,10 @@ class Stream:
         self._tls = tls
 
     async def _through_tls(self, step: Callable[[], T]) -> T:
+        import ssl
+
+        from ocfpy.health.checks.tls import failure
+
         while True:
             try:
                 result = step()
@@ -193,6 +203,8 @@ class Stream:
     def close(self) -> None:
         """Ends the connection."""
         if self._tls is not None:
+            import ssl
+
             try:
                 self._tls.unwrap()
             except (ssl.SSLError, OSError):
