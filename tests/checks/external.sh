@@ -1,6 +1,7 @@
 #!/bin/bash
-# A check of one's own: is RIP RPORT a web server that is well? Called with VIP VPORT RIP RPORT.
-{ exec 3<>"/dev/tcp/$3/$4"; } 2>/dev/null || { echo "connection refused"; exit 1; }
+# A check of one's own: is RIP RPORT a web server that is well? Called with VIP VPORT RIP RPORT; IPv6 has brackets.
+address=${3#[}
+{ exec 3<>"/dev/tcp/${address%]}/$4"; } 2>/dev/null || { echo "connection refused"; exit 1; }
 printf 'GET /health HTTP/1.0\r\n\r\n' >&3
 read -r answer <&3
 case $answer in

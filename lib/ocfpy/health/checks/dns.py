@@ -79,4 +79,4 @@ class DnsCheck(Check):
         # A name may be expected with its last dot or without.
         texts = (text for record in records for text in (record, record.rstrip(".")))
         if self.matches is not None and not any(map(self.matches, texts)):
-            raise CheckFailed(f"no {self.expect!r} among the records: {', '.join(records[:4])}")
+            raise CheckFailed(f"no '{self.expect}' among the records: {', '.join(records[:4])}")

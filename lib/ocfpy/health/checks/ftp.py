@@ -61,7 +61,7 @@ class FtpCheck(Dialogue):
             while len(content) < MAX_FILE and (more := await transfer.receive()):
                 content += more
         if self.matches is not None and not self.matches(content.decode(errors="replace")):
-            raise CheckFailed(f"no {self.expect!r} in {path}")
+            raise CheckFailed(f"no '{self.expect}' in {path}")
 
 
     async def _passive(self, stream: Stream) -> int:

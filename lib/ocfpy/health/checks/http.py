@@ -91,7 +91,7 @@ class HttpCheck(Check):
         self.doing = "reading the body"
         body = await self._read(http, stream)
         if self.matches is not None and not self.matches(body.decode(errors="replace")):
-            raise CheckFailed(f"HTTP status {status}, but no {self.expect!r} in the body")
+            raise CheckFailed(f"HTTP status {status}, but no '{self.expect}' in the body")
 
     async def _status(self, http: h11.Connection, stream: Stream) -> int:
         for _ in range(MAX_INFORMATIONAL + 1):

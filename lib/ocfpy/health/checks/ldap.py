@@ -123,8 +123,8 @@ class LdapCheck(Check):
         if not entries:
             raise CheckFailed("the search finds no entry")
         if not found:
-            raise CheckFailed(f"no {self.expect!r} in the {entries} entries found" if entries > 1 else
-                              f"no {self.expect!r} in the entry found")  # fmt: skip
+            raise CheckFailed(f"no '{self.expect}' in the {entries} entries found" if entries > 1 else
+                              f"no '{self.expect}' in the entry found")  # fmt: skip
 
 
 def _message(number: int, operation: bytes) -> bytes:

@@ -122,7 +122,7 @@ class MysqlCheck(Check):
                     break
                 found = found or (self.matches is not None and self.matches(row(packet)))
         if not found:
-            raise CheckFailed(f"no {self.expect!r} in the answer to the query")
+            raise CheckFailed(f"no '{self.expect}' in the answer to the query")
 
 
 class Connection:

@@ -111,7 +111,7 @@ class PostgresqlCheck(Check):
             elif kind == b"Z":
                 break
         if not found:
-            raise CheckFailed(f"no {self.expect!r} in the answer to the query")
+            raise CheckFailed(f"no '{self.expect}' in the answer to the query")
 
 
 async def _is_open(connection: Connection) -> None:

@@ -31,13 +31,13 @@ class TcpCheck(Check):
                 await stream.send(self.request)
             if self.matches is None:
                 return
-            self.doing = f"waiting for {self.expect!r}"
+            self.doing = f"waiting for '{self.expect}'"
             answer = b""
             while len(answer) < MAX_ANSWER:
                 more = await stream.receive()
                 if not more:
-                    raise CheckFailed(f"connection closed without {self.expect!r}")
+                    raise CheckFailed(f"connection closed without '{self.expect}'")
                 answer += more
                 if self.matches(answer.decode(errors="replace")):
                     return
-            raise CheckFailed(f"no {self.expect!r} in the first {MAX_ANSWER} bytes")
+            raise CheckFailed(f"no '{self.expect}' in the first {MAX_ANSWER} bytes")

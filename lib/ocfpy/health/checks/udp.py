@@ -31,10 +31,10 @@ class UdpCheck(Check):
         with await self.open_datagrams() as server:
             server.send(self.request)
             if self.matches is not None:
-                self.doing = f"waiting for {self.expect!r}"
+                self.doing = f"waiting for '{self.expect}'"
                 answer = await server.receive()
                 if not self.matches(_text(answer)):
-                    raise CheckFailed(f"no {self.expect!r} in the answer")
+                    raise CheckFailed(f"no '{self.expect}' in the answer")
             elif self.way is not None:
                 try:
                     await server.receive()
