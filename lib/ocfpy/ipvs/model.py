@@ -97,7 +97,8 @@ class VirtualService(Record):
     def __str__(self) -> str:
         if self.address is None:
             return f"fwmark6/{self.fwmark}" if self.family == 6 else f"fwmark/{self.fwmark}"
-        return f"{self.proto}/{endpoint(self.address, self.port)}"
+        # With the port even if it is 0, for every one: parse_virtual asks for it.
+        return f"{self.proto}/{endpoint(self.address, 0)}:{self.port}"
 
 
 class RealServer(Record):

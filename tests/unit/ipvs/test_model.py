@@ -35,13 +35,14 @@ def test_virtual_service_reads_what_it_shows(virtual: VirtualService) -> None:
     [
         ("tcp/192.0.2.53:53", "tcp/192.0.2.53:53"),
         ("udp/[2001:DB8:0::53]:53", "udp/[2001:db8::53]:53"),
-        ("sctp/192.0.2.53:0", "sctp/192.0.2.53"),
+        ("sctp/192.0.2.53:0", "sctp/192.0.2.53:0"),
         ("fwmark/7", "fwmark/7"),
         ("fwmark6/7", "fwmark6/7"),
     ],
 )
 def test_virtual_service_is_shown_canonically(text: str, shown: str) -> None:
     assert str(parse_virtual(text)) == shown
+    assert parse_virtual(shown) == parse_virtual(text)
 
 
 @pytest.mark.parametrize(
