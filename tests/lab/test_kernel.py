@@ -37,6 +37,16 @@ def test_vip_checks(bench: Bench) -> None:
     run(bench.node, "vip_checks.py", "python3 /root/vip_checks.py")
 
 
+def test_foreign_tables(lab: Lab) -> None:
+    """What the gate makes of tables that ldirectord and keepalived fill; the address is on a dummy interface."""
+    run(lab.nodes[-1], "foreign_tables.py", "python3 /root/foreign_tables.py")
+
+
+def test_vrf_announce(bench: Bench) -> None:
+    """An announcement, and its address, in a VRF; both ends are namespaces of the node."""
+    run(bench.node, "vrf_announce.py", "python3 /root/vrf_announce.py")
+
+
 def run(node: UmlNode, script: str, command: str) -> None:
     for file in (script, SHARED):
         node.put(f"/root/{file}", (SCRIPTS / file).read_text())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ocfpy import __version__
 from ocfpy.ipvs.gate import ALL, ANY, NONE, DeadTimes, why_dead
-from ocfpy.ipvs.model import parse_virtual
+from ocfpy.ipvs.model import parse_endpoint, parse_virtual
 from ocfpy.ipvs.proc import PROC_IP_VS, read_proc
 from ocfpy.net.loopback import add_address, locate, remove_address
 from ocfpy.ocf.addresses import Address, parse_address
@@ -76,6 +76,13 @@ class AnycastVip(Agent):
         "in the kernel. Never less than one.",
         default="1",
         minimum=1,
+    )
+    sorry_server = ListParam(
+        "Servers that do not count",
+        "Real servers, with or without their port, that are in the table only while nobody else is alive: the "
+        "sorry_server of ipvs-pool and keepalived, the fallback of ldirectord. The kernel does not tell them "
+        "from others.",
+        parse=parse_endpoint,
     )
     hold_down = DurationParam(
         "Time of health before a start",
@@ -239,7 +246,7 @@ class AnycastVip(Agent):
             table = read_proc(self.proc_ip_vs, matters)
         except FileNotFoundError:
             return "this kernel has no IPVS yet: is ipvs-pool running here?"
-        return why_dead(address, table, required, self.gate, self.min_backends)
+        return why_dead(address, table, required, self.gate, self.min_backends, self.sorry_server)
 
     def _dead_times(self) -> DeadTimes:
         return DeadTimes(

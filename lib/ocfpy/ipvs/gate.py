@@ -30,29 +30,39 @@ def why_dead(
     required: Sequence[VirtualService],
     mode: str,
     min_backends: NumberOrPercent,
+    sorry: Sequence[tuple[Address, int | None]] = (),
 ) -> str:
     """The sentence that says why nobody should be sent to the address, or "" when its backends are alive.
 
     Alive is a real server with a weight above 0. Looked at are the `required` services, or without these
     every service on the address; with ALL each of them must have `min_backends` alive, with ANY one of them.
+    The `sorry` servers, at any port where they have none, do not count.
     """
     services = list(required) or [virtual for virtual in table if virtual.address == address]
     if not services:
         return f"there is no virtual service on {address}: is ipvs-pool running here?"
-    dead = [sentence for sentence in (_why_dead(table, one, min_backends) for one in services) if sentence]
+    dead = [sentence for sentence in (_why_dead(table, one, min_backends, sorry) for one in services) if sentence]
     if not dead or (mode == ANY and len(dead) < len(services)):
         return ""
     return "; ".join(dead)
 
 
 def _why_dead(
-    table: Mapping[VirtualService, ProcService], virtual: VirtualService, min_backends: NumberOrPercent
+    table: Mapping[VirtualService, ProcService],
+    virtual: VirtualService,
+    min_backends: NumberOrPercent,
+    sorry: Sequence[tuple[Address, int | None]],
 ) -> str:
     service = table.get(virtual)
     if service is None:
         return f"there is no virtual service {virtual}: is ipvs-pool running here?"
-    down = [endpoint(*key) for key, real in service.reals.items() if real.weight <= 0]
-    total = len(service.reals)
+    reals = {
+        (address, port): real
+        for (address, port), real in service.reals.items()
+        if (address, port) not in sorry and (address, None) not in sorry
+    }
+    down = [endpoint(*key) for key, real in reals.items() if real.weight <= 0]
+    total = len(reals)
     alive = total - len(down)
     needed = max(1, min_backends.of(total))
     if alive >= needed:

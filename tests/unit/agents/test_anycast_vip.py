@@ -173,6 +173,22 @@ def test_gate(host: Host, tables: dict[str, str], params: dict[str, str], dead: 
     assert (code, dead in reason) == (codes.OCF_ERR_GENERIC if dead else codes.OCF_SUCCESS, True), reason
 
 
+@pytest.mark.parametrize(
+    ("weights", "sorry", "reason"),
+    [
+        ("1", "10.0.0.1", "has no backends"),
+        ("1", "10.0.0.1:53", "has no backends"),
+        ("1", "10.0.0.1:54", ""),
+        ("01", "10.0.0.2", "no backend of tcp/192.0.2.53:53 is alive (10.0.0.1:53 at weight 0)"),
+        ("11", "10.0.0.2 10.0.0.7", ""),
+    ],
+)
+def test_sorry_servers_do_not_count(host: Host, weights: str, sorry: str, reason: str) -> None:
+    host.table(tcp=weights)
+    assert host.do("start", sorry_server=sorry)[0] == (1 if reason else 0)
+    assert reason in host.do("start", sorry_server=sorry)[1]
+
+
 def test_service_on_another_address_is_of_no_interest(host: Host) -> None:
     code, reason = host.do("start", ip="192.0.2.99")
     assert code == codes.OCF_ERR_GENERIC
