@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 CLONE_NEWNET = 0x40000000
 """As in sched.h."""
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+"""What a server gets: nothing of the one who runs the tests."""
 PROXY4, PROXY6 = "10.77.0.250", "fd77::fa"
 """Where a proxy in front of a server listens, at the server's own port."""
 
@@ -83,8 +85,9 @@ class Server:
     def run(self, *argv: str, input: str | None = None) -> str:
         """A program that prepares the server, as the server sees the host."""
         done = subprocess.run(
-            self._command(list(argv)), input=input, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120
-        )
+            self._command(list(argv)),
+            env=ENVIRONMENT, input=input, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
+        )  # fmt: skip
         assert done.returncode == 0, f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}"
         return done.stdout
 
@@ -105,8 +108,9 @@ class Server:
             self._prepared = True
         with open(self.log, "wb") as log:
             self._process = subprocess.Popen(
-                self._command(self.argv()), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory
-            )
+                self._command(self.argv()),
+                env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory,
+            )  # fmt: skip
         try:
             wait_for(f"{self.name} to serve", self._serves, limit=120, every=0.05)
         except AssertionError as error:
