@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -262,3 +265,12 @@ def test_nothing_makes_it_stumble(lines: list[str]) -> None:
         assert 1 <= note.line <= count
         assert note.text.isprintable()
     assert parsed.faults == sorted(parsed.faults, key=lambda note: note.line)
+
+
+def test_the_guide_says_what_becomes_of_every_directive() -> None:
+    guide = (Path(__file__).resolve().parents[4] / "docs/ldirectord.md").read_text()
+    rows = [line for line in guide.splitlines() if line.startswith("| `")]
+    described = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert described == {*GLOBAL, *IN_VIRTUAL, "virtual", "virtual6", "timeout", "connecttimeout"}
+    for name in REFUSED:
+        assert any(f"`{name}`" in row.split("|")[1] and row.split("|")[2].strip().startswith("refused") for row in rows)
