@@ -33,7 +33,7 @@ DEBS_WHEEL       := python3 python3-pip python3-setuptools python3-wheel
 DEBS_UNIT        := $(DEBS_PYTEST) $(DEBS_DEB) $(DEBS_RPM) $(DEBS_WHEEL) lintian python3-pyroute2 python3-ldap3 python3-pymysql
 DEBS_CONFORMANCE := $(DEBS_PYTEST) $(DEBS_AGENTS) crmsh pcs groff-base ldirectord pacemaker-resource-agents kmod
 # FRR 8.4 is this host's, FRR 10 that of a Debian 13 root that the suite builds.
-DEBS_FRR         := $(DEBS_PYTEST) $(DEBS_AGENTS) frr mmdebstrap
+DEBS_FRR         := $(DEBS_PYTEST) $(DEBS_AGENTS) frr frr-pythontools mmdebstrap
 DEBS_SIMULATE    := $(DEBS_PYTEST) $(DEBS_AGENTS) pacemaker crmsh
 # The servers that the checks are tried against.
 DEBS_CHECKS      := $(DEBS_PYTEST) python3-cryptography nginx-light squid bind9 slapd chrony exim4-daemon-light \

@@ -173,6 +173,12 @@ class Frr:
         ]
         assert not said, said
 
+    def reload(self) -> None:
+        """What Debian's `systemctl reload frr` does."""
+        place = str(self.directory)
+        program = f"{DAEMON_DIR}/frr-reload.py"
+        self.run(program, "--reload", "--vty_socket", place, "--confdir", place, "--rundir", place, f"{place}/frr.conf")
+
     def vtysh(self, command: str) -> str:
         """The text of a command given to all daemons."""
         return self.run("vtysh", "--vty_socket", str(self.directory), "-c", command).stdout

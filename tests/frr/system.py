@@ -25,6 +25,7 @@ mount -t proc proc "$1/proc"
 mount --rbind /dev "$1/dev"
 mount -t tmpfs -o mode=755 run "$1/run"
 mount -t tmpfs -o mode=777 lib "$1/var/lib/frr"
+mount -t tmpfs -o mode=777 log "$1/var/log/frr"
 exec chroot "$1" sh -ec 'install -d -o frr -g frr /run/frr; echo held; read never'
 """
 

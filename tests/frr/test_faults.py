@@ -32,6 +32,18 @@ def test_statement_removed_by_hand(site: Site, resource: MakeResource, prefix: s
     assert vip.monitor().code == 0
 
 
+def test_frr_reload_removes_the_statement(breakable: Site, resource: MakeResource) -> None:
+    """`systemctl reload frr` is frr-reload.py: what is not in frr.conf goes."""
+    vip = resource(V4)
+    assert vip.run("start").code == 0
+    breakable.lb.reload()
+    assert not breakable.lb.paths(V4)
+    assert vip.monitor().code == 7
+    wait_for("the sessions", lambda: breakable.lb.established() == SESSIONS)
+    assert vip.run("start").code == 0
+    assert vip.monitor().code == 0
+
+
 @pytest.mark.parametrize("prefix", [V4, V6])
 def test_address_removed(site: Site, resource: MakeResource, prefix: str) -> None:
     vip = resource(prefix)
@@ -159,6 +171,26 @@ def test_bgpd_hangs(breakable: Site, resource: MakeResource, backend: str) -> No
     assert stopped.code == 0, stopped
     assert breakable.lb.ended()
     wait_for("the router to withdraw", lambda: not breakable.r1.paths(V4), 1)
+
+
+@BACKENDS
+def test_only_the_main_thread_hangs(breakable: Site, resource: MakeResource, backend: str) -> None:
+    """The session stays up for as long as bgpd lives: see test_frr_behaviour.py, finding 4."""
+    vip = resource(V4, backend=backend, on_hung="fail")
+    assert vip.run("start").code == 0
+    with breakable.lb.hung():
+        looked = vip.monitor()
+        assert looked.code == 1
+        assert looked.seconds < 4, "two seconds, and what a busy machine takes to start an interpreter"
+        assert "bgpd hangs" in looked.reason
+        stopped = vip.run("stop")
+        assert stopped.code == 1
+        assert "stays announced" in stopped.reason
+        assert breakable.r1.has(V4)
+        vip.parameters["on_hung"] = "kill"
+        stopped = vip.run("stop")
+        assert stopped.code == 0, stopped
+        wait_for("the router to withdraw", lambda: not breakable.r1.paths(V4), 1)
 
 
 def test_hung_bgpd_is_left_alone_when_told_so(breakable: Site, resource: MakeResource) -> None:
