@@ -27,6 +27,7 @@ from ocfpy.ocf.deadline import Deadline
 
 from tests.frr.hang import stopped_thread
 from tests.frr.system import System
+from tests.lab.testbed.base import favour
 
 T = TypeVar("T")
 S = TypeVar("S", bound="Site")
@@ -149,6 +150,7 @@ class Frr:
             self._processes[name] = subprocess.Popen(
                 self.argv(*argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+        favour(self._processes[name].pid)  # BFD allows it 300 ms, on a machine that may have a lot else to do
         wait_for(f"{name} to answer", lambda: self._answers(name))
 
     def _answers(self, name: str) -> bool:

@@ -48,13 +48,13 @@ def test_a_cut_line_is_noticed_by_bfd(site: Site, resource: MakeResource) -> Non
     """The announcer loses its line behind the switch; nobody gets a carrier event or a NOTIFICATION."""
     vip = resource(V4)
     assert vip.run("start").code == 0
-    wait_for("the route", lambda: site.r1.has(V4), 1)
+    wait_for("the route", lambda: site.r1.has(V4))
     wait_for("BFD", lambda: site.r1.vtysh("show bfd peers brief").count(" up ") == 2)
     site.switch.ip("link", "set", "lb", "nomaster")
     cut = time.monotonic()
     try:
-        wait_for("the routers to notice", lambda: not site.r1.paths(V4), 5)
-        assert time.monotonic() - cut < 1.5, "300 ms by BFD; the hold time is 9 s"
+        wait_for("the routers to notice", lambda: not site.r1.paths(V4))
+        assert time.monotonic() - cut < 5, "300 ms by BFD; the hold time of 9 s, with keepalives every 3 s, takes 6 at least"
         looked = vip.monitor()
         assert looked.code == 1
         assert "0 of the 1 peers" in looked.reason

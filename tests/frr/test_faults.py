@@ -52,7 +52,7 @@ def test_address_removed(site: Site, resource: MakeResource, prefix: str) -> Non
     looked = vip.monitor()
     assert looked.code == 1
     assert "is not on this node" in looked.reason
-    wait_for("import-check to withdraw", lambda: not site.r1.paths(prefix), 2)
+    wait_for("import-check to withdraw", lambda: not site.r1.paths(prefix))
 
 
 def test_start_without_the_address(site: Site, resource: MakeResource) -> None:
@@ -170,7 +170,7 @@ def test_bgpd_hangs(breakable: Site, resource: MakeResource, backend: str) -> No
     stopped = vip.run("stop")
     assert stopped.code == 0, stopped
     assert breakable.lb.ended()
-    wait_for("the router to withdraw", lambda: not breakable.r1.paths(V4), 1)
+    wait_for("the router to withdraw", lambda: not breakable.r1.paths(V4), 5)
 
 
 @BACKENDS
@@ -190,7 +190,7 @@ def test_only_the_main_thread_hangs(breakable: Site, resource: MakeResource, bac
         vip.parameters["on_hung"] = "kill"
         stopped = vip.run("stop")
         assert stopped.code == 0, stopped
-        wait_for("the router to withdraw", lambda: not breakable.r1.paths(V4), 1)
+        wait_for("the router to withdraw", lambda: not breakable.r1.paths(V4), 5)
 
 
 def test_hung_bgpd_is_left_alone_when_told_so(breakable: Site, resource: MakeResource) -> None:
