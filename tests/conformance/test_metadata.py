@@ -145,6 +145,13 @@ class TestTools:
             star = "*" if parameter.get("required") == "1" else ""
             assert re.search(rf"^{parameter.get('name')}{re.escape(star)} ", done.stdout, re.M), done.stdout
 
+    def test_pcs_shows_it(self, agent: Executor, sandbox: Sandbox, document: etree._Element) -> None:
+        done = sandbox.run("pcs", "resource", "describe", f"ocf:{PROVIDER}:{agent.agent}")
+        assert done.returncode == 0, done.stdout + done.stderr
+        for parameter in document.iter("parameter"):
+            required = " (required)" if parameter.get("required") == "1" else ""
+            assert re.search(rf"^ +{parameter.get('name')}{re.escape(required)}[: (]", done.stdout, re.M), done.stdout
+
     def test_ocf_tester(self, agent: Executor, subject: Subject, sandbox: Sandbox) -> None:
         """ocf-tester starts the resource; where that cannot work it must fail at that point, not before."""
         options = [word for name, value in subject.params.items() for word in ("-o", f"{name}={value}")]
