@@ -47,6 +47,11 @@ def test_vrf_announce(bench: Bench) -> None:
     run(bench.node, "vrf_announce.py", "python3 /root/vrf_announce.py")
 
 
+def test_never_drops(bench: Bench) -> None:
+    """A client's stream through everything that is done to a pool."""
+    run(bench.node, "never_drops.py", "python3 /root/never_drops.py")
+
+
 def run(node: UmlNode, script: str, command: str) -> None:
     for file in (script, SHARED):
         node.put(f"/root/{file}", (SCRIPTS / file).read_text())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from ocfpy import __version__
 from ocfpy.agents.ipvs_pool_config import ConfigParameters
 from ocfpy.health.client import DEGRADED, RUNNING, STARTING, STOPPED, DaemonHangs, NoDaemon, Paths, ask
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.proc import read_proc
 from ocfpy.ocf.agent import Action, Status
+from ocfpy.ocf.errors import DeadlineError, OcfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +18,10 @@ if TYPE_CHECKING:
 
 MONITOR_TIMEOUT_S = 2.0
 """How long the daemon may take to answer; it does nothing that blocks."""
+LAST_S = 60.0
+"""A daemon that is lost again within this time is a failure."""
+REPLACED = "replaced"
+"""In the record: when a monitor started a daemon last, seconds of the monotonic clock."""
 PING_TIMEOUT_S = 1.0
 """The same when it is about to be stopped: taking a busy daemon for a hanging one does no harm then."""
 STOP_TIMEOUT_S = 5.0
@@ -71,7 +78,7 @@ location rule on the attribute.
         try:
             word, _, reason = ask(self.paths.socket, "monitor", MONITOR_TIMEOUT_S).partition(" ")
         except DaemonHangs:
-            return Status.failed(f"the health daemon does not answer within {MONITOR_TIMEOUT_S:g} s")
+            return self._replaced(f"the health daemon does not answer within {MONITOR_TIMEOUT_S:g} s")
         except NoDaemon:
             return self._observe_leftovers(claim)
         if word == RUNNING:
@@ -79,7 +86,8 @@ location rule on the attribute.
         if word == DEGRADED:
             return Status.degraded(reason)
         if word == STARTING:
-            return Status.failed("the health daemon has no verdict on every real server yet")
+            verdict = Status.degraded if self._is_replaced_lately() else Status.failed
+            return verdict("the health daemon has no verdict on every real server yet")
         return Status.failed(reason)
 
     def _observe_leftovers(self, claim: dict[str, str]) -> Status:
@@ -93,9 +101,31 @@ location rule on the attribute.
             return Status.stopped()
         if not left:
             return Status.stopped()
-        return Status.failed(
-            f"the health daemon is gone; nobody checks the real servers of {', '.join(ours)}"
-        )
+        return self._replaced(f"the health daemon is gone; nobody checks the real servers of {', '.join(ours)}")
+
+    def _replaced(self, fault: str) -> Status:
+        """What is to be said of a daemon that is lost, and in a monitor another one in its place.
+
+        That one adopts the table, and no client notices; the restart that a failure leads to would take the services
+        out of the kernel, and the addresses off the node. A daemon that does not last is left to Pacemaker.
+        """
+        if not self.context.interval or self._is_replaced_lately():
+            return Status.failed(fault)
+        from ocfpy.health import control
+
+        state = self.context.state
+        state.write({**(state.read() or {}), REPLACED: repr(time.monotonic())})
+        try:
+            control.spawn(self.paths, self.spec(), self.context.deadline)
+        except DeadlineError:
+            pass  # it goes on, and has the table as it was
+        except OcfError as error:
+            return Status.failed(f"{fault}, and another one does not start: {error.reason}")
+        return Status.degraded(f"{fault.partition(';')[0]}: another one has taken its place")
+
+    def _is_replaced_lately(self) -> bool:
+        record = self.context.state.read() or {}
+        return time.monotonic() - float(record.get(REPLACED, "-inf")) < LAST_S
 
     def spec(self) -> PoolSpec:
         """What the daemon is told."""

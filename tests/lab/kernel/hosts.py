@@ -21,6 +21,7 @@ AGENTS = "/usr/lib/ocf/resource.d/anycast"
 PREFIX4, PREFIX6 = "10.77.0.", "fd00:77::"
 VIP4, VIP6 = "192.0.2.53", "2001:db8::53"
 TCP_PORT, UDP_PORT = 80, 53
+DNS_QUESTION = b"\x12\x34\1\0\0\1\0\0\0\0\0\0\1a\0\0\1\0\1"
 CLONE_NEWNET = 0x40000000
 OCF_SUCCESS, OCF_ERR_GENERIC, OCF_ERR_ARGS, OCF_ERR_CONFIGURED, OCF_NOT_RUNNING, OCF_DEGRADED = 0, 1, 2, 6, 7, 190
 
@@ -209,6 +210,18 @@ class Agent:
             process.wait()
 
 
+def acquaint(client: Host, servers: Sequence[Host]) -> None:
+    """Have the neighbours on the segment know each other: the first packet to somebody unknown may be lost."""
+    names = {server.name for server in servers}
+    for vips in ([VIP4], [VIP6], [server.ip4 for server in servers], [server.ip6 for server in servers]):
+        seen: set[str] = set()
+        end = time.monotonic() + 30
+        while not names <= seen:
+            if time.monotonic() > end:
+                raise StepFailed(f"{', '.join(vips)}: answers from {', '.join(sorted(seen))} only")
+            seen.update(answer(client, vip) for vip in vips)
+
+
 def answer(client: Host, address: str, timeout: float = 1.0) -> str:
     """Name of the server that a new TCP connection reaches; what went wrong instead."""
     try:
@@ -247,6 +260,87 @@ class Sessions:
             return sock.recv(100).decode().strip()
         except OSError as error:
             return str(error)
+
+
+class Stream(threading.Thread):
+    """What a client asks the VIPs for, without a break: each `INTERVAL_S` a new TCP connection, a DNS question from a new port,
+    and a word on connections that stay open, one for each VIP. Used in a `with`.
+
+    Counts what is asked by kind, and keeps what went wrong. Hosts are parts of one kernel, where nothing is lost on the way, so
+    that a packet that had to be sent twice was dropped by somebody.
+    """
+
+    INTERVAL_S = 0.03
+    TIMEOUT_S = 10.0
+
+    def __init__(self, client: Host) -> None:
+        super().__init__(daemon=True)
+        self.client = client
+        self.asked = {"tcp": 0, "udp": 0, "session": 0}
+        self.servers: list[bytes] = []
+        self.wrong: list[str] = []
+        self.ending = threading.Event()
+
+    def __enter__(self) -> Stream:
+        self.start()
+        self.flow(1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ending.set()
+        self.join()
+
+    def flow(self, count: int = 10) -> None:
+        """Return when `count` more of each kind have been asked."""
+        goals = {kind: number + count for kind, number in self.asked.items()}
+        eventually(
+            lambda: self.wrong or all(self.asked[kind] >= goal for kind, goal in goals.items()), 60,
+            "the client's stream flows", lambda: self.asked,
+        )  # fmt: skip
+        if self.wrong:
+            raise StepFailed(f"a client lost: {'; '.join(self.wrong[:3])}; asked {self.asked}")
+
+    def run(self) -> None:
+        self.client.within(self._ask_on)
+
+    def _ask_on(self) -> None:
+        vips = ((socket.AF_INET, VIP4), (socket.AF_INET6, VIP6))
+        sessions = []
+        try:
+            for _, vip in vips:
+                sessions.append(socket.create_connection((vip, TCP_PORT), self.TIMEOUT_S))
+            self.servers = servers = [self._say(session).strip() for session in sessions]
+            while not self.ending.wait(self.INTERVAL_S):
+                for family, vip in vips:
+                    with socket.create_connection((vip, TCP_PORT), self.TIMEOUT_S) as new:
+                        self._say(new)
+                    self.asked["tcp"] += 1
+                    self._question(family, vip)
+                    self.asked["udp"] += 1
+                if [self._say(session).strip() for session in sessions] != servers:
+                    raise OSError("a session is with another server")
+                self.asked["session"] += 1
+        except OSError as error:
+            self.wrong.append(f"{error} after {self.asked}")
+        finally:
+            for session in sessions:
+                session.close()
+
+    def _say(self, sock: socket.socket) -> bytes:
+        sock.sendall(b"?\n")
+        answer = sock.recv(100)
+        # total_retrans is the 32-bit word at 100 in struct tcp_info (linux/tcp.h), since 2.6.
+        again = int.from_bytes(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[100:104], sys.byteorder)
+        if not answer or again:
+            raise OSError(f"{again} packets were dropped" if again else "a connection was closed")
+        return answer
+
+    def _question(self, family: socket.AddressFamily, vip: str) -> None:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(self.TIMEOUT_S)
+            sock.connect((vip, UDP_PORT))
+            sock.send(DNS_QUESTION)
+            sock.recv(512)
 
 
 def serve(name: str) -> None:

@@ -292,6 +292,13 @@ class Observer(threading.Thread):
         self.join()
 
 
+def forget_replacement(pool: Pool) -> None:
+    """Have it that no monitor has started a daemon for a minute."""
+    record = Path(f"{pool.rundir}/anycast/ipvs-pool-dns.state")
+    lines = record.read_text().splitlines(keepends=True)
+    record.write_text("".join(line for line in lines if not line.startswith("replaced=")))
+
+
 def story(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[str]:
     """Every step, as what it has shown."""
     detection = INTERVAL_S * FALL + TIMEOUT_S + SLACK_S
@@ -321,15 +328,20 @@ def story(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
 
     with Observer() as observer:
         os.kill(pool.daemon(), signal.SIGKILL)
-        eventually(lambda: pool.call("monitor", "10000") == OCF_ERR_GENERIC, 5, "monitor misses the daemon")
+        eventually(lambda: pool.call("monitor") == OCF_ERR_GENERIC, 5, "a probe misses the daemon")
         took = pool.must("start")
+        pool.monitor()
+        os.kill(pool.daemon(), signal.SIGSTOP)
+        again = pool.monitor(OCF_DEGRADED)
+        reason = pool.reason
         pool.monitor()
     expect(
         observer.seen,
         [{**full, **foreign}],
         "the states of the table while the daemon was dead and came back",
     )
-    yield f"kill -9 of the daemon: monitor fails, start adopts in {took:.2f} s, and no weight ever moved"
+    yield f"kill -9 of the daemon: start adopts in {took:.2f} s, and no weight ever moved"
+    yield f"a daemon that hangs is replaced by monitor in {again:.2f} s, the same way: {reason}"
 
     run("ipvsadm", "-C")
     took = eventually(lambda: weights() == full, INTERVAL_S + SLACK_S, "the table is repaired")
@@ -366,6 +378,7 @@ def story(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
     pool.monitor()
     yield f"both are back after {took:.2f} s"
 
+    del pool.params["check_name"]
     pool.params.update(
         virtual="udp/192.0.2.53:53 tcp/192.0.2.54:80", check="http", check_port="80", check_expect="hello"
     )
@@ -391,9 +404,12 @@ def story(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
     pool.must("stop", resource="strange", virtual="tcp/192.0.2.55:80", scheduler="nosuch")
     yield f"nor does one with a scheduler that the kernel does not have: {reason}"
 
+    forget_replacement(pool)
+    os.kill(pool.daemon(), signal.SIGKILL)
+    eventually(lambda: pool.call("monitor", "10000") == OCF_DEGRADED, 5, "monitor replaces the daemon")
     os.kill(pool.daemon(), signal.SIGSTOP)
     took = pool.monitor(OCF_ERR_GENERIC)
-    yield f"monitor of a hanging daemon fails in {took:.2f} s: {pool.reason}"
+    yield f"a second one that is lost is a failure, said in {took:.2f} s: {pool.reason}"
     took = pool.must("stop")
     expect(weights(), foreign, "the table after stop")
     expect(cluster.value(), "-D", "the attribute after stop")

@@ -103,7 +103,7 @@ class Pool:
 
     def kill(self) -> None:
         os.kill(int(Path(f"{self.rundir}/ipvs-pool-web.lock").read_text()), signal.SIGKILL)
-        eventually(lambda: self.agent.call("monitor") == 1, LIMIT_S, "monitor misses the daemon")
+        eventually(lambda: self.agent.call("probe") == 1, LIMIT_S, "a probe misses the daemon")
 
 
 class Observer(threading.Thread):

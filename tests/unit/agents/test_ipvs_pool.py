@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 from ocfpy import __version__
@@ -19,7 +20,7 @@ from ocfpy.ipvs.model import VirtualService, parse_virtual
 from ocfpy.ipvs.proc import ProcService
 from ocfpy.ocf import dispatch
 from ocfpy.ocf.context import Context
-from ocfpy.ocf.errors import ConfigError, NotInstalledError
+from ocfpy.ocf.errors import ConfigError, DeadlineError, NotInstalledError, ServiceError
 
 DNS = "udp/192.0.2.53:53"
 LIMIT_S = 20
@@ -287,6 +288,52 @@ def test_a_daemon_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with daemon_that_says(pool):
         status = pool.observe(pool.claim())
     assert (status.kind, status.reason) == ("failed", "the health daemon does not answer within 0.1 s")
+
+
+def lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spawn: Callable[[], None]) -> IpvsPool:
+    """A pool whose daemon is gone, as a monitor meets it; spawn() is what starting another one does."""
+    monkeypatch.setattr(ipvs_pool, "read_proc", lambda only: {parse_virtual(DNS): ProcService("wlc", {})})
+    monkeypatch.setattr(control, "spawn", lambda *_: spawn())
+    context = Context(
+        ["ipvs-pool", "monitor"], environ(tmp_path, MINIMUM, OCF_RESKEY_CRM_meta_interval="10000"), "ipvs-pool"
+    )
+    context.state.write({"virtual": DNS, "attribute": "healthy-dns"})
+    return IpvsPool(context)
+
+
+def test_a_daemon_that_is_gone_is_replaced_by_a_monitor_but_not_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawned: list[bool] = []
+    pool = lost(tmp_path, monkeypatch, lambda: spawned.append(True))
+    status = pool.observe(pool.claim())
+    assert (status.kind, status.reason) == ("degraded", "the health daemon is gone: another one has taken its place")
+    with daemon_that_says(pool, "starting"):
+        assert pool.observe(pool.claim()).kind == "degraded"
+    assert pool.observe(pool.claim()).kind == "failed"
+    record = pool.context.state.read() or {}
+    pool.context.state.write({**record, "replaced": repr(time.monotonic() - ipvs_pool.LAST_S)})
+    assert pool.observe(pool.claim()).kind == "degraded"
+    assert spawned == [True, True]
+    assert (pool.context.state.read() or {})["virtual"] == DNS
+
+
+def test_one_that_does_not_start_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spawn() -> None:
+        raise ServiceError("the table is full")
+
+    pool = lost(tmp_path, monkeypatch, spawn)
+    status = pool.observe(pool.claim())
+    assert status.kind == "failed"
+    assert status.reason.endswith(", and another one does not start: the table is full")
+
+
+def test_one_that_takes_longer_than_a_monitor_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spawn() -> None:
+        raise DeadlineError("timed out waiting for the first verdict")
+
+    pool = lost(tmp_path, monkeypatch, spawn)
+    assert pool.observe(pool.claim()).kind == "degraded"
 
 
 @pytest.mark.parametrize(
