@@ -7,6 +7,9 @@ import os
 from typing import Any
 
 from ocfpy.health.client import DaemonHangs, NoDaemon, ask
+from ocfpy.ipvs.model import Record, endpoint
+from ocfpy.ipvs.table import IpvsTable
+from ocfpy.ocf.errors import NotInstalledError
 from ocfpy.ocf.state import StateFile
 
 RUNDIR = "/run/resource-agents/anycast"
@@ -22,10 +25,13 @@ Json = dict[str, Any]
 def collect(rundir: str = RUNDIR) -> Json:
     """Pools as status.status_document has them, and the records of sync daemons, addresses and announcements.
 
-    Raises PermissionError for somebody else than root.
+    Beside that, what the kernel has counted for the pools ("traffic", of a virtual service and of each real server), and after
+    how many seconds it forgets a silent connection ("timeouts"). Raises PermissionError for somebody else than root.
     """
+    pools = [_pool(rundir, name) for name in _names(rundir, POOL)]
     return {
-        "pools": [_pool(rundir, name) for name in _names(rundir, POOL)],
+        "pools": pools,
+        "timeouts": _count(pools) if pools else {},
         "sync": [_record(rundir, SYNC, name) for name in _names(rundir, SYNC)],
         "addresses": [_record(rundir, VIP, name) for name in _names(rundir, VIP)],
         "announcements": [_record(rundir, ROUTE, name) for name in _names(rundir, ROUTE)],
@@ -60,6 +66,29 @@ def _pool(rundir: str, name: str) -> Json:
     except (FileNotFoundError, ValueError):
         document = {"resource": name, "virtual": []}
     return {**document, "state": state}
+
+
+def _count(pools: list[Json]) -> Json:
+    """Adds to the pools what the kernel has counted for them; the timeouts. Nothing where there is no IPVS."""
+    try:
+        with IpvsTable() as table:
+            traffic, timeouts = table.traffic(), table.timeouts()
+    except NotInstalledError:
+        return {}
+    counted = {str(virtual): both for virtual, both in traffic.items()}
+    for service in [service for pool in pools for service in pool["virtual"]]:
+        if service["service"] in counted:
+            whole, parts = counted[service["service"]]
+            service["traffic"] = _fields(whole)
+            of_reals = {endpoint(*key): part for key, part in parts.items()}
+            for real in service["real_servers"]:
+                if real["server"] in of_reals:
+                    real["traffic"] = _fields(of_reals[real["server"]])
+    return _fields(timeouts)
+
+
+def _fields(record: Record) -> Json:
+    return {name: getattr(record, name) for name in record.__slots__}
 
 
 def _record(rundir: str, prefix: str, name: str) -> Json:

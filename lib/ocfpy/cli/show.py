@@ -34,6 +34,12 @@ def as_text(found: dict[str, Any], out: TextIO) -> None:
         )
         for warning in pool.get("warnings", ()):
             print(f"  {warning}\n", file=out)
+    if times := found.get("timeouts"):
+        print(
+            f"silent connections are forgotten after {times['tcp']} s (TCP), {times['tcp_fin']} s (TCP that closes),"
+            f" {times['udp']} s (UDP): ipvsadm --set\n",
+            file=out,
+        )
     sync: Rows = [
         (one["resource"], one.get("nic", ""), one.get("syncid", ""), one.get("group", ""))
         for one in found["sync"]

@@ -19,6 +19,8 @@ from ocfpy.ipvs.model import (
     RealServer,
     ServiceSettings,
     SyncDaemon,
+    Timeouts,
+    Traffic,
     VirtualService,
 )
 from ocfpy.net.netlink import attribute, attributes
@@ -38,10 +40,15 @@ CMD_GET_DEST = 8
 CMD_NEW_DAEMON = 9
 CMD_DEL_DAEMON = 10
 CMD_GET_DAEMON = 11
+CMD_SET_CONFIG = 12
+CMD_GET_CONFIG = 13
 
 CMD_ATTR_SERVICE = 1
 CMD_ATTR_DEST = 2
 CMD_ATTR_DAEMON = 3
+CMD_ATTR_TIMEOUT_TCP = 4
+CMD_ATTR_TIMEOUT_TCP_FIN = 5
+CMD_ATTR_TIMEOUT_UDP = 6
 
 SVC_ATTR_AF = 1
 SVC_ATTR_PROTOCOL = 2
@@ -53,6 +60,7 @@ SVC_ATTR_FLAGS = 7
 SVC_ATTR_TIMEOUT = 8
 SVC_ATTR_NETMASK = 9
 SVC_ATTR_PE_NAME = 11
+SVC_ATTR_STATS64 = 12
 
 DEST_ATTR_ADDR = 1
 DEST_ATTR_PORT = 2
@@ -64,9 +72,13 @@ DEST_ATTR_ACTIVE_CONNS = 7
 DEST_ATTR_INACT_CONNS = 8
 DEST_ATTR_PERSIST_CONNS = 9
 DEST_ATTR_ADDR_FAMILY = 11
+DEST_ATTR_STATS64 = 12
 DEST_ATTR_TUN_TYPE = 13
 DEST_ATTR_TUN_PORT = 14
 DEST_ATTR_TUN_FLAGS = 15
+
+# Connections, packets in and out, bytes in and out; after them the same a second.
+STATS_ATTRS = (1, 2, 3, 4, 5)
 
 DAEMON_ATTR_STATE = 1
 DAEMON_ATTR_MCAST_IFN = 2
@@ -102,6 +114,7 @@ _U8 = Struct("=B")
 _U16 = Struct("=H")
 _BE16 = Struct("!H")
 _U32 = Struct("=I")
+_U64 = Struct("=Q")
 _FLAGS = Struct("=II")  # flags, and which of them to change
 
 
@@ -171,6 +184,31 @@ def real_of(body: bytes, family: int) -> RealServer:
         real.tunnel_port = _read(_BE16, get[DEST_ATTR_TUN_PORT])
         real.tunnel_checksum = TUNNEL_CHECKSUMS[_read(_U16, get[DEST_ATTR_TUN_FLAGS])]
     return real
+
+
+def traffic_of(body: bytes) -> Traffic:
+    """What the kernel has counted for the service, or the real server, in a message."""
+    parts = attributes(body[_GENL.size :])
+    part, kind = (CMD_ATTR_DEST, DEST_ATTR_STATS64) if CMD_ATTR_DEST in parts else (CMD_ATTR_SERVICE, SVC_ATTR_STATS64)
+    get = attributes(attributes(parts[part])[kind])
+    return Traffic(*(_read(_U64, get[number]) for number in STATS_ATTRS))
+
+
+def timeouts_message(timeouts: Timeouts) -> bytes:
+    """The body of the command that sets them. 0 leaves one as it is (ip_vs_set_timeout)."""
+    return genl_message(
+        CMD_SET_CONFIG,
+        attribute(CMD_ATTR_TIMEOUT_TCP, _U32.pack(timeouts.tcp))
+        + attribute(CMD_ATTR_TIMEOUT_TCP_FIN, _U32.pack(timeouts.tcp_fin))
+        + attribute(CMD_ATTR_TIMEOUT_UDP, _U32.pack(timeouts.udp)),
+    )
+
+
+def timeouts_of(body: bytes) -> Timeouts:
+    """The timeouts in a message."""
+    get = attributes(body[_GENL.size :])
+    kinds = (CMD_ATTR_TIMEOUT_TCP, CMD_ATTR_TIMEOUT_TCP_FIN, CMD_ATTR_TIMEOUT_UDP)
+    return Timeouts(*(_read(_U32, get[kind]) for kind in kinds))
 
 
 def daemon_message(command: int, role: str, daemon: SyncDaemon | None = None) -> bytes:

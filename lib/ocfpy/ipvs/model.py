@@ -216,6 +216,32 @@ class SyncDaemon(Record):
         ]
 
 
+class Timeouts(Record):
+    """After how many seconds of silence IPVS forgets a connection: of TCP, of TCP that is being closed, of UDP."""
+
+    __slots__ = ("tcp", "tcp_fin", "udp")
+
+    def __init__(self, tcp: int, tcp_fin: int, udp: int) -> None:
+        self.tcp = tcp
+        self.tcp_fin = tcp_fin
+        self.udp = udp
+
+
+class Traffic(Record):
+    """What a virtual service, or a real server of it, has had since it was put in. With direct routing nothing goes out."""
+
+    __slots__ = ("connections", "in_bytes", "in_packets", "out_bytes", "out_packets")
+
+    def __init__(
+        self, connections: int, in_packets: int, out_packets: int, in_bytes: int, out_bytes: int
+    ) -> None:
+        self.connections = connections
+        self.in_packets = in_packets
+        self.out_packets = out_packets
+        self.in_bytes = in_bytes
+        self.out_bytes = out_bytes
+
+
 Table = dict[VirtualService, tuple[ServiceSettings, dict[RealKey, RealServer]]]
 
 

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ocfpy.ipvs.model import RealKey, RealServer, Table, VirtualService
+    from ocfpy.ipvs.model import RealKey, RealServer, Table, Timeouts, Traffic, VirtualService
 
 _SERVICE_COMMANDS = {
     ADD: messages.CMD_NEW_SERVICE,
@@ -73,6 +73,23 @@ class IpvsTable:
             busy[messages.real_of(answer, virtual.family).key] = messages.connections_of(answer)
         return busy
 
+    def traffic(self) -> dict[VirtualService, tuple[Traffic, dict[RealKey, Traffic]]]:
+        """What every service and each of its real servers has had."""
+        found = {}
+        for answer in self._netlink.dump(messages.message(messages.CMD_GET_SERVICE)):
+            found[messages.key_of(answer)] = messages.traffic_of(answer)
+        return {virtual: (traffic, self._traffic_of_reals(virtual)) for virtual, traffic in found.items()}
+
+    def timeouts(self) -> Timeouts:
+        """When connections are forgotten, for all services of this network namespace."""
+        return messages.timeouts_of(self._netlink.get(messages.genl_message(messages.CMD_GET_CONFIG)))
+
+    def set_timeouts(self, timeouts: Timeouts) -> None:
+        """Set those that are not 0. Raises OSError: EINVAL for what the kernel's jiffies have no room for."""
+        errno = self._netlink.request([messages.timeouts_message(timeouts)]).get(0)
+        if errno:
+            raise OSError(errno, os.strerror(errno))
+
     def apply(self, changes: Sequence[Change]) -> None:
         """Carry out all the changes that can be carried out; IpvsError for the others.
 
@@ -89,6 +106,10 @@ class IpvsTable:
     def _reals(self, virtual: VirtualService) -> dict[RealKey, RealServer]:
         request = messages.message(messages.CMD_GET_DEST, virtual)
         return by_key(messages.real_of(answer, virtual.family) for answer in self._netlink.dump(request))
+
+    def _traffic_of_reals(self, virtual: VirtualService) -> dict[RealKey, Traffic]:
+        answers = self._netlink.dump(messages.message(messages.CMD_GET_DEST, virtual))
+        return {messages.real_of(answer, virtual.family).key: messages.traffic_of(answer) for answer in answers}
 
     def _attempt(self, changes: Sequence[Change]) -> list[tuple[Change, int]]:
         """The changes that failed, with their errno, in the order they were made."""

@@ -64,6 +64,10 @@ class GenericNetlink:
                 return
             yield body
 
+    def get(self, request: bytes) -> bytes:
+        """The one answer to a request; OSError if the kernel refuses."""
+        return self._answer(self._family, request)
+
     def request(self, requests: Sequence[bytes]) -> dict[int, int]:
         """Carry out the requests, each even if others fail; the errno of those that failed by position."""
         failed: dict[int, int] = {}
@@ -84,11 +88,15 @@ class GenericNetlink:
     def _family_id(self, name: str) -> int:
         request = _GENL.pack(CTRL_CMD_GETFAMILY, 1, 0)
         request += netlink.attribute(CTRL_ATTR_FAMILY_NAME, name.encode() + b"\0")
-        sequence = self._send(GENL_ID_CTRL, [(request, netlink.NLM_F_REQUEST)])
+        body = self._answer(GENL_ID_CTRL, request)
+        return int(_U16.unpack(netlink.attributes(body[_GENL.size :])[CTRL_ATTR_FAMILY_ID])[0])
+
+    def _answer(self, family: int, request: bytes) -> bytes:
+        sequence = self._send(family, [(request, netlink.NLM_F_REQUEST)])
         kind, _, body = next(self._answers(sequence, sequence))
         if kind == netlink.NLMSG_ERROR:
             _raise_errno(body)
-        return int(_U16.unpack(netlink.attributes(body[_GENL.size :])[CTRL_ATTR_FAMILY_ID])[0])
+        return body
 
     def _send(self, family: int, requests: Sequence[tuple[bytes, int]]) -> int:
         """Send the requests with their flags in one go; the sequence number of the first."""

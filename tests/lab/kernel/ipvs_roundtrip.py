@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import subprocess
 import sys
 import time
@@ -30,22 +31,28 @@ from ocfpy.ipvs.model import (  # noqa: E402  # the library's place is an argume
     MAX_THRESHOLD,
     PROTOCOLS,
     SCHEDULER_FLAGS,
+    SYNC_ROLES,
     TUNNEL_CHECKSUMS,
     TUNNEL_TYPES,
     RealServer,
     ServiceSettings,
+    SyncDaemon,
     Table,
+    Timeouts,
     VirtualService,
     parse_real_server,
     parse_virtual,
 )
 from ocfpy.ipvs.plan import ADD, DELETE, EDIT, Change, plan  # noqa: E402
 from ocfpy.ipvs.proc import read_proc  # noqa: E402
+from ocfpy.ipvs.sync import SyncDaemons  # noqa: E402
 from ocfpy.ipvs.table import IpvsError, IpvsTable  # noqa: E402
-from ocfpy.ocf.addresses import Address  # noqa: E402
+from ocfpy.ocf.addresses import Address, parse_address  # noqa: E402
 
 T = TypeVar("T")
 
+COUNTED_S = 20.0
+"""The kernel adds up every two seconds."""
 BITS = {4: 32, 6: 128}
 # What ipvsadm can write and read again: no mark above this, and no third flag for sh and mh.
 MAX_FWMARK = 2**31 - 1
@@ -319,6 +326,91 @@ def foreigners(checks: Checks, ipvs: IpvsTable) -> None:
     checks.same("a service of somebody else", ipvsadm("-Sn"), before)
 
 
+def sync_daemons(checks: Checks, rng: random.Random) -> None:
+    """Random sync daemons of both roles, as ipvsadm shows them."""
+    ipvsadm("-C")
+    run("ip", "link", "add", "sync0", "type", "dummy")
+    run("ip", "link", "set", "sync0", "up")
+    run("ip", "address", "add", "10.8.0.1/24", "dev", "sync0")
+    run("ip", "address", "add", "fe80::8/64", "dev", "sync0", "nodad")
+    with SyncDaemons() as daemons:
+        for number in range(TABLES):
+            wanted = {role: random_daemon(rng, role) for role in SYNC_ROLES if rng.random() < 0.8}
+            for role in SYNC_ROLES:
+                daemons.stop(role)
+            for daemon in wanted.values():
+                checks.same(f"sync daemon {number} of seed {SEED} is started", daemons.start(daemon), True)
+            checks.same(f"sync daemons {number} of seed {SEED}, read back", daemons.read(), wanted)
+            shown = set(ipvsadm("-Ln", "--daemon").splitlines())
+            checks.same(f"sync daemons {number} of seed {SEED} in ipvsadm", shown, set(map(as_shown, wanted.values())))
+        for role in SYNC_ROLES:
+            daemons.stop(role)
+        checks.same("no sync daemons", daemons.read(), {})
+
+
+def random_daemon(rng: random.Random, role: str) -> SyncDaemon:
+    """Whatever the kernel takes."""
+    group = rng.choice(("224.0.0.81", "239.255.1.2", "ff02::81", "ff15::7"))
+    return SyncDaemon(
+        role, "sync0", rng.randint(1, 255), parse_address(group), rng.choice((1024, 8848, 65535)), rng.randint(1, 255),
+        rng.choice((1024, 1472, 9000)),
+    )  # fmt: skip
+
+
+def as_shown(daemon: SyncDaemon) -> str:
+    """A sync daemon in the words of ipvsadm."""
+    return (
+        f"{daemon.role} sync daemon (mcast=sync0, syncid={daemon.syncid}, maxlen={daemon.maxlen}, "
+        f"group={daemon.group}, port={daemon.port}, ttl={daemon.ttl})"
+    )
+
+
+def timeouts(checks: Checks, ipvs: IpvsTable, rng: random.Random) -> None:
+    """The time-outs of connections, set by us and by ipvsadm."""
+    before = ipvs.timeouts()
+    checks.same("what the kernel begins with", before, Timeouts(900, 120, 300))
+    for _ in range(TABLES):
+        wanted = Timeouts(*(rng.choice((1, 30, 900, 86400)) for _ in range(3)))
+        ipvs.set_timeouts(wanted)
+        checks.same("timeouts, read back", ipvs.timeouts(), wanted)
+        words = f"Timeout (tcp tcpfin udp): {wanted.tcp} {wanted.tcp_fin} {wanted.udp}\n"
+        checks.same("timeouts in ipvsadm", ipvsadm("-L", "--timeout"), words)
+    ipvs.set_timeouts(Timeouts(0, 0, 77))
+    checks.same("a timeout of 0 is left as it is", ipvs.timeouts(), wanted.replace(udp=77))
+    ipvsadm("--set", *(str(number) for number in (before.tcp, before.tcp_fin, before.udp)))
+    checks.same("timeouts that ipvsadm has set", ipvs.timeouts(), before)
+
+
+def traffic(checks: Checks, ipvs: IpvsTable) -> None:
+    """What has come to a service, as ipvsadm counts it."""
+    ipvsadm("-C")
+    virtual = parse_virtual("udp/10.9.0.1:9999")
+    reals = [parse_real_server(f"10.9.0.{host}:9999") for host in (2, 3)]
+    for host in (1, 2, 3):
+        run("ip", "address", "add", f"10.9.0.{host}/32", "dev", "lo")
+    wanted: Table = {virtual: (ServiceSettings("rr"), {real.key: real for real in reals})}
+    ipvs.apply(plan({}, wanted))
+    for port in range(5):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(("10.9.0.1", 20000 + port))
+            sock.sendto(b"x" * 100 * port, ("10.9.0.1", 9999))
+    end = time.monotonic() + COUNTED_S
+    while True:
+        whole, parts = ipvs.traffic()[virtual]
+        if whole.in_packets == 5 or time.monotonic() > end:
+            break
+        time.sleep(0.1)
+    checks.same("connections of a service", (whole.connections, whole.in_packets), (5, 5))
+    shown = [line.split() for line in ipvsadm("-Ln", "--stats", "--exact").splitlines()[3:]]
+    ours = [[one.connections, one.in_packets, one.out_packets, one.in_bytes, one.out_bytes] for one in (whole, *parts.values())]
+    checks.same("traffic in ipvsadm", sorted(list(map(int, words[-5:])) for words in shown), sorted(ours))
+
+
+def run(*argv: str) -> None:
+    """Run a program that has to succeed."""
+    subprocess.run(argv, check=True)
+
+
 def many(checks: Checks, ipvs: IpvsTable, services: int = 100, reals: int = 10) -> None:
     """A big table in one go, with what it takes beside ipvsadm."""
     wanted: Table = {}
@@ -361,6 +453,9 @@ def main() -> int:
         latecomers(checks, ipvs)
         foreigners(checks, ipvs)
         many(checks, ipvs)
+        timeouts(checks, ipvs, rng)
+        traffic(checks, ipvs)
+        sync_daemons(checks, rng)
         ipvsadm("-C")
     print(f"{checks.count} checks, {checks.failed} failed")
     return 1 if checks.failed else 0

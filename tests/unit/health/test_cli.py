@@ -10,7 +10,10 @@ import pytest
 from ocfpy.cli.collect import collect
 from ocfpy.cli.main import main
 from ocfpy.cli.show import as_text
+from ocfpy.ipvs.model import ServiceSettings, parse_real_server, parse_virtual
 from ocfpy.ocf.state import StateFile
+
+from tests.unit.ipvs.fake_kernel import FakeKernel
 
 POOL = {
     "resource": "dns",
@@ -53,6 +56,21 @@ def test_json_has_everything(rundir: Path, capsys: pytest.CaptureFixture[str]) -
     assert found["sync"] == [{"resource": "sync", "nic": "eth0", "syncid": "7", "group": "224.0.0.81"}]
     assert found["addresses"] == [{"resource": "vip4", "ip": "192.0.2.53/32", "nic": "lo"}]
     assert found["announcements"] == [{"resource": "bgp4", "prefix": "192.0.2.53/32", "vrf": ""}]
+
+
+def test_what_the_kernel_has_counted(rundir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    virtual, real = parse_virtual("udp/192.0.2.53:53"), parse_real_server("10.0.0.11:53")
+    kernel = FakeKernel({virtual: (ServiceSettings(), {real.key: real})})
+    monkeypatch.setattr("ocfpy.net.genetlink.socket", lambda *_: kernel)
+    found = collect(str(rundir))
+    (service,) = found["pools"][0]["virtual"]
+    nothing = dict.fromkeys(("connections", "in_bytes", "in_packets", "out_bytes", "out_packets"), 0)
+    assert service["traffic"] == {**nothing, "connections": 7}
+    assert [one.get("traffic", {}).get("connections") for one in service["real_servers"]] == [7, None]
+    assert found["timeouts"] == {"tcp": 900, "tcp_fin": 120, "udp": 300}
+    out = io.StringIO()
+    as_text(found, out)
+    assert "forgotten after 900 s (TCP), 120 s (TCP that closes), 300 s (UDP)" in out.getvalue()
 
 
 def test_text_says_what_an_operator_asks(rundir: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from errno import EADDRNOTAVAIL, EEXIST, ENODEV, ENOENT, EPERM, ESRCH
 from typing import Any
 
 from ocfpy.ipvs import messages
-from ocfpy.ipvs.model import SyncDaemon, Table
+from ocfpy.ipvs.model import SyncDaemon, Table, Timeouts
 from ocfpy.net import genetlink, netlink
 
 FAMILY_ID = 0x23
@@ -25,6 +25,7 @@ class FakeKernel:
         self, table: Table | None = None, schedulers: tuple[str, ...] = ("rr", "wlc", "mh", "sh")
     ) -> None:
         self.table: Table = dict(table or {})
+        self.timeouts = Timeouts(900, 120, 300)
         self.daemons: dict[str, SyncDaemon] = {}
         self.nics: tuple[str, ...] = ("eth0", "eth1")
         self.has_address = True
@@ -67,6 +68,8 @@ class FakeKernel:
             return
         if not self.is_root:
             self._error(sequence, EPERM)
+        elif body[0] == messages.CMD_GET_CONFIG:
+            self._say(messages.timeouts_message(self.timeouts), FAMILY_ID, sequence)
         elif flags & netlink.NLM_F_DUMP == netlink.NLM_F_DUMP:
             self._dump(body, sequence)
         else:
@@ -85,14 +88,14 @@ class FakeKernel:
     def _dump(self, body: bytes, sequence: int) -> None:
         if body[0] == messages.CMD_GET_SERVICE:
             for virtual, (settings, _) in self.table.items():
-                self._say(messages.message(1, virtual, settings), FAMILY_ID, sequence)
+                self._say(_counted(messages.message(1, virtual, settings)), FAMILY_ID, sequence)
         elif body[0] == messages.CMD_GET_DAEMON:
             for role, daemon in self.daemons.items():
                 self._say(messages.daemon_message(messages.CMD_NEW_DAEMON, role, daemon), FAMILY_ID, sequence)
         else:
             virtual = messages.key_of(body)
             for real in self.table.get(virtual, (None, {}))[1].values():
-                self._say(messages.message(5, real=real), FAMILY_ID, sequence)
+                self._say(_counted(messages.message(5, real=real)), FAMILY_ID, sequence)
         self._say(bytes(4), netlink.NLMSG_DONE, sequence)
 
     def _change_daemon(self, body: bytes) -> int:
@@ -112,6 +115,9 @@ class FakeKernel:
     def _change(self, body: bytes) -> int:
         if body[0] in (messages.CMD_NEW_DAEMON, messages.CMD_DEL_DAEMON):
             return self._change_daemon(body)
+        if body[0] == messages.CMD_SET_CONFIG:
+            self.timeouts = messages.timeouts_of(body)
+            return 0
         virtual = messages.key_of(body)
         known = virtual in self.table
         command = body[0]
@@ -147,3 +153,13 @@ class FakeKernel:
     def _error(self, sequence: int, errno: int) -> None:
         body = struct.pack("=i", -errno) + HEADER.pack(16, FAMILY_ID, 0, sequence, 0)
         self._say(body, netlink.NLMSG_ERROR, sequence)
+
+
+def _counted(body: bytes) -> bytes:
+    """A message about a service or a real server, with what has been counted: seven connections."""
+    ((part, value),) = netlink.attributes(body[4:]).items()
+    counters = b"".join(
+        netlink.attribute(kind, struct.pack("=Q", 7 if kind == 1 else 0)) for kind in range(1, 11)
+    )
+    # IPVS_SVC_ATTR_STATS64 and IPVS_DEST_ATTR_STATS64 have the same number.
+    return body[:4] + netlink.attribute(part, value + netlink.attribute(messages.SVC_ATTR_STATS64, counters))

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ocfpy.ipvs import messages
-from ocfpy.ipvs.model import ServiceSettings, Table, VirtualService, parse_real_server, parse_virtual
+from ocfpy.ipvs.model import (
+    ServiceSettings,
+    Table,
+    Timeouts,
+    Traffic,
+    VirtualService,
+    parse_real_server,
+    parse_virtual,
+)
 from ocfpy.ipvs.plan import ADD, DELETE, EDIT, Change, plan
 from ocfpy.ipvs.table import IpvsError, IpvsTable
 from ocfpy.ocf import codes
@@ -232,3 +240,17 @@ def test_other_refusals_keep_the_words_of_the_kernel() -> None:
     assert (
         error.reason == "cannot add real server 10.0.0.11:53 of tcp/192.0.2.53:53 weight 1: Invalid argument"
     )
+
+
+def test_traffic_is_that_of_every_service_and_server() -> None:
+    with connected(FakeKernel({DNS: (RR, {REAL.key: REAL})})) as ipvs:
+        whole, parts = ipvs.traffic()[DNS]
+    assert whole == parts[REAL.key] == Traffic(7, 0, 0, 0, 0)
+
+
+def test_timeouts_survive_the_wire() -> None:
+    kernel = FakeKernel()
+    with connected(kernel) as ipvs:
+        assert ipvs.timeouts() == Timeouts(900, 120, 300)
+        ipvs.set_timeouts(Timeouts(10, 20, 30))
+        assert ipvs.timeouts() == Timeouts(10, 20, 30)
