@@ -7,7 +7,7 @@ from tests.lab.testbed import Lab, UmlNode
 from tests.lab.testbed.bench import Bench
 
 SCRIPTS = Path(__file__).parent / "kernel"
-SHARED = "hosts.py"
+SHARED = ("hosts.py", "pool_backends.py")
 LIBRARY = "/usr/lib/ocf/lib/anycast"
 
 
@@ -53,7 +53,7 @@ def test_never_drops(bench: Bench) -> None:
 
 
 def run(node: UmlNode, script: str, command: str) -> None:
-    for file in (script, SHARED):
+    for file in (script, *SHARED):
         node.put(f"/root/{file}", (SCRIPTS / file).read_text())
     result = node.run(f"modprobe ip_vs; {command}", timeout=300)
     assert result.rc == 0, f"{result.out[-3000:]}\n{result.err[-3000:]}"

@@ -19,51 +19,34 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Callable
+
+from hosts import (  # type: ignore[import-not-found]  # beside this file
+    OCF_DEGRADED,
+    OCF_ERR_ARGS,
+    OCF_ERR_CONFIGURED,
+    OCF_ERR_GENERIC,
+    OCF_NOT_RUNNING,
+    OCF_SUCCESS,
+    StepFailed,
+    expect,
+    run,
+)
+from hosts import eventually as poll
+from pool_backends import BACKENDS, Backend  # type: ignore[import-not-found]  # beside this file
 
 AGENT = "/usr/lib/ocf/resource.d/anycast/ipvs-pool"
 INTERVAL_S, TIMEOUT_S, RISE, FALL = 1.0, 0.5, 2, 2
 CALM_LIMIT_S = 15.0  # an attribute follows a change that is not to or from 0 after five seconds
 SLACK_S = 2.5  # what a slow machine may take on top of what is promised
-BACKENDS = {"one": ("10.254.0.11", "fd00:254::11"), "two": ("10.254.0.12", "fd00:254::12")}
 VIRTUAL = "udp/192.0.2.53:53 tcp/192.0.2.53:80 tcp/[2001:db8::53]:80"
 FOREIGN = "tcp/192.0.2.99:99"
-OCF_SUCCESS, OCF_ERR_GENERIC, OCF_ERR_ARGS, OCF_ERR_CONFIGURED, OCF_NOT_RUNNING, OCF_DEGRADED = (
-    0,
-    1,
-    2,
-    6,
-    7,
-    190,
-)
 
 
-class StepFailed(Exception):
-    """What was expected and what was found."""
-
-
-def run(*argv: str) -> str:
-    done = subprocess.run(argv, capture_output=True, text=True)
-    if done.returncode:
-        raise StepFailed(f"{' '.join(argv)}: {done.stderr or done.stdout}")
-    return done.stdout
-
-
-def eventually(probe: Callable[[], bool], limit: float, what: str) -> float:
-    """Seconds until probe() is true."""
-    begun = time.monotonic()
-    while not probe():
-        if time.monotonic() - begun > limit:
-            raise StepFailed(f"{what}: not within {limit:.1f} s; the table is {weights()}")
-        time.sleep(0.005)
-    return time.monotonic() - begun
-
-
-def expect(found: object, wanted: object, what: str) -> None:
-    if found != wanted:
-        raise StepFailed(f"{what}: {found!r}, not {wanted!r}")
+def eventually(probe: Callable[[], object], limit: float, what: str) -> float:
+    """Seconds until probe() is true; StepFailed with the table when it is not within `limit` seconds."""
+    return float(poll(probe, limit, what, weights))
 
 
 def weights() -> dict[str, dict[str, int]]:
@@ -175,98 +158,6 @@ class Cluster:
         """What the last update says: a number, or -D."""
         words = self.updates()[-1][1] if self.updates() else ["", "", "", "none"]
         return words[3] if words[2] == "-U" else words[2]
-
-
-class Backend:
-    """A server in a network namespace: answers DNS on 53, HTTP on 80."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.addresses = BACKENDS[name]
-        self.namespace = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
-        self.server: subprocess.Popen[bytes] | None = None
-        link, pid = f"pool-{name}", str(self.namespace.pid)
-        ours = os.readlink("/proc/self/ns/net")
-        eventually(lambda: os.readlink(f"/proc/{pid}/ns/net") != ours, 10, "a namespace")
-        run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", pid)
-        run("ip", "link", "set", link, "up")
-        for address, router in zip(self.addresses, ("10.254.0.1", "fd00:254::1")):
-            bits = "/128" if ":" in address else "/32"
-            run("ip", "addr", "replace", router + bits, "dev", link, *(["nodad"] if ":" in address else []))
-            run("ip", "route", "add", address + bits, "dev", link, "src", router)
-            self.inside(
-                "ip", "addr", "add", address + bits, "dev", "eth0", *(["nodad"] if ":" in address else [])
-            )
-        self.inside("ip", "link", "set", "eth0", "up")
-        for router in ("10.254.0.1/32", "fd00:254::1/128"):
-            self.inside("ip", "route", "add", router, "dev", "eth0")
-
-    def inside(self, *argv: str) -> None:
-        run("nsenter", "--net", "-t", str(self.namespace.pid), *argv)
-
-    def start(self) -> None:
-        nsenter = ["nsenter", "--net", "-t", str(self.namespace.pid)]
-        self.server = subprocess.Popen(
-            [*nsenter, sys.executable, "-IS", os.path.abspath(__file__), "--serve"]
-        )
-        for address in self.addresses:
-            eventually(partial(answers, address), 10, f"server {self.name} answers")
-
-    def stop(self) -> None:
-        assert self.server is not None
-        self.server.kill()
-        self.server.wait()
-
-    def freeze(self) -> None:
-        assert self.server is not None
-        self.server.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        assert self.server is not None
-        self.server.send_signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        for process in (self.server, self.namespace):
-            if process is not None:
-                process.kill()
-                process.wait()
-
-
-def answers(host: str) -> bool:
-    try:
-        socket.create_connection((host, 80), 0.5).close()
-        return True
-    except OSError:
-        return False
-
-
-def serve() -> None:
-    """A DNS server that knows one address for every name, and a web server with one page."""
-    threading.Thread(target=serve_http, daemon=True).start()
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
-        sock.bind(("::", 53))
-        while True:
-            query, client = sock.recvfrom(512)
-            question = query[12:]
-            sock.sendto(
-                query[:2]
-                + b"\x84\0\0\1\0\1\0\0\0\0"
-                + question
-                + b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\x07",
-                client,
-            )
-
-
-def serve_http() -> None:
-    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("::", 80))
-        sock.listen(64)
-        while True:
-            client, _ = sock.accept()
-            with client, contextlib.suppress(OSError):
-                client.recv(4096)
-                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n")
 
 
 class Observer(threading.Thread):
@@ -434,8 +325,6 @@ def story(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
 
 
 def main(argv: list[str]) -> int:
-    if "--serve" in argv:
-        serve()
     if "--inside" not in argv:
         os.execvp(
             "unshare",
