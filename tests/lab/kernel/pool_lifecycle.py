@@ -271,7 +271,7 @@ def story(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
 
     del pool.params["check_name"]
     pool.params.update(
-        virtual="udp/192.0.2.53:53 tcp/192.0.2.54:80", check="http", check_port="80", check_expect="hello"
+        virtual="udp/192.0.2.53:53 tcp/192.0.2.54:80", check="http", check_name="", check_port="80", check_expect="hello"
     )
     pool.params.update(real_servers="10.254.0.11,weight=3 10.254.0.12")
     with Observer() as observer:
