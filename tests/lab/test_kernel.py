@@ -52,10 +52,18 @@ def test_never_drops(bench: Bench) -> None:
     run(bench.node, "never_drops.py", "python3 /root/never_drops.py")
 
 
-def run(node: UmlNode, script: str, command: str) -> None:
+def test_the_same_as_ldirectord(lab: Lab) -> None:
+    """Files of ldirectord's to ldirectord and to ipvs-pool: the same tables, whatever happens to the servers."""
+    node = lab.nodes[-1]
+    for config in (SCRIPTS / "ldirectord").glob("*.cf"):
+        node.put(f"/root/ldirectord/{config.name}", config.read_text())
+    run(node, "ldirectord_same.py", "python3 /root/ldirectord_same.py /root/ldirectord", timeout=900)
+
+
+def run(node: UmlNode, script: str, command: str, timeout: float = 300) -> None:
     for file in (script, *SHARED):
         node.put(f"/root/{file}", (SCRIPTS / file).read_text())
-    result = node.run(f"modprobe ip_vs; {command}", timeout=300)
+    result = node.run(f"modprobe ip_vs; {command}", timeout=timeout)
     assert result.rc == 0, f"{result.out[-3000:]}\n{result.err[-3000:]}"
 
 
