@@ -98,7 +98,7 @@ class Session:
             self._socket.settimeout(self._limit)
             self._socket.sendall(line + b"\0")
             reply, status = self._read(end)
-        except TimeoutError:
+        except (TimeoutError, _socket.timeout):  # the same only from Python 3.10 on
             raise self._late() from None
         except OSError as error:
             raise BgpdDead(f"bgpd went away during `{text}`: {error.strerror}") from None

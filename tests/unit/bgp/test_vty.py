@@ -107,6 +107,27 @@ def test_silence_is_a_hung_bgpd() -> None:
         FakeBgpd([]).session.command("show version")
 
 
+def test_silence_in_python_3_9(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until 3.10 a socket's timeout is an OSError of its own, and no TimeoutError."""
+
+    class Timeout(OSError):
+        pass
+
+    class Silent:
+        def settimeout(self, seconds: float) -> None:
+            pass
+
+        def sendall(self, line: bytes) -> None:
+            pass
+
+        def recv(self, size: int) -> bytes:
+            raise Timeout("timed out")
+
+    monkeypatch.setattr("ocfpy.bgp.vty._socket.timeout", Timeout)
+    with pytest.raises(BgpdHung):
+        Session(Silent(), SHORT_S, late).command("show version")  # type: ignore[arg-type]
+
+
 def test_half_a_reply_is_a_hung_bgpd() -> None:
     for cut in range(4):
         with pytest.raises(BgpdHung):
