@@ -146,7 +146,7 @@ def _monitor(agent_class: type[Agent], context: Context) -> int:
 def _monitored(context: Context, status: Status) -> int:
     """The exit code of a look; where Pacemaker would never forget a degraded service, it is told of a running one."""
     if status.kind == "degraded" and not context.forgets_degraded:
-        return codes.OCF_SUCCESS
+        return codes.OCF_RUNNING_PROMOTED if status.promoted else codes.OCF_SUCCESS
     return status.code
 
 

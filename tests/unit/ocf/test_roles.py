@@ -98,6 +98,15 @@ def test_what_a_promoted_one_answers_when_not_well(database: Runner, fault: str,
     assert database.reason == fault
 
 
+def test_a_degraded_promoted_one_is_a_promoted_one_where_pacemaker_never_forgets(database: Runner) -> None:
+    """0 would tell it of an instance that has lost its role."""
+    database("start")
+    database("promote")
+    Database.fault = "degraded: slow"
+    assert database("monitor", crm_feature_set="3.16.2") == 8
+    assert database("monitor", crm_feature_set="3.17.4") == 191
+
+
 def test_reload(database: Runner) -> None:
     assert database("reload") == 1
     database("start")
