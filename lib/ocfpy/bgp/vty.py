@@ -12,7 +12,7 @@ import os
 import sys
 import time
 
-from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused
+from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused, FrrError
 from ocfpy.ocf.errors import HostError, PermissionDeniedError
 
 TYPE_CHECKING = False
@@ -125,7 +125,7 @@ class Session:
                 raise BgpdDead("bgpd closed the connection in the middle of a reply")
             received += piece
         if received[nul : nul + 3] != _TRAILER or len(received) != nul + 4:
-            raise BgpdDead("the reply on bgpd's socket is not FRR's protocol")
+            raise FrrError("the reply on bgpd's socket is not FRR's protocol: try backend=vtysh")
         return received[:nul].decode("utf-8", "replace"), received[-1]
 
     def peer_pid(self) -> int:
