@@ -25,7 +25,10 @@ def kill_bgpd(vty: Vty) -> int:
     pid = _listener(vty) or _from_pid_file(vty.path)
     if not pid:
         raise ServiceError(f"bgpd hangs and its process cannot be found from {vty.path}: end it by hand")
-    os.kill(pid, signal.SIGKILL)
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # the stop of another announcement was quicker
     return pid
 
 

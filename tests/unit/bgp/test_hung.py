@@ -50,6 +50,19 @@ def test_the_listener_is_killed(vty: Vty, bgpd: subprocess.Popen[bytes]) -> None
     assert bgpd.wait(5) == -signal.SIGKILL
 
 
+def test_somebody_else_may_be_quicker(
+    vty: Vty, bgpd: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All announcements of a bgpd are stopped at once when it hangs."""
+
+    def gone(pid: int, number: int) -> None:
+        raise ProcessLookupError(pid)
+
+    monkeypatch.setattr(os, "kill", gone)
+    assert kill_bgpd(vty) == bgpd.pid
+    monkeypatch.undo()  # the fixture ends the process
+
+
 def test_the_pid_file_is_asked_when_the_queue_is_full(
     tmp_path: Path, vty: Vty, bgpd: subprocess.Popen[bytes]
 ) -> None:
