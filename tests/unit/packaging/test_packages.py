@@ -17,6 +17,7 @@ BUILD_LIMIT_S = 120
 
 # What each packaging system adds of its own, and no file of the suite.
 OWN_OF_DEB = re.compile(r"/usr/share/(python3/|lintian/|doc/ocf-anycast/(changelog|copyright))")
+OWN_OF_RPM = re.compile(r"/usr/share/licenses/|.*/__pycache__/")
 
 
 def output_of(*command: str) -> str:
@@ -63,7 +64,7 @@ def rpm_files(rpm: str) -> dict[str, str]:
 
 def test_same_files_in_the_same_places(deb_files: dict[str, str], rpm_files: dict[str, str]) -> None:
     ours = {path: mode for path, mode in deb_files.items() if not OWN_OF_DEB.match(path)}
-    assert ours == {path: mode for path, mode in rpm_files.items() if "__pycache__" not in path}
+    assert ours == {path: mode for path, mode in rpm_files.items() if not OWN_OF_RPM.match(path)}
 
 
 def test_provider_directory_holds_agents_only(deb_files: dict[str, str]) -> None:
@@ -93,6 +94,13 @@ def test_everything_is_there(deb_files: dict[str, str]) -> None:
 def test_configuration_survives_an_upgrade(deb: str, rpm: str) -> None:
     assert output_of("dpkg-deb", "--info", deb, "conffiles").split() == ["/etc/anycast/allowed-prefixes"]
     assert output_of("rpm", "-qp", "--configfiles", rpm).split() == ["/etc/anycast/allowed-prefixes"]
+
+
+def test_rpm_owns_no_directory_of_the_distribution(rpm: str) -> None:
+    ours = re.compile(r"(/etc|/usr/lib/ocf/(lib|resource\.d))/anycast|/usr/share/(doc|licenses)/ocf-anycast|.*\.target\.d$")
+    lines = output_of("rpm", "-qp", "--qf", "[%{FILEMODES:perms} %{FILENAMES}\\n]", rpm).splitlines()
+    directories = [line.split(maxsplit=1)[1] for line in lines if line.startswith("d")]
+    assert [path for path in directories if not ours.match(path)] == []
 
 
 def test_shipped_prefixes_allow_nothing() -> None:
