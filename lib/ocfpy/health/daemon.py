@@ -78,6 +78,7 @@ class Daemon:
         self.log = log
         self.ended: asyncio.Future[None]
         self.engine: Engine
+        self._status_trouble = ""
 
     async def run(self, report: Callable[[str], None]) -> None:
         """Starts, reports, and serves until something ends it with an exception."""
@@ -136,10 +137,18 @@ class Daemon:
         return delete_attribute(self.engine.spec.attribute, ATTRIBUTE_TIMEOUT_S)
 
     def _write_status(self) -> None:
+        """A disk that is full must not end the checks: what is there is of an earlier moment then."""
         temporary = f"{self.paths.status}.new"
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(status_document(self.engine), file)
-        os.replace(temporary, self.paths.status)
+        trouble = ""
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                json.dump(status_document(self.engine), file)
+            os.replace(temporary, self.paths.status)
+        except OSError as error:
+            trouble = f"{self.paths.status} cannot be written: {error.strerror}"
+            if trouble != self._status_trouble:
+                self.log.warning(trouble)
+        self._status_trouble = trouble
 
     async def _listen(self) -> None:
         try:

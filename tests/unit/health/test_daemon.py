@@ -168,6 +168,14 @@ def test_a_reload_that_fails_is_answered_and_changes_nothing(base: str) -> None:
     assert ask(paths.socket, "reload", LIMIT_S) == "running"
 
 
+def test_a_status_that_cannot_be_written_ends_nothing(base: str) -> None:
+    os.mkdir(f"{base}.status")  # nothing can be put in its place
+    paths = spawn(base)
+    pool(check=CheckSettings("off", port=1, interval=0.2, timeout=0.1)).write(paths.spec)
+    assert ask(paths.socket, "reload", LIMIT_S) == "running"
+    assert ask(paths.socket, "monitor", LIMIT_S).startswith("degraded no backend of")
+
+
 def test_another_takes_the_place_of_one_that_hangs(base: str) -> None:
     paths = spawn(base)
     first = pid(paths)
