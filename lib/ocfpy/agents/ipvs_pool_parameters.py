@@ -122,8 +122,8 @@ class PoolParameters(Agent):
     )
     attribute = StringParam(
         "node attribute",
-        "Holds how many backends are alive: of the virtual service that has the fewest. Unset: healthy-"
-        " and the name of the resource.",
+        "Holds how many backends are alive: of the virtual service that has the fewest. No two pools can have the same."
+        " Unset: healthy- and the name of the resource.",
         charset=_WORD,
     )
     dampen = DurationParam(

@@ -152,9 +152,14 @@ def reload(
 
 
 def require_unclaimed(others: Iterable[tuple[str, dict[str, str]]], claim: dict[str, str]) -> None:
-    """Raises ConfigError when one of the other pools, by name and record, has a virtual service of the claim."""
+    """Raises ConfigError when one of the other pools, by name and record, has the claim's attribute or a service of it."""
     wanted = set(claim["virtual"].split())
     for resource, record in others:
+        if record.get("attribute") == claim["attribute"]:
+            raise ConfigError(
+                f"resource {resource} already has the node attribute {claim['attribute']}: it would say the one pool is alive"
+                " when the other is, so each pool needs its own"
+            )
         shared = sorted(wanted & set(record.get("virtual", "").split()))
         if shared:
             raise ConfigError(f"resource {resource} already has {shared[0]}: a virtual service belongs to one pool")

@@ -379,6 +379,14 @@ def test_a_virtual_service_belongs_to_one_pool(tmp_path: Path) -> None:
         pool.check_claim(pool.claim())
 
 
+def test_two_pools_do_not_share_an_attribute(tmp_path: Path) -> None:
+    pool = agent(tmp_path, attribute="healthy-web")
+    other = Context(["ipvs-pool", "start"], environ(tmp_path, {}, OCF_RESOURCE_INSTANCE="web"), "ipvs-pool")
+    other.state.write({"virtual": "tcp/192.0.2.1:80", "attribute": "healthy-web"})
+    with pytest.raises(ConfigError, match="resource web already has the node attribute healthy-web"):
+        pool.check_claim(pool.claim())
+
+
 def test_stop_without_a_daemon_removes_what_is_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
