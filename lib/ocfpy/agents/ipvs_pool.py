@@ -116,12 +116,21 @@ location rule on the attribute.
         state = self.context.state
         state.write({**(state.read() or {}), REPLACED: repr(time.monotonic())})
         try:
-            control.spawn(self.paths, self.spec(), self.context.deadline)
+            control.spawn(self.paths, self._spec_in_force(), self.context.deadline)
         except DeadlineError:
             pass  # it goes on, and has the table as it was
         except OcfError as error:
             return Status.failed(f"{fault}, and another one does not start: {error.reason}")
         return Status.degraded(f"{fault.partition(';')[0]}: another one has taken its place")
+
+    def _spec_in_force(self) -> PoolSpec:
+        """What the lost daemon was told: a file that `config` names may have been edited since, and nobody has looked at it."""
+        from ocfpy.health.spec import read_spec
+
+        try:
+            return read_spec(self.paths.spec)
+        except (OSError, ValueError):  # an older version's
+            return self.spec()
 
     def _is_replaced_lately(self) -> bool:
         record = self.context.state.read() or {}
@@ -153,6 +162,7 @@ location rule on the attribute.
 
     def stop(self, claim: dict[str, str]) -> None:
         from ocfpy.health import control
+        from ocfpy.health.spec import virtual_in
 
         paths, deadline = self.paths, self.context.deadline
         try:
@@ -164,7 +174,8 @@ location rule on the attribute.
             if answer:
                 self.context.log.warning(f"the health daemon could not clean up: {answer}")
             control.kill(paths, deadline)
-            virtual = [parse_virtual(word) for word in claim.get("virtual", "").split()]
+            words = dict.fromkeys([*claim.get("virtual", "").split(), *virtual_in(paths.spec)])
+            virtual = [parse_virtual(word) for word in words]
             control.clean_up(virtual, claim.get("attribute", ""), deadline)
             control.close_ways(paths)
         control.remove_files(paths, deadline)

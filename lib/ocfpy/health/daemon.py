@@ -99,6 +99,7 @@ class Daemon:
         await asyncio.wait({start, self.ended}, return_when=asyncio.FIRST_COMPLETED)
         if start.done():
             start.result()
+            self._note_spec()
             self._write_status()
             report("ok")
             self._watching = asyncio.ensure_future(self._watch_config())
@@ -135,6 +136,13 @@ class Daemon:
 
     def _delete_attribute(self) -> bool:
         return delete_attribute(self.engine.spec.attribute, ATTRIBUTE_TIMEOUT_S)
+
+    def _note_spec(self) -> None:
+        """Has the file say what is in force: those of former days are gone by now, and may soon be another pool's."""
+        try:
+            self.engine.spec.replace(former=()).write(self.paths.spec)
+        except OSError as error:
+            self.log.warning(f"{self.paths.spec} cannot be written: {error.strerror}")
 
     def _write_status(self) -> None:
         """A disk that is full must not end the checks: what is there is of an earlier moment then."""
@@ -188,11 +196,15 @@ class Daemon:
                 await self.engine.stop()
                 return client.STOPPED
         except (OcfError, OSError, ValueError) as error:
-            return f"{client.FAILED} {one_line(str(error))}"
+            answer = f"{client.FAILED} {one_line(str(error))}"
         except Exception as error:  # such as a check's own, of a specification that nobody thought of
             self.log.error(f"{command} failed: {traceback.format_exc()}")
-            return f"{client.FAILED} {one_line(f'{type(error).__name__}: {error}')}"
-        return f"{client.FAILED} there is no command {command!r}"
+            answer = f"{client.FAILED} {one_line(f'{type(error).__name__}: {error}')}"
+        else:
+            return f"{client.FAILED} there is no command {command!r}"
+        if command == "reload":
+            self._note_spec()
+        return answer
 
 
 def _lock(path: str, inherited: int | None) -> None:

@@ -205,7 +205,8 @@ def read_spec(path: str) -> PoolSpec:
     with open(path, encoding="utf-8") as file:
         document = json.load(file)
     try:
-        del document["version"]
+        if document.pop("version") != __version__:
+            raise ValueError(f"{path} is of another version")
         document["services"] = tuple(map(_service, document["services"]))
         document["former"] = tuple(map(parse_virtual, document["former"]))
         return PoolSpec(**document)

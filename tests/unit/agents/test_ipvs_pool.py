@@ -318,6 +318,16 @@ def test_a_daemon_that_is_gone_is_replaced_by_a_monitor_but_not_twice(
     assert (pool.context.state.read() or {})["virtual"] == DNS
 
 
+def test_one_that_is_lost_is_replaced_by_one_that_does_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = lost(tmp_path, monkeypatch, lambda: None)
+    told: list[str] = []
+    monkeypatch.setattr(control, "spawn", lambda _, spec, __: told.extend(map(str, spec.virtual)))
+    in_force = pool.spec().replace(services=(pool.services()[0].replace(virtual=parse_virtual("udp/192.0.2.99:53")),))
+    in_force.write(pool.paths.spec)  # before somebody edited the file that config names
+    assert pool.observe(pool.claim()).kind == "degraded"
+    assert told == ["udp/192.0.2.99:53"]
+
+
 def test_one_that_does_not_start_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def spawn() -> None:
         raise ServiceError("the table is full")
@@ -402,6 +412,11 @@ def test_stop_without_a_daemon_removes_what_is_recorded(
     assert code == 0
     assert cleaned == [([DNS, "fwmark6/7"], "healthy-dns")]
     assert not list(Path(context.rundir).iterdir())
+    context.state.write({"virtual": DNS, "attribute": "healthy-dns"})  # of a reload-agent that was killed right away
+    pool = agent(tmp_path, virtual=f"{DNS} tcp/192.0.2.53:53")
+    pool.spec().write(pool.paths.spec)
+    assert dispatch.main(IpvsPool, ["ipvs-pool", "stop"], environ(tmp_path, {"virtual": "nonsense"})) == 0
+    assert cleaned[1:] == [([DNS, "tcp/192.0.2.53:53"], "healthy-dns")]
 
 
 def test_stop_asks_the_daemon_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,8 +135,16 @@ def test_the_one_that_takes_over_knows_what_was_there(base: str) -> None:
     paths = spawn(base)
     control.kill(paths, Deadline(LIMIT_S))
     control.spawn(paths, pool("tcp/192.0.2.54:53", check=CheckSettings("on")), Deadline(LIMIT_S))
-    assert list(map(str, read_spec(paths.spec).former)) == ["udp/192.0.2.53:53"]
     assert ask(paths.socket, "version", LIMIT_S) == __version__
+    assert list(map(str, read_spec(paths.spec).former)) == [], "it is gone, and another pool may have it tomorrow"
+
+
+def test_one_that_cannot_start_leaves_word_of_what_was_there(base: str) -> None:
+    paths = spawn(base)
+    control.kill(paths, Deadline(LIMIT_S))
+    with pytest.raises(OcfError, match="there is no check 'nonsense'"):
+        control.spawn(paths, pool("tcp/192.0.2.54:53", check=CheckSettings("nonsense")), Deadline(LIMIT_S))
+    assert list(map(str, read_spec(paths.spec).former)) == ["udp/192.0.2.53:53"]
 
 
 def test_reload(base: str) -> None:
@@ -163,6 +171,7 @@ def test_a_reload_that_fails_is_answered_and_changes_nothing(base: str) -> None:
         assert ask(paths.socket, "monitor", LIMIT_S) == "running"
         (service,) = json.loads(ask(paths.socket, "status", LIMIT_S))["virtual"]
         assert (service["service"], service["alive"]) == ("udp/192.0.2.53:53", 2)
+        assert list(map(str, read_spec(paths.spec).virtual)) == ["udp/192.0.2.53:53"], "what the next daemon goes by"
     assert pid(paths) == before
     pool("tcp/192.0.2.53:53", "10.0.0.13", CheckSettings("on")).write(paths.spec)
     assert ask(paths.socket, "reload", LIMIT_S) == "running"
