@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from ocfpy.ipvs.model import endpoint, parse_endpoint
+from ocfpy.ocf.state import CANNOT_BE_THERE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +33,14 @@ class Drained:
         self._directories = (directory, f"{directory}/{resource}") if directory else ()
 
     def read(self) -> bool:
-        """Reads the directory; whether something has changed. One that is not there is empty."""
-        names = frozenset(name for directory in self._directories for file in _list(directory) for name in self._meant(file))
+        """Reads the directory; whether something has changed. One that is not there is empty.
+
+        What cannot be read now (too many open files, a disk that fails) is as it was: that puts nobody back.
+        """
+        try:
+            names = frozenset(name for directory in self._directories for file in _list(directory) for name in self._meant(file))
+        except OSError:
+            return False
         changed = names != self.names
         self.names = names
         return changed
@@ -60,5 +67,7 @@ def canonical(text: str) -> str:
 def _list(directory: str) -> list[str]:
     try:
         return os.listdir(directory)
-    except OSError:
-        return []
+    except OSError as error:
+        if error.errno in CANNOT_BE_THERE:
+            return []
+        raise

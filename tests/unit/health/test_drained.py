@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,22 @@ def test_files_by_address_and_port_for_all_pools_or_one(tmp_path: Path) -> None:
     (tmp_path / "drained/10.0.0.11").unlink()
     assert drained.read()
     assert parse_real_server("10.0.0.11:53") not in drained
+
+
+def test_a_directory_that_cannot_be_read_for_once_puts_nobody_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drained = Drained(str(tmp_path), "dns")
+    (tmp_path / "10.0.0.11").touch()
+    assert drained.read()
+
+    def listdir(path: str) -> list[str]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "listdir", listdir)
+        assert not drained.read()
+        assert parse_real_server("10.0.0.11:53") in drained
+    (tmp_path / "10.0.0.11").unlink()
+    assert drained.read()
 
 
 def test_a_pool_without_a_directory_has_nobody_drained() -> None:
