@@ -93,6 +93,7 @@ class PoolParameters(Agent):
     persistence_timeout = DurationParam(
         "persistence",
         "How long a client stays with its real server; whole seconds. 0: each connection is on its own.",
+        maximum="744h",  # ipvsadm's limit, 31 days
         default="0s",
         reloadable=True,
     )
@@ -129,6 +130,7 @@ class PoolParameters(Agent):
     dampen = DurationParam(
         "dampening",
         "How long the cluster waits for further changes of the attribute before it acts on one.",
+        maximum="1h",
         default="0s",
         reloadable=True,
     )

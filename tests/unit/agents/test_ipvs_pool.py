@@ -204,6 +204,8 @@ def test_scheduling_by_the_packet_is_for_udp(tmp_path: Path) -> None:
             "use one pool for IPv4 and one for IPv6",
         ),
         ({"persistence_timeout": "1.5s"}, "whole seconds"),
+        ({"persistence_timeout": "99999999h"}, "longer than 744h"),
+        ({"dampen": "1000h"}, "longer than 1h"),
         ({"scheduler": "mh", "scheduler_flags": "mh-port"}, "add scheduler_flags=mh-fallback, or set quiesce=false"),
         ({"scheduler": "sh"}, "drops the clients of a server at weight 0"),
         ({"one_packet": "yes", "virtual": "tcp/192.0.2.53:53"}, "one_packet is for UDP"),
