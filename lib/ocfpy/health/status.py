@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+SERVERS_NAMED = 8
+"""As many as a reason names, which Pacemaker keeps in the CIB."""
 DRAINING = "draining"
 SORRY = "sorry server"
 LEAVING = "leaving"
@@ -51,11 +53,14 @@ def _troubles(engine: Engine, service: ServiceSpec) -> list[str]:
     virtual, found = service.virtual, []
     places = engine.desired.places.get(virtual, {})
     alive = engine.desired.alive().get(virtual, 0)
-    down = ", ".join(
-        f"{real} {_why(engine, service, real, places[key].state)}"
+    out = [
+        (real, places[key].state)
         for key, real in service.reals.items()
         if key in places and not (places[key].weight and places[key].state != POOLED)
-    )
+    ]
+    down = ", ".join(f"{real} {_why(engine, service, real, state)}" for real, state in out[:SERVERS_NAMED])
+    if len(out) > SERVERS_NAMED:
+        down += f" and {len(out) - SERVERS_NAMED} more"
     if not alive:
         found.append(f"no backend of {virtual} is alive: {down}")
     elif virtual in engine.desired.without_quorum:

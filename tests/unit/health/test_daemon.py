@@ -131,6 +131,14 @@ def test_nobody_alive(base: str) -> None:
     )
 
 
+def test_a_reason_has_an_end(base: str) -> None:
+    paths = Paths(base)
+    many = " ".join(f"10.0.0.{n}" for n in range(1, 101))
+    control.spawn(paths, pool(reals=many, check=CheckSettings("off")), Deadline(LIMIT_S))
+    answer = ask(paths.socket, "monitor", LIMIT_S)
+    assert answer.endswith("10.0.0.8:53 is switched off and 92 more")
+
+
 def test_the_one_that_takes_over_knows_what_was_there(base: str) -> None:
     paths = spawn(base)
     control.kill(paths, Deadline(LIMIT_S))
