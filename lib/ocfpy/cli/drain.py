@@ -6,10 +6,12 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from ocfpy.health.drained import canonical
+from ocfpy.health.drained import Drained, canonical
+from ocfpy.ipvs.model import endpoint, parse_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     Json = dict[str, Any]
 
@@ -24,7 +26,7 @@ def drain(pools: Sequence[Json], server: str, pool: str = "", force: bool = Fals
     Raises DrainError when no pool has it, or when it is the last of a service that is alive and `force` is not given.
     """
     name, concerned = _concerned(pools, server, pool)
-    last = [one["service"] for found in concerned for one in found["virtual"] if _is_last(one, name)]
+    last = [one["service"] for found in concerned for one in found["virtual"] if _is_last(one, name, _names(found))]
     if last and not force:
         raise DrainError(f"{name} is the last backend of {last[0]} that is alive: --force takes it out all the same")
     files = _files(concerned, name, pool)
@@ -46,8 +48,23 @@ def undrain(pools: Sequence[Json], server: str, pool: str = "") -> list[str]:
         except FileNotFoundError:
             pass
     if not removed:
-        raise DrainError(f"{name} has not been taken out" + (f" of {pool}" if pool else " of all pools"))
+        others = still_out(pools, server, pool)
+        by = f": {', '.join(others)} does it" if others else ""
+        raise DrainError(f"{name} has not been taken out" + (f" of {pool}" if pool else " of all pools") + by)
     return removed
+
+
+def still_out(pools: Sequence[Json], server: str, pool: str = "") -> list[str]:
+    """The files that take out a server, or a port of it, in whatever way."""
+    name, concerned = _concerned(pools, server, pool)
+    servers = {(found["drain_dir"], found["resource"], one) for found in concerned for one in _servers(found, name)}
+    paths = {
+        path
+        for directory, resource, one in servers
+        for word in (one, _host(one))
+        for path in (f"{directory}/{word}", f"{directory}/{resource}/{word}")
+    }
+    return sorted(filter(os.path.exists, paths))
 
 
 def _concerned(pools: Sequence[Json], server: str, pool: str) -> tuple[str, list[Json]]:
@@ -61,8 +78,7 @@ def _concerned(pools: Sequence[Json], server: str, pool: str) -> tuple[str, list
     concerned = [
         found
         for found in pools
-        if pool in ("", found["resource"])
-        and any(_is(real, name) for service in found["virtual"] for real in service["real_servers"])
+        if pool in ("", found["resource"]) and _servers(found, name)
     ]
     if not concerned:
         raise DrainError(f"no pool on this node has the real server {name}")
@@ -77,12 +93,36 @@ def _files(concerned: Sequence[Json], name: str, pool: str) -> list[str]:
     return sorted({f"{found['drain_dir']}/{below}{name}" for found in concerned})
 
 
-def _is(real: Json, name: str) -> bool:
-    server = str(real["server"])
-    return name in (server, server.rpartition(":")[0])
+def _servers(pool: Json, name: str) -> set[str]:
+    """The real servers of a pool that the name is of."""
+    return {
+        str(real["server"]) for one in pool["virtual"] for real in one["real_servers"] if _is(str(real["server"]), {name})
+    }
 
 
-def _is_last(service: Json, name: str) -> bool:
-    """Whether all backends of a service that are alive would be taken out."""
-    ours = sum(1 for real in service["real_servers"] if _is(real, name) and real["state"] == "up" and real["wanted"])
-    return bool(0 < service["alive"] <= ours)
+def _host(server: str) -> str:
+    """A server without its port, if it has one."""
+    address, _ = parse_endpoint(server)
+    return endpoint(address, 0)
+
+
+def _is(server: str, names: AbstractSet[str]) -> bool:
+    """Whether one of the names of files is of the server."""
+    return server in names or _host(server) in names
+
+
+def _names(pool: Json) -> frozenset[str]:
+    """The files that there are: the daemon, whose word the rest is, looks only once every check interval."""
+    drained = Drained(pool["drain_dir"], pool["resource"])
+    drained.read()
+    return drained.names
+
+
+def _is_last(service: Json, name: str, out: AbstractSet[str]) -> bool:
+    """Whether all backends of a service that are alive, and not among those `out`, would be taken out."""
+    alive = [
+        str(real["server"])
+        for real in service["real_servers"]
+        if real["state"] == "up" and real["wanted"] and not _is(str(real["server"]), out)
+    ]
+    return bool(alive) and all(_is(server, {name}) for server in alive)

@@ -9,8 +9,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ocfpy.cli.collect import RUNDIR, collect
-from ocfpy.cli.drain import DrainError, drain, undrain
+from ocfpy.cli.drain import DrainError, drain, still_out, undrain
 from ocfpy.cli.show import as_text
+from ocfpy.ocf.errors import OcfError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _take(found["pools"], options)
     except PermissionError as error:
         print(f"anycastctl: {error.filename}: only root may do that", file=sys.stderr)
-    except (DrainError, OSError) as error:
+    except (DrainError, OcfError, OSError) as error:
         print(f"anycastctl: {error}", file=sys.stderr)
     return 1
 
@@ -68,5 +69,10 @@ def _take(pools: list[dict[str, Any]], options: argparse.Namespace) -> int:
         print(f"{options.server} gets no new clients on this node; `anycastctl status` shows its connections")
     else:
         undrain(pools, options.server, options.pool)
-        print(f"{options.server} is back as soon as its checks say so")
+        others = still_out(pools, options.server, options.pool)
+        print(
+            f"{options.server} is still taken out by {', '.join(others)}"
+            if others
+            else f"{options.server} is back as soon as its checks say so"
+        )
     return 0

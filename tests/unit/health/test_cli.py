@@ -11,6 +11,7 @@ from ocfpy.cli.collect import collect
 from ocfpy.cli.main import main
 from ocfpy.cli.show import as_text
 from ocfpy.ipvs.model import ServiceSettings, parse_real_server, parse_virtual
+from ocfpy.ocf.errors import ServiceError
 from ocfpy.ocf.state import StateFile
 
 from tests.unit.ipvs.fake_kernel import FakeKernel
@@ -120,7 +121,7 @@ def test_drain_and_undrain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
     assert say("drain", "10.0.0.12") == 0
     assert files(directory) == ["10.0.0.12"]
-    assert say("drain", "10.0.0.11", "--pool", "dns") == 0
+    assert say("drain", "10.0.0.11", "--pool", "dns", "--force") == 0
     assert files(directory) == ["10.0.0.12", "dns/10.0.0.11"]
     assert say("undrain", "10.0.0.12") == say("undrain", "10.0.0.11", "--pool", "dns") == 0
     assert files(directory) == []
@@ -137,6 +138,35 @@ def test_drain_and_undrain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert files(directory) == []
     assert say("drain", "10.0.0.11", "--force") == 0
     assert files(directory) == ["10.0.0.11"]
+    assert say("drain", "10.0.0.12") == 1
+    assert "10.0.0.12 is the last backend of fwmark/dns that is alive" in capsys.readouterr().err, "before the daemon has looked"
+
+
+def test_undrain_says_what_else_takes_a_server_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = served(tmp_path)
+
+    def say(*words: str) -> str:
+        main([*words, "--rundir", str(tmp_path)])
+        out, err = capsys.readouterr()
+        return out + err
+
+    say("drain", "10.0.0.12")
+    say("drain", "10.0.0.12:53", "--pool", "dns")
+    other = directory / "dns/10.0.0.12:53"
+    assert f"10.0.0.12 is still taken out by {other}" in say("undrain", "10.0.0.12")
+    assert f"10.0.0.12 has not been taken out of all pools: {other} does it" in say("undrain", "10.0.0.12")
+    assert "10.0.0.12:53 is back" in say("undrain", "10.0.0.12:53", "--pool", "dns")
+
+
+def test_a_kernel_that_says_no_is_an_answer(
+    rundir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise ServiceError("the kernel says no")
+
+    monkeypatch.setattr("ocfpy.cli.collect.IpvsTable", refuse)
+    assert main(["status", "--rundir", str(rundir)]) == 1
+    assert capsys.readouterr().err == "anycastctl: the kernel says no\n"
 
 
 def test_text_shows_where_a_weight_is_going(tmp_path: Path) -> None:
