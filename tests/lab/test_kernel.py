@@ -60,10 +60,16 @@ def test_the_same_as_ldirectord(lab: Lab) -> None:
     run(node, "ldirectord_same.py", "python3 /root/ldirectord_same.py /root/ldirectord", timeout=900)
 
 
+def test_killed_anywhere(bench: Bench) -> None:
+    """The agents that need IPVS, killed at every step that has an effect; tests/conformance and tests/frr have the others."""
+    run(bench.node, "killed_anywhere.py", "python3 /root/killed_anywhere.py", timeout=900)
+
+
 def run(node: UmlNode, script: str, command: str, timeout: float = 300) -> None:
     for file in (script, *SHARED):
         node.put(f"/root/{file}", (SCRIPTS / file).read_text())
     result = node.run(f"modprobe ip_vs; {command}", timeout=timeout)
+    print(result.out)
     assert result.rc == 0, f"{result.out[-3000:]}\n{result.err[-3000:]}"
 
 
