@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 COMMAND_LIMIT_S = 60
 _IPVS = "/proc/net/ip_vs"
+_IPVS_HEAD = 3  # lines; the first names the size of the connection table, which newer kernels change as they like
 _LEFT_BEHIND = ("/run", "/var/lib/heartbeat")
 
 
@@ -55,7 +56,8 @@ class Place:
         inside = self.pids()
         found = {f"address {line.split('valid_lft')[0]}" for line in self.run("ip", "-o", "address").stdout.splitlines()}
         found |= {f"file {path}" for path in self.files()}
-        found |= {f"ipvs {line.strip()}" for line in self.run("cat", _IPVS).stdout.splitlines()}
+        services = self.run("cat", _IPVS).stdout.splitlines()[_IPVS_HEAD:]
+        found |= {f"ipvs {line.strip()}" for line in services}
         found |= {f"process {pid} {command(pid)}" for pid in inside if command(pid)}
         with open("/proc/locks") as file:
             found |= {f"lock {words[5]} {words[1]}" for words in map(str.split, file) if words[4] in map(str, inside)}
@@ -79,6 +81,7 @@ class Sandbox(Place):
             *(f"mount --bind {source} {target}" for source, target in (binds or {}).items()),
             *(f"mount -t tmpfs -o mode=755 tmpfs {path}" for path in hide if os.path.isdir(path)),
             "ip link set lo up",
+            "cd /",
             prepare,
             "echo ready",
             "exec sleep infinity",
@@ -106,8 +109,8 @@ class Sandbox(Place):
 
     @property
     def enter(self) -> list[str]:
-        """The command prefix that runs something in here."""
-        return ["/usr/bin/nsenter", "-t", str(self._process.pid), "--net", "--mount", "--"]
+        """The command prefix that runs something in here; with the root of here, or it would leave a chroot."""
+        return ["/usr/bin/nsenter", "-t", str(self._process.pid), "--net", "--mount", "--root", "--wd", "--"]
 
     def pids(self) -> list[int]:
         """A daemon that was left behind lives in these namespaces and nowhere else."""

@@ -16,13 +16,14 @@ sys.path.insert(0, "/usr/lib/ocf/lib/anycast")
 from ocfpy.testkit import RULES, Executor, Sandbox, Subject
 from ocfpy.testkit.kills import ALL, NOTHING, Campaign
 from ocfpy.testkit.place import command
+from ocfpy.testkit.trial import RUNNING
 
 LIBRARY = "/usr/lib/ocf/lib/anycast"
 AGENTS = "/usr/lib/ocf/resource.d/anycast"
 POOL = {"virtual": "tcp/192.0.2.53:80", "real_servers": "10.0.0.11:80", "check": "on"}
 SYNC = {"nic": "lo", "syncid": "7"}
 LIMIT_S = 60.0  # a node of the lab is slow, and nothing here is about time
-HANG_TIMEOUT_S = 4.0
+HANG_TIMEOUT_S, REPLACE_TIMEOUT_S = 4.0, 20.0
 ACTIONS = ("start", "stop", "monitor", "reload-agent")
 LINES = 2
 LIFE = ("a-life-leaves-nothing", "stop-when-the-configuration-has-gone", "stop-when-the-tools-have-gone", "any-check-level")
@@ -66,21 +67,29 @@ def hold(name: str, params: dict[str, str]) -> list[str]:
 
 
 def hang() -> list[str]:
-    """The health daemon is stopped: each action answers in time, and names it."""
+    """The health daemon is stopped, twice: monitor replaces it once, then each action answers in time and names it."""
     found = []
     with Sandbox() as sandbox:
         pool = Executor(sandbox, f"{AGENTS}/ipvs-pool", POOL)
         if pool.run("start", timeout_s=LIMIT_S).code != 0:
             return ["ipvs-pool does not start"]
-        for pid in daemons(sandbox):
-            os.kill(pid, signal.SIGSTOP)
+        stop_daemons(sandbox)
+        result = pool.run("monitor", timeout_s=REPLACE_TIMEOUT_S, interval_s=10)
+        if result.code not in RUNNING or "another one has taken its place" not in "".join(result.reasons):
+            found.append(f"monitor with a daemon that hangs: {result}")
+        stop_daemons(sandbox)
         for action in ("monitor", "reload-agent"):
             result = pool.run(action, timeout_s=HANG_TIMEOUT_S, interval_s=10)
             if result.code != 1 or "health daemon" not in "".join(result.reasons):
-                found.append(f"{action} with a daemon that hangs: {result}")
+                found.append(f"{action} with a second daemon that hangs: {result}")
         if pool.run("stop", timeout_s=LIMIT_S).code != 0 or daemons(sandbox):
             found.append("stop does not end a daemon that hangs")
     return found
+
+
+def stop_daemons(sandbox: Sandbox) -> None:
+    for pid in daemons(sandbox):
+        os.kill(pid, signal.SIGSTOP)
 
 
 def main() -> int:
