@@ -25,7 +25,7 @@ SYNC = {"nic": "lo", "syncid": "7"}
 LIMIT_S = 60.0  # a node of the lab is slow, and nothing here is about time
 HANG_TIMEOUT_S, REPLACE_TIMEOUT_S = 4.0, 20.0
 ACTIONS = ("start", "stop", "monitor", "reload-agent")
-LINES = 2
+LINES = 1
 LIFE = ("a-life-leaves-nothing", "stop-when-the-configuration-has-gone", "stop-when-the-tools-have-gone", "any-check-level")
 
 
