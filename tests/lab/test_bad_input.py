@@ -75,7 +75,7 @@ def test_two_addresses_alike(bench: Bench) -> None:
     assert bench.agent("anycast-vip", "start", "first", **same).rc == OCF_SUCCESS
     try:
         second = bench.agent("anycast-vip", "start", "second", **same)
-        assert second.rc == OCF_ERR_CONFIGURED, second
+        assert second.rc == OCF_ERR_ARGS, second
         assert "first" in reason(second)
         assert bench.agent("anycast-vip", "probe", "second", **same).rc == OCF_NOT_RUNNING
         assert bench.agent("anycast-vip", "stop", "second", **same).rc == OCF_SUCCESS
@@ -101,7 +101,7 @@ def announced(bench: Bench) -> Iterator[None]:
 def test_two_announcements_of_one_prefix(bench: Bench) -> None:
     route = {"prefix": f"{VIP4}/32"}
     second = bench.agent("bgp-announce", "start", "second", **route)
-    assert second.rc == OCF_ERR_CONFIGURED, second
+    assert second.rc == OCF_ERR_ARGS, second
     assert "first" in reason(second)
     assert bench.agent("bgp-announce", "probe", "second", **route).rc == OCF_NOT_RUNNING
     assert bench.agent("bgp-announce", "stop", "second", **route).rc == OCF_SUCCESS
@@ -112,7 +112,7 @@ def test_two_pools_with_one_service(bench: Bench) -> None:
     assert bench.agent("ipvs-pool", "start", "first", **POOL).rc == OCF_SUCCESS
     try:
         second = bench.agent("ipvs-pool", "start", "second", **POOL)
-        assert second.rc == OCF_ERR_CONFIGURED, second
+        assert second.rc == OCF_ERR_ARGS, second
         assert "first" in reason(second)
         assert bench.agent("ipvs-pool", "stop", "second", **POOL).rc == OCF_SUCCESS
         assert bench.agent("ipvs-pool", "monitor", "first", **POOL).rc == OCF_SUCCESS

@@ -9,7 +9,7 @@ from ocfpy.ipvs.proc import PROC_IP_VS, read_proc
 from ocfpy.net.loopback import add_address, locate, remove_address
 from ocfpy.ocf.addresses import Address, parse_address
 from ocfpy.ocf.agent import Action, Agent, Status
-from ocfpy.ocf.errors import ConfigError, HostError, ServiceError
+from ocfpy.ocf.errors import HostError, ServiceError
 from ocfpy.ocf.parameters import (
     AddressParam,
     DurationParam,
@@ -151,7 +151,7 @@ class AnycastVip(Agent):
     def check_claim(self, claim: dict[str, str]) -> None:
         conflict = self._conflict(parse_address(claim["ip"]))
         if conflict:
-            raise ConfigError(conflict)
+            raise HostError(conflict)
 
     def observe(self, claim: dict[str, str]) -> Status:
         address, nic = parse_address(claim["ip"]), claim["nic"]

@@ -12,7 +12,7 @@ from ocfpy.net.prefixes import check_allowed, strays
 from ocfpy.ocf.addresses import parse_address
 from ocfpy.ocf.agent import Action, Status
 from ocfpy.ocf.deadline import POLL_S, Deadline
-from ocfpy.ocf.errors import ConfigError, DeadlineError, HostError, NotInstalledError, ServiceError
+from ocfpy.ocf.errors import DeadlineError, HostError, NotInstalledError, ServiceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,8 +79,9 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         """One resource announces a prefix: the stop of one would withdraw it for both."""
         holder = self._other_holder(claim)
         if holder:
-            raise ConfigError(
-                f"resource {holder} already announces {claim['prefix']}: remove one of the two"
+            raise HostError(
+                f"resource {holder} already announces {claim['prefix']}: remove one of the two (if there is no such "
+                f"resource any more, remove {self.context.rundir}/{self.name}-{holder}.state)"
             )
 
     def check_host(self) -> None:

@@ -120,8 +120,7 @@ class Announcer:
         ]
 
     def asn(self) -> str:
-        """The AS number of the instance, as `router bgp` takes it. HostError when there is no such "
-        "instance."""
+        """The AS number of the instance, as `router bgp` takes it. HostError when there is no such instance."""
         for family in self._summary().values():
             if isinstance(family, dict) and family.get("as"):
                 return str(family["as"])

@@ -14,7 +14,7 @@ from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.plan import plan
 from ocfpy.ipvs.proc import read_proc
 from ocfpy.ocf import thirdparty
-from ocfpy.ocf.errors import ConfigError, HostError, NotInstalledError, OcfError, ServiceError
+from ocfpy.ocf.errors import HostError, NotInstalledError, OcfError, ServiceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -152,17 +152,17 @@ def reload(
 
 
 def require_unclaimed(others: Iterable[tuple[str, dict[str, str]]], claim: dict[str, str]) -> None:
-    """Raises ConfigError when one of the other pools, by name and record, has the claim's attribute or a service of it."""
+    """Raises HostError when one of the other pools, by name and record, has the claim's attribute or a service of it."""
     wanted = set(claim["virtual"].split())
     for resource, record in others:
         if record.get("attribute") == claim["attribute"]:
-            raise ConfigError(
+            raise HostError(
                 f"resource {resource} already has the node attribute {claim['attribute']}: it would say the one pool is alive"
                 " when the other is, so each pool needs its own"
             )
         shared = sorted(wanted & set(record.get("virtual", "").split()))
         if shared:
-            raise ConfigError(f"resource {resource} already has {shared[0]}: a virtual service belongs to one pool")
+            raise HostError(f"resource {resource} already has {shared[0]}: a virtual service belongs to one pool")
 
 
 def _record(state: StateFile, claim: dict[str, str], virtual: Iterable[str]) -> None:

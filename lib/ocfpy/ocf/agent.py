@@ -195,8 +195,10 @@ class Agent:
         return {}
 
     def check_claim(self, claim: dict[str, str]) -> None:
-        """Raise ConfigError when another resource holds what this one claims.
+        """Raise HostError when another resource holds here what this one claims.
 
+        Not ConfigError, which would stop this resource everywhere: the records are this host's, and one may be that
+        of a resource which has another name by now and is just being stopped.
         start holds the lock of the agent type over this and the writing of the record: look at records only,
         and wait for nothing.
         """

@@ -296,7 +296,7 @@ def test_address_of_another_resource(host: Host) -> None:
     host.do("start")
     assert host.do("probe", instance="vip2")[0] == codes.OCF_NOT_RUNNING
     code, reason = host.do("start", instance="vip2")
-    assert code == codes.OCF_ERR_CONFIGURED
+    assert code == codes.OCF_ERR_ARGS
     assert "resource vip already holds 192.0.2.53" in reason
     assert host.do("stop", instance="vip2")[0] == codes.OCF_SUCCESS
     assert host.do("monitor")[0] == codes.OCF_SUCCESS
@@ -307,7 +307,7 @@ def test_conflict_is_seen_by_validate_all_and_after_a_change(host: Host) -> None
     (host.rundir / "anycast-vip-vip2.state").write_text("ip=192.0.2.54/32\nnic=lo\n")
     for action in ("validate-all", "start"):
         code, reason = host.do(action, instance="vip2", level="10")
-        assert code == codes.OCF_ERR_CONFIGURED, action
+        assert code == codes.OCF_ERR_ARGS, action
         assert "resource vip already holds 192.0.2.53" in reason
     assert host.do("monitor")[0] == codes.OCF_SUCCESS
 
@@ -323,7 +323,7 @@ def test_of_two_that_start_at_once_one_gets_the_address(host: Host, monkeypatch:
 
     monkeypatch.setattr(AnycastVip, "check_host", meanwhile)
     code, reason = host.do("start")
-    assert code == codes.OCF_ERR_CONFIGURED
+    assert code == codes.OCF_ERR_ARGS
     assert "resource vip2 already holds 192.0.2.53" in reason
     assert not (host.rundir / "anycast-vip-vip.state").exists()
     assert host.do("stop")[0] == codes.OCF_SUCCESS

@@ -20,7 +20,7 @@ from ocfpy.ipvs.model import VirtualService, parse_virtual
 from ocfpy.ipvs.proc import ProcService
 from ocfpy.ocf import dispatch
 from ocfpy.ocf.context import Context
-from ocfpy.ocf.errors import ConfigError, DeadlineError, NotInstalledError, ServiceError
+from ocfpy.ocf.errors import ConfigError, DeadlineError, HostError, NotInstalledError, ServiceError
 
 DNS = "udp/192.0.2.53:53"
 LIMIT_S = 20
@@ -387,7 +387,7 @@ def test_a_virtual_service_belongs_to_one_pool(tmp_path: Path) -> None:
     other.state.write({"virtual": "tcp/192.0.2.1:80"})
     pool.check_claim(pool.claim())
     other.state.write({"virtual": f"tcp/192.0.2.1:80 {DNS}"})
-    with pytest.raises(ConfigError, match=f"resource web already has {DNS}"):
+    with pytest.raises(HostError, match=f"resource web already has {DNS}"):
         pool.check_claim(pool.claim())
 
 
@@ -395,7 +395,7 @@ def test_two_pools_do_not_share_an_attribute(tmp_path: Path) -> None:
     pool = agent(tmp_path, attribute="healthy-web")
     other = Context(["ipvs-pool", "start"], environ(tmp_path, {}, OCF_RESOURCE_INSTANCE="web"), "ipvs-pool")
     other.state.write({"virtual": "tcp/192.0.2.1:80", "attribute": "healthy-web"})
-    with pytest.raises(ConfigError, match="resource web already has the node attribute healthy-web"):
+    with pytest.raises(HostError, match="resource web already has the node attribute healthy-web"):
         pool.check_claim(pool.claim())
 
 
@@ -439,7 +439,7 @@ def test_a_reload_that_cannot_be_leaves_the_record_as_it_was(
     other.state.write(now.claim())
     before.spec().write(before.paths.spec)
     now.context.state.write(now.claim())  # as dispatch does before it calls us
-    with pytest.raises(ConfigError, match="resource web already has"):
+    with pytest.raises(HostError, match="resource web already has"):
         now.reload_agent(now.claim())
     assert now.context.state.read() == before.claim()
 

@@ -162,7 +162,7 @@ def test_two_resources(host: Host) -> None:
     host.do("start")
     assert host.do("probe", "other") == (STOPPED, "")
     code, reason = host.do("start", "other", syncid="8")
-    assert code == codes.OCF_ERR_CONFIGURED
+    assert code == codes.OCF_ERR_ARGS
     assert reason.startswith("resource sync runs the sync daemons of this node already")
     assert host.do("stop", "other") == (RUNNING, "")
     assert host.kernel.daemons == BOTH

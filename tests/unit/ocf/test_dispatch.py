@@ -226,14 +226,14 @@ class TestStart:
         assert not any(locked for locked, _ in seen[3:])
 
     def test_what_another_resource_holds(self, runner: Runner, toy: type[Toy]) -> None:
-        toy.plan["check_claim"] = raising(ConfigError("resource b has it"))
-        assert runner("start") == 6
+        toy.plan["check_claim"] = raising(HostError("resource b has it"))
+        assert runner("start") == 2
         assert runner.reason == "resource b has it"
         assert not runner.recorded
         assert toy.calls == []
         assert runner("validate-all") == 0
         runner.environ["OCF_CHECK_LEVEL"] = "10"
-        assert runner("validate-all") == 6
+        assert runner("validate-all") == 2
 
     def test_what_a_broken_stop_left_is_undone(self, runner: Runner, toy: type[Toy]) -> None:
         runner("start")
