@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ocfpy.ocf.clone import Clone
 
 DEFAULT_TIMEOUT_S = 20.0
+MAX_DIGITS = 12  # of milliseconds, 30 years: with three more the clocks of Python overflow
 _PARAMETER = "OCF_RESKEY_"
 _META = "OCF_RESKEY_CRM_meta_"
 _STATE_SUFFIX = ".state"
@@ -204,7 +205,7 @@ def _feature_set(text: str | None) -> tuple[int, int]:
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 16 else 0
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else 0
 
 
 def _listdir(path: str) -> list[str]:

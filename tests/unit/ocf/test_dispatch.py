@@ -178,6 +178,10 @@ class TestMonitor:
         assert runner("monitor", **RECURRING) == code
         assert runner.reason == "why"
 
+    @pytest.mark.parametrize("timeout", ["1", "9" * 10, "9" * 12, "9" * 15])
+    def test_any_timeout(self, runner: Runner, timeout: str) -> None:
+        assert runner("monitor", meta_timeout=timeout, **RECURRING) == 7
+
     def test_what_start_recorded_is_what_is_observed(self, runner: Runner, toy: type[Toy]) -> None:
         runner("start")
         toy.served["192.0.2.2"] = "web"
