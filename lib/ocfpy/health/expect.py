@@ -58,7 +58,7 @@ def matcher(expect: str) -> Callable[[str], bool]:
 
     try:
         pattern = re.compile(expect[len(REGEX_PREFIX) :], re.MULTILINE)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"{expect!r} is not a regular expression: {error}") from None
     return lambda text: pattern.search(text) is not None
 

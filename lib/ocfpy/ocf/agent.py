@@ -104,7 +104,7 @@ class Agent:
         parameters = self.parameters()
         self._former = {p.replaced_by: p for p in parameters if p.replaced_by and self.is_set(p.name)}
         self.config_errors = [fault for parameter in parameters for fault in self._read_parameter(parameter)]
-        self.config_errors += self._cross_errors()
+        self.config_errors += self._cross_errors(lenient)
         if self.config_errors and not lenient:
             raise ConfigError("; ".join(self.config_errors))
 
@@ -174,13 +174,15 @@ class Agent:
         self.values[parameter.name] = parameter.default
         return [fault] if fault else []
 
-    def _cross_errors(self) -> list[str]:
+    def _cross_errors(self, lenient: bool) -> list[str]:
         try:
             return self.check_config()
-        except (AttributeError, TypeError):
+        except Exception as error:
             # A check across parameters stumbled over one that is known to be bad, and has been reported.
-            if self.config_errors:
+            if self.config_errors and isinstance(error, (AttributeError, TypeError)):
                 return []
+            if lenient:  # whatever it is, a stop goes on
+                return [f"{type(error).__name__}: {error}"]
             raise
 
     def check_config(self) -> list[str]:

@@ -36,6 +36,7 @@ def test_matcher(expect: str, text: str, found: bool) -> None:
     assert matcher(expect)(text) is found
 
 
-def test_a_bad_expression_is_explained() -> None:
+@pytest.mark.parametrize("expression", ["(", "(?<=a+)b", "a{4294967295}", "(" * 1500 + ")" * 1500])
+def test_a_bad_expression_is_explained(expression: str) -> None:
     with pytest.raises(ValueError, match="not a regular expression"):
-        matcher("re:(")
+        matcher(f"re:{expression}")

@@ -113,6 +113,16 @@ class TestConfiguration:
         assert runner("validate-all") == 1
         assert "TypeError: bug" in runner.reason
 
+    @pytest.mark.parametrize("bug", [TypeError("bug"), RecursionError("bug"), OverflowError("bug")])
+    def test_no_bug_in_a_check_keeps_a_stop_from_its_work(
+        self, runner: Runner, toy: type[Toy], monkeypatch: pytest.MonkeyPatch, bug: Exception
+    ) -> None:
+        runner("start")
+        monkeypatch.setattr(toy, "check_config", raising(bug))
+        assert runner("monitor") == 0
+        assert runner("stop") == 0
+        assert runner("monitor") == 7
+
 
 class TestProbe:
     """Nothing makes a probe fail but a service that is there and broken."""
