@@ -6,6 +6,7 @@ A file that cannot be used changes nothing: what is in force stays so, and monit
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 from ocfpy.health import control
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 AGENT = "ipvs-pool"
 TIMEOUT_S = 120.0
 """For a reload: names are looked up, and new servers get their first verdict."""
+AGAIN_S = 60.0
+"""What is not in force is tried again so often: it may have been a name server's fault, or another pool's."""
 
 
 class Autoreload:
@@ -33,6 +36,7 @@ class Autoreload:
         self._paths = paths
         self._log = log
         self._mtime = 0
+        self._looked_at = 0.0
 
     def look(self, spec: PoolSpec) -> None:
         """Does what there is to do, and returns when it is done; to be called from a thread of its own."""
@@ -41,11 +45,11 @@ class Autoreload:
             return
         try:
             mtime = os.stat(spec.config).st_mtime_ns
-            if mtime == self._mtime:
+            now = time.monotonic()
+            if mtime == self._mtime and not (self.trouble and now >= self._looked_at + AGAIN_S):
                 return
-            self._mtime = mtime
+            self._mtime, self._looked_at = mtime, now
             loaded = load(spec.config)
-            self.trouble = ""
             if loaded.digest != spec.config_digest:
                 self._log.info(f"{spec.config} has changed")
                 for warning in loaded.warnings:
@@ -59,6 +63,7 @@ class Autoreload:
                         config_digest=loaded.digest,
                     )
                 )
+            self.trouble = ""
         except OSError as error:
             self._complain(f"{spec.config} cannot be read: {error.strerror}")
         except OcfError as error:

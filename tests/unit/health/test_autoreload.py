@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ocfpy.health import control
+from ocfpy.health import autoreload, control
 from ocfpy.health.autoreload import Autoreload
 from ocfpy.health.client import Paths
 from ocfpy.health.ldirectord.reader import load
@@ -104,6 +104,20 @@ def test_a_reload_that_fails_is_said(world: World) -> None:
     world.error = RuntimeError("oh")
     world.write(82)
     assert world.look().endswith("RuntimeError: oh")
+
+
+def test_what_was_somebody_elses_fault_is_tried_again(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.error = ConfigError("resource other already has tcp/192.0.2.1:81")
+    world.write(81)
+    assert "resource other" in world.look()
+    world.error = None
+    assert "resource other" in world.look(), "not at once"
+    monkeypatch.setattr(autoreload, "AGAIN_S", 0.0)
+    assert world.look() == ""
+    assert world.reloads == [["tcp/192.0.2.1:81"]]
+    assert (tmp_path / "log").read_text().count("resource other") == 1
 
 
 def test_without_autoreload_nothing_is_looked_at_any_more(world: World) -> None:
