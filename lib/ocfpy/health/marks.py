@@ -58,11 +58,12 @@ class Marks:
 
     def _read(self) -> list[tuple[int, str, str]]:
         try:
-            with open(self.path, encoding="utf-8") as file:
+            with open(self.path, encoding="utf-8", errors="replace") as file:
                 parts = [line.rstrip("\n").split(" ", 2) for line in file]
         except FileNotFoundError:
             return []
-        return [(int(part[0]), part[1], part[2]) for part in parts]
+        # A line that is none must not keep a stop from its end.
+        return [(int(part[0]), part[1], part[2]) for part in parts if len(part) == 3 and part[0].isdigit()]
 
     def _write(self, lines: list[tuple[int, str, str]]) -> None:
         if not lines:

@@ -27,6 +27,14 @@ def test_pools_do_not_share_a_mark(path: str) -> None:
     assert Marks(f"{path}/one").held() == one.held(), "a daemon of later knows them"
 
 
+def test_what_is_no_line_is_passed_over(path: str) -> None:
+    one = Marks(f"{path}/one")
+    one.set(["a"])
+    with open(f"{path}/check-marks", "ab") as file:
+        file.write(b"\nx one b\n7 one\n\xff\xff")
+    assert one.held() == {"a": FIRST_MARK}
+
+
 def test_the_file_goes_with_the_last_one(path: str) -> None:
     one, two = Marks(f"{path}/one"), Marks(f"{path}/two")
     one.set(["a"])
