@@ -8,7 +8,7 @@ import resource
 from pathlib import Path
 
 import pytest
-from ocfpy.health.checks import make_check
+from ocfpy.health.checks import external, make_check
 from ocfpy.health.checks.base import Result
 from ocfpy.health.spec import CheckSettings
 from ocfpy.ipvs.model import parse_virtual
@@ -63,6 +63,20 @@ def test_what_a_command_is_told(tmp_path: Path) -> None:
     }  # fmt: skip
     assert run(path, "fwmark/7", 0).ok
     assert told.read_text().startswith("<7><0><10.0.0.11><0>")
+
+
+def test_not_all_commands_run_at_once_and_nobody_fails_for_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(external, "AT_ONCE", 2)
+    path = command(tmp_path / "check", f"cd {tmp_path}; mkdir $$.d; ls -d *.d | wc -l; sleep 0.1; rmdir $$.d; exit 1")
+    wanted = CheckSettings("external", timeout=LIMIT_S, command=path)
+
+    async def story() -> list[Result]:
+        checks = [make_check(parse_address(f"10.0.0.{n}"), 80, wanted, parse_virtual("tcp/192.0.2.53:80")) for n in range(8)]
+        return await asyncio.gather(*(check.run() for check in checks))
+
+    results = asyncio.run(story())
+    assert {result.reason for result in results} <= {"1", "2"}
+    assert max(result.seconds for result in results) < LIMIT_S / 2
 
 
 @pytest.mark.parametrize(

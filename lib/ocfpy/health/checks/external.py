@@ -7,8 +7,9 @@ import os
 import resource
 import signal
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
-from ocfpy.health.checks.base import Check, CheckFailed
+from ocfpy.health.checks.base import Check, CheckFailed, Result
 from ocfpy.ipvs.model import endpoint
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 OPEN_FILES = 1024
 """As a command finds it everywhere."""
 HARD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+AT_ONCE = 64
+"""Commands of a pool that run at the same time. When a pool starts, all of its servers are checked at once."""
 FIRST_WEIGHT_CODE = 2
 """Exit code for a weight of 0 %, as in keepalived's misc_dynamic."""
 
@@ -39,6 +42,11 @@ class ExternalCheck(Check):
         self.dynamic = settings.flag("dynamic")
         self.address = endpoint(address, 0)
         self._running: Command | None = None
+
+    async def run(self) -> Result:
+        """As of every check; the wait for its turn is not of its time."""
+        async with _turns():
+            return await super().run()
 
     async def attempt(self) -> int | None:
         if self._running is not None and not self._running.reaped:
@@ -83,6 +91,17 @@ class ExternalCheck(Check):
             return code - FIRST_WEIGHT_CODE
         lines = bytes(command.output).decode(errors="replace").strip().splitlines()
         raise CheckFailed(lines[0] if lines else f"the command ended with exit code {code}")
+
+
+_semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+def _turns() -> asyncio.Semaphore:
+    """The turns of the running event loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _semaphores:
+        _semaphores[loop] = asyncio.Semaphore(AT_ONCE)
+    return _semaphores[loop]
 
 
 class Command:
