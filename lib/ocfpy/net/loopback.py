@@ -54,8 +54,7 @@ _AF = {4: AF_INET, 6: AF_INET6}
 def locate(address: Address) -> list[tuple[str, int]]:
     """Every interface that has this address, with the prefix length it has there."""
     found = []
-    request = _IFADDRMSG.pack(_AF[address.family], 0, 0, 0, 0)
-    for body in _exchange(RTM_GETADDR, netlink.NLM_F_DUMP, request):
+    for body in _dump(_IFADDRMSG.pack(_AF[address.family], 0, 0, 0, 0)):
         family, length, _, _, index = _IFADDRMSG.unpack_from(body)
         get = netlink.attributes(body[_IFADDRMSG.size :])
         # IFA_ADDRESS is the peer where there is one; IPv6 has no IFA_LOCAL where there is none.
@@ -132,13 +131,28 @@ def _refused(verb: str, address: Address, nic: str, error: OSError) -> OcfError:
     return ServiceError(f"{what}: {error.strerror}")
 
 
+def _dump(request: bytes) -> list[bytes]:
+    """All addresses; asked for anew until none came or went meanwhile, for the kernel then skips some of the others."""
+    while True:
+        try:
+            return list(_exchange(RTM_GETADDR, netlink.NLM_F_DUMP, request))
+        except InterruptedError:
+            continue
+
+
 def _exchange(kind: int, flags: int, body: bytes) -> Iterator[bytes]:
-    """What the kernel answers to one request, each without its header; OSError if it refuses."""
+    """What the kernel answers to one request, each without its header; OSError if it refuses.
+
+    InterruptedError when a dump is not to be relied on.
+    """
     connection = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)
     try:
         connection.sendto(netlink.message(kind, flags | netlink.NLM_F_REQUEST, 1, body), (0, 0))
         while True:
-            for answer, _, content in netlink.messages(connection.recv(netlink.RECEIVE_BYTES)):
+            received = connection.recv(netlink.RECEIVE_BYTES)
+            if netlink.is_interrupted(received):
+                raise InterruptedError
+            for answer, _, content in netlink.messages(received):
                 if answer in (netlink.NLMSG_ERROR, netlink.NLMSG_DONE):
                     errno = netlink.errno_of(content)
                     if errno:

@@ -12,6 +12,7 @@ NLMSG_ERROR = 2
 NLMSG_DONE = 3
 NLM_F_REQUEST = 0x001
 NLM_F_ACK = 0x004
+NLM_F_DUMP_INTR = 0x010
 NLM_F_EXCL = 0x200
 NLM_F_DUMP = 0x300
 NLM_F_CREATE = 0x400
@@ -36,6 +37,11 @@ def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         length, kind, _, sequence, _ = _HEADER.unpack_from(data, offset)
         yield kind, sequence, data[offset + _HEADER.size : offset + length]
         offset += (length + 3) & ~3
+
+
+def is_interrupted(data: bytes) -> bool:
+    """Whether what a dump is about changed under way: the kernel may have left out what was there all the time."""
+    return bool(_HEADER.unpack_from(data)[2] & NLM_F_DUMP_INTR)
 
 
 def errno_of(body: bytes) -> int:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from ocfpy.net import loopback, netlink
+from ocfpy.ocf.addresses import parse_address
 
 LIBRARY = Path(__file__).resolve().parents[3] / "lib"
 PREAMBLE = """
@@ -133,3 +135,30 @@ print(locate(parse_address("127.0.0.1")))
         "PermissionDeniedError: cannot remove 192.0.2.53/32 on lo: that takes root (CAP_NET_ADMIN)",
         "[('lo', 8)]",
     ]
+
+
+def test_a_dump_is_repeated_when_addresses_changed_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel skipped an address here, and says that it may have."""
+    address = parse_address("192.0.2.53")
+    body = bytes([2, 32, 0, 0]) + (1).to_bytes(4, sys.byteorder) + netlink.attribute(loopback.IFA_LOCAL, address.packed)
+    done = netlink.message(netlink.NLMSG_DONE, 0, 1, bytes(4))
+    answers = [
+        netlink.message(netlink.NLMSG_DONE, netlink.NLM_F_DUMP_INTR, 1, bytes(4)),
+        netlink.message(loopback.RTM_NEWADDR, 0, 1, body) + done,
+    ]
+
+    class Kernel:
+        def __init__(self, *_: int) -> None:
+            pass
+
+        def sendto(self, *_: object) -> None:
+            pass
+
+        def recv(self, size: int) -> bytes:
+            return answers.pop(0)
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(loopback, "socket", Kernel)
+    assert loopback.find_address(address) == ["lo"]
