@@ -109,6 +109,23 @@ def test_finds(faulty: Subject, name: str) -> None:
     assert [sentence for sentence in FOUND[name] if sentence not in found] == [], found
 
 
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((), "an agent that can be run"),
+        (("pacemaker:Dummy", "--only", "no-such-rule"), "invalid choice: 'no-such-rule'"),
+        (("pacemaker:Dummy", "--only", "metadata-is-complete", "--prepare", "echo no such thing; false"), "no such thing"),
+    ],
+)
+def test_what_cannot_be_tried_is_no_success(arguments: tuple[str, ...], complaint: str) -> None:
+    command = [sys.executable, "-m", "ocfpy.testkit", *arguments]
+    environ = {"PYTHONPATH": str(ROOT / "lib"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_command_line_and_plugin(tmp_path: Path) -> None:
     """Both say the same, on an agent that keeps the rule and on one that does not."""
     environ = {"PYTHONPATH": str(ROOT / "lib"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}

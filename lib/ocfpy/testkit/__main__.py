@@ -20,7 +20,7 @@ def main(argv: list[str]) -> int:
             print(f"{rule}: {rule.sentence}")
         return 0
     path = options.agent if "/" in options.agent else f"{PREFIX}/{options.agent.replace(':', '/')}"
-    if os.geteuid() != 0 or not os.access(path, os.X_OK):
+    if os.geteuid() != 0 or not os.path.isfile(path) or not os.access(path, os.X_OK):
         print(f"{path}: root is needed, and an agent that can be run", file=sys.stderr)
         return 2
     params = dict(option.partition("=")[::2] for option in options.option)
@@ -29,7 +29,11 @@ def main(argv: list[str]) -> int:
     for rule in RULES:
         if options.only and rule.name not in options.only:
             continue
-        findings = rule.findings(subject)
+        try:
+            findings = rule.findings(subject)
+        except RuntimeError as error:
+            print(error, file=sys.stderr)
+            return 2
         broken += bool(findings)
         print(f"{'FAIL' if findings else 'ok  '} {rule}: {rule.sentence}", flush=True)
         for finding in findings:
@@ -45,7 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--prepare", default="", metavar="SCRIPT", help="shell commands that make a fresh sandbox fit")
     parser.add_argument("--here", action="store_true", help="no sandbox: this machine is thrown away afterwards")
     parser.add_argument("--timeout", type=float, default=20.0, metavar="SECONDS", help="of every action (20)")
-    parser.add_argument("--only", action="append", default=[], metavar="RULE", help="this rule; may be repeated")
+    names = [rule.name for rule in RULES]
+    parser.add_argument("--only", action="append", default=[], metavar="RULE", choices=names, help="this rule; may be repeated")
     parser.add_argument("--rules", action="store_true", help="list the rules")
     return parser
 
