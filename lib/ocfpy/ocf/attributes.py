@@ -74,6 +74,8 @@ def _run(argv: list[str], deadline: Deadline | float, log: Log | None) -> str | 
         complaint = f"exit code {done.rc}: {done.err or done.out}" if done.rc else ""
     except OcfError as error:
         complaint = error.reason
+    except OSError as error:  # no process, no memory: for now
+        complaint = str(error)
     if not complaint:
         return done.out
     if log is not None:

@@ -90,6 +90,14 @@ def test_attributes(attrd: Path) -> None:
     assert (attrd / "calls").read_text().splitlines() == ["-n up -U 3 -d 5s", "-n up -Q -N lb1", "-n up -D"]
 
 
+def test_attributes_of_a_node_that_cannot_start_a_program(attrd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    assert not attributes.set_attribute("up", "3")
+
+
 def test_attributes_outside_a_cluster(attrd: Path) -> None:
     (attrd / "attrd_updater").write_text("#!/bin/sh\necho 'Could not connect' >&2; exit 102\n")
     log = Context(["toy"], {"HA_LOGFILE": str(attrd / "log"), "HA_LOGFACILITY": "none"}).log
