@@ -200,7 +200,7 @@ class PoolParameters(Agent):
                 f"{virtual}: real server {text} is given twice" for text in _twice(list(map(str, behind)))
             ]
             faults += problems(virtual, settings.meant_for(virtual), by_key(behind))
-            if not behind:
+            if not behind and self.real_servers:  # else something was said of them already
                 faults.append(f"{virtual} has no real server of its address family, IPv{virtual.family}")
         for real in reals:
             if real.forward != "tunnel" and real.address.family not in families:

@@ -261,6 +261,13 @@ def test_names_are_judged_as_the_check_does(tmp_path: Path, name: str) -> None:
         agent(tmp_path, check="dns", check_name=name)
 
 
+@pytest.mark.parametrize("real_servers", ["", "10.0.0.11,weight=x"])
+def test_an_error_is_said_once(tmp_path: Path, real_servers: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        agent(tmp_path, real_servers=real_servers)
+    assert ";" not in caught.value.reason
+
+
 def test_all_errors_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         agent(tmp_path, check="dns", check_timeout="5s", fall="0")
