@@ -177,7 +177,7 @@ location rule on the attribute.
             words = dict.fromkeys([*claim.get("virtual", "").split(), *virtual_in(paths.spec)])
             virtual = [parse_virtual(word) for word in words]
             control.clean_up(virtual, claim.get("attribute", ""), deadline)
-            control.close_ways(paths)
+        control.close_ways(paths)  # a daemon does not know of those that it could not open to the end
         control.remove_files(paths, deadline)
 
     def reload_agent(self, claim: dict[str, str]) -> None:

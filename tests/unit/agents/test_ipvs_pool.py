@@ -16,6 +16,7 @@ from ocfpy.agents import ipvs_pool
 from ocfpy.agents.ipvs_pool import IpvsPool
 from ocfpy.health import control
 from ocfpy.health.checks.registry import TYPES
+from ocfpy.health.marks import Marks
 from ocfpy.ipvs.model import VirtualService, parse_virtual
 from ocfpy.ipvs.proc import ProcService
 from ocfpy.ocf import dispatch
@@ -435,6 +436,16 @@ def test_stop_asks_the_daemon_first(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         pool.stop(pool.claim())
     assert heard == ["monitor", "stop"]
     assert not list(Path(pool.context.rundir).iterdir())
+
+
+def test_stop_closes_the_ways_that_the_daemon_could_not_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[dict[str, int]] = []
+    monkeypatch.setattr("ocfpy.health.ways.remove_ways", lambda marks: closed.append(marks.held()))
+    pool = agent(tmp_path)
+    with daemon_that_says(pool, "running", "stopped"):
+        Marks(pool.paths.base).set(["tcp/192.0.2.1:80 10.0.0.11:80"])
+        pool.stop(pool.claim())
+    assert [list(held) for held in closed] == [["tcp/192.0.2.1:80 10.0.0.11:80"]]
 
 
 def test_a_reload_that_cannot_be_leaves_the_record_as_it_was(
