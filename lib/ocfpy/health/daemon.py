@@ -99,7 +99,8 @@ class Daemon:
         await asyncio.wait({start, self.ended}, return_when=asyncio.FIRST_COMPLETED)
         if start.done():
             start.result()
-            self._note_spec()
+            if not set(self.spec.former) <= set(self.spec.virtual):
+                self._note_spec()
             self._write_status()
             report("ok")
             self._watching = asyncio.ensure_future(self._watch_config())
