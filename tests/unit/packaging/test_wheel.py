@@ -30,7 +30,7 @@ exec(compile(source, "webdir", "exec"), space)
 from ocfpy.ocf.dispatch import main
 from ocfpy.ocf import manpage
 agent = space["WebDir"]
-environ = {"HA_RSCTMP": sys.argv[3], "OCF_RESKEY_port": "48123", "HA_LOGFACILITY": "none"}
+environ = {"HA_RSCTMP": sys.argv[3], "OCF_RESKEY_port": str(20000 + os.getpid() % 12000), "HA_LOGFACILITY": "none"}
 actions = "monitor", "validate-all", "start", "monitor", "stop", "monitor", "meta-data"
 codes = [main(agent, ["webdir", action], environ) for action in actions]
 manpage.render(agent)
