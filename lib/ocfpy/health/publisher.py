@@ -9,7 +9,7 @@ from typing import Callable
 REPUBLISH_S = 30.0
 """How often an unchanged value is said again: an attribute manager that was restarted has forgotten it."""
 RETRY_S = 1.0
-"""How soon after a failure, when it has worked before."""
+"""How soon after a failure; while it has never worked, twice as long each time: this node may be in no cluster."""
 CALM_S = 5.0
 """How long a change that is neither to nor from nothing alive waits for the next one.
 
@@ -50,6 +50,7 @@ class Publisher:
     async def run(self) -> None:
         """Publishes until it is cancelled."""
         await self._news.wait()
+        retry = RETRY_S
         while True:
             self._news.clear()
             assert self.value is not None
@@ -58,7 +59,8 @@ class Publisher:
             self.taken = await asyncio.get_running_loop().run_in_executor(self._thread, self._put, value)
             self._has_worked |= self.taken
             self.said.set()
-            pause = REPUBLISH_S if self.taken or not self._has_worked else RETRY_S
+            pause = REPUBLISH_S if self.taken else min(retry, REPUBLISH_S)
+            retry = RETRY_S if self._has_worked else 2 * pause
             try:
                 await asyncio.wait_for(self._news.wait(), pause)
             except asyncio.TimeoutError:

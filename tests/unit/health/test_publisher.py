@@ -108,6 +108,29 @@ def test_what_was_refused_is_said_again_soon_when_it_used_to_work() -> None:
         module.RETRY_S = before
 
 
+def test_outside_of_a_cluster_it_is_said_again_ever_more_rarely() -> None:
+    """In one, whose attribute may still be of a daemon before, it is right at the second attempt."""
+
+    async def story(attempts: int) -> list[float]:
+        said: list[float] = []
+        loop = asyncio.get_running_loop()
+
+        def put(value: int) -> bool:
+            said.append(round(loop.time(), 1))
+            return len(said) >= attempts
+
+        publisher = Publisher(put, lambda: True)
+        publisher._thread = Inline()  # type: ignore[assignment]
+        task = asyncio.ensure_future(publisher.run())
+        publisher.want(0)
+        await asyncio.sleep(100)
+        task.cancel()
+        return said
+
+    assert clock.run(story(attempts=100)) == [0, 1, 3, 7, 15, 31, 61, 91]
+    assert clock.run(story(attempts=2)) == [0, 1, 31, 61, 91]
+
+
 def test_a_change_that_can_wait_waits_for_its_own_time() -> None:
     """Not for what is left of the wait of an earlier one: that would disturb the cluster in the middle of its recovery."""
 
