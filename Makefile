@@ -68,6 +68,9 @@ gzip -9nf $(MAN)/man7/ocf_anycast_$(1).7
 
 endef
 
+# What a target needs is installed before it is made, whatever -j says.
+.NOTPARALLEL:
+
 .PHONY: all install stage deb rpm wheel test lint demo bench checks-table clean deps force $(SUITES:%=test-%)
 
 all: stage
