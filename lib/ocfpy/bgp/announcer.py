@@ -161,7 +161,7 @@ class Announcer:
     def _statement(self, prefix: Address, line: str) -> None:
         family = f"address-family {_family(prefix)} unicast"
         if self._vrf:
-            self._backend.configure((f"router bgp {self.asn()}{self._of_vrf}", family, line))
+            self._backend.configure((self._router(), family, line))
             return
         try:
             # Without the AS number it never creates an instance.
@@ -169,7 +169,19 @@ class Announcer:
         except CommandRefused as refusal:
             if not _says(refusal, _WHICH_INSTANCE):
                 raise
-            self._backend.configure((f"router bgp {self.asn()}", family, line))
+            self._backend.configure((self._router(), family, line))
+
+    def _router(self) -> str:
+        """`router bgp` with the AS number; what has no neighbor any more must be withdrawn all the same."""
+        try:
+            asn = self.asn()
+        except HostError:
+            from ocfpy.bgp.instance import as_number
+
+            asn = as_number(self._backend.show("show running-config"), self._vrf)
+            if not asn:
+                raise
+        return f"router bgp {asn}{self._of_vrf}"
 
     def _summary(self) -> dict[str, Any]:
         """By address family; nothing when there is no instance, which bgpd answers with {} and a warning."""

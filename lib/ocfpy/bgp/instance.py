@@ -79,6 +79,20 @@ class Instance:
         return DELAY_TIMER_DEFAULT_S
 
 
+def as_number(running_config: str, vrf: str = "") -> str:
+    """The AS number of an instance, as it is configured; nothing when there is no such instance."""
+    for line in running_config.splitlines():
+        if _begins(line, vrf):
+            return line.split()[2]
+    return ""
+
+
+def _begins(line: str, vrf: str) -> bool:
+    # router bgp ASN, then nothing, or vrf NAME, or view NAME
+    words = line.split()
+    return words[:2] == ["router", "bgp"] and len(words) > 2 and words[3:] == (["vrf", vrf] if vrf else [])
+
+
 def _lines(running_config: str, vrf: str) -> tuple[list[str], list[str]]:
     """The lines outside of any block, and those of this instance's own block."""
     outside: list[str] = []
@@ -86,9 +100,7 @@ def _lines(running_config: str, vrf: str) -> tuple[list[str], list[str]]:
     inside = False
     for line in running_config.splitlines():
         if not line.startswith(" "):
-            words = line.split()
-            # router bgp ASN, then nothing, or vrf NAME, or view NAME
-            inside = words[:2] == ["router", "bgp"] and words[3:] == (["vrf", vrf] if vrf else [])
+            inside = _begins(line, vrf)
             outside.append(line.rstrip())
         elif inside:
             own.append(line.strip())

@@ -125,10 +125,20 @@ def test_the_as_number_is_read() -> None:
 
 @pytest.mark.parametrize("answer", [{}, CommandRefused("show bgp summary json", 1, "{}")])
 def test_the_as_number_is_never_guessed(answer: object) -> None:
-    script = Script({"show bgp summary json": answer}, {"router bgp": "% Please specify ASN and VRF\n"})
+    shows = {"show bgp summary json": answer, "show running-config": "router bgp 65099 vrf red\nexit\n"}
+    script = Script(shows, {"router bgp": "% Please specify ASN and VRF\n"})
     with pytest.raises(HostError, match="router bgp"):
         Announcer(script).announce(V4)
     assert len(script.configured) == 1
+
+
+def test_an_instance_without_a_neighbor_is_left_as_well() -> None:
+    """bgpd's summary is empty then; the statement would stay, and stop with it."""
+    config = "router bgp 65010\n neighbor 10.1.0.1 remote-as 65000\nexit\n!\nrouter bgp 65099 vrf red\nexit\n"
+    script = Script({"show bgp vrf red summary json": {}, "show running-config": config})
+    Announcer(script, "red").withdraw(V4)
+    assert script.configured[-1][0] == "router bgp 65099 vrf red"
+    assert script.configured[-1][-1] == "no network 192.0.2.53/32"
 
 
 def test_peers() -> None:
