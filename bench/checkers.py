@@ -23,6 +23,8 @@ class Checker:
 
     name: str
     pattern: str
+    keeps_up_with = 1000
+    """Servers that it can be given at once."""
 
     def start(self, node: UmlNode, services: Sequence[Service], interval_s: int) -> None:
         """Returns when it has begun to check."""
@@ -86,6 +88,7 @@ class Ldirectord(Checker):
 
     name = "ldirectord"
     pattern = "ldirectord"
+    keeps_up_with = 100  # it runs ipvsadm several times for each before the first check: a thousand take many minutes
 
     def start(self, node: UmlNode, services: Sequence[Service], interval_s: int) -> None:
         text = (
