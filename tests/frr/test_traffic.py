@@ -7,6 +7,7 @@ only the order is asserted. The figures are printed (pytest -rP).
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ PACKETS = Path(__file__).with_name("packets.py")
 V4 = "192.0.2.80/32"
 VIP = "192.0.2.80"
 STALL_S = 0.1
+ANSWER_LIMIT_S = 30.0
 ATTEMPTS = 3
 BACKUP = """
 route-map BACKUP permit 10
@@ -86,6 +88,9 @@ class Stream:
         argv = site.client.command(sys.executable, "-I", str(PACKETS), "send", VIP)
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout
+        if not select.select([self._process.stdout], [], [], ANSWER_LIMIT_S)[0]:
+            said = self._process.communicate("\n")[0]
+            raise AssertionError(f"nobody answers the client within {ANSWER_LIMIT_S:g} s: {said}")
         assert self._process.stdout.readline() == "answered\n"
 
     def report(self) -> dict[str, Any]:
