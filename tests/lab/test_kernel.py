@@ -52,14 +52,6 @@ def test_never_drops(bench: Bench) -> None:
     run(bench.node, "never_drops.py", "python3 /root/never_drops.py")
 
 
-def test_the_same_as_ldirectord(lab: Lab) -> None:
-    """Files of ldirectord's to ldirectord and to ipvs-pool: the same tables, whatever happens to the servers."""
-    node = lab.nodes[-1]
-    for config in (SCRIPTS / "ldirectord").glob("*.cf"):
-        node.put(f"/root/ldirectord/{config.name}", config.read_text())
-    run(node, "ldirectord_same.py", "python3 /root/ldirectord_same.py /root/ldirectord", timeout=900)
-
-
 def test_killed_anywhere(bench: Bench) -> None:
     """The agents that need IPVS, killed at every step that has an effect; tests/conformance and tests/frr have the others."""
     run(bench.node, "killed_anywhere.py", "python3 /root/killed_anywhere.py", timeout=900)
@@ -74,5 +66,5 @@ def run(node: UmlNode, script: str, command: str, timeout: float = 300) -> None:
 
 
 def test_every_script_is_run() -> None:
-    text = Path(__file__).read_text()
+    text = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     assert [path.name for path in SCRIPTS.glob("*.py") if f'"{path.name}"' not in text] == []

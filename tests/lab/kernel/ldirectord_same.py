@@ -309,7 +309,7 @@ class Pools:
     def call(self, config: Path, action: str) -> tuple[int, str]:
         environ = {
             "PATH": os.environ["PATH"], "OCF_ROOT": "/usr/lib/ocf", "OCF_RESOURCE_INSTANCE": config.stem,
-            "OCF_RESKEY_CRM_meta_timeout": "60000", "HA_RSCTMP": str(WORK), "HA_LOGFILE": str(WORK / "log"),
+            "OCF_RESKEY_CRM_meta_timeout": "240000", "HA_RSCTMP": str(WORK), "HA_LOGFILE": str(WORK / "log"),
             "HA_LOGFACILITY": "none", "OCF_RESKEY_config": str(config),
         }  # fmt: skip
         done = subprocess.run(within(OURS, self.agent, action), env=environ, capture_output=True, text=True)

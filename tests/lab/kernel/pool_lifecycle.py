@@ -25,7 +25,6 @@ from typing import Callable
 from hosts import (  # type: ignore[import-not-found]  # beside this file
     OCF_DEGRADED,
     OCF_ERR_ARGS,
-    OCF_ERR_CONFIGURED,
     OCF_ERR_GENERIC,
     OCF_NOT_RUNNING,
     OCF_SUCCESS,
@@ -288,7 +287,7 @@ def story(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
             raise StepFailed(f"a server that stays was out for a moment: {state}")
     yield f"reload-agent changes services, servers and checks in {took:.2f} s, and takes nobody out"
 
-    pool.must("start", OCF_ERR_CONFIGURED, resource="other", virtual="tcp/192.0.2.54:80")
+    pool.must("start", OCF_ERR_ARGS, resource="other", virtual="tcp/192.0.2.54:80")
     yield f"another pool with the same virtual service does not start: {pool.reason}"
     pool.must("start", OCF_ERR_ARGS, resource="strange", virtual="tcp/192.0.2.55:80", scheduler="nosuch")
     reason = pool.reason

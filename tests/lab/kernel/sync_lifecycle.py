@@ -13,7 +13,6 @@ from collections.abc import Iterator
 
 from hosts import (  # type: ignore[import-not-found]  # beside this file
     OCF_ERR_ARGS,
-    OCF_ERR_CONFIGURED,
     OCF_ERR_GENERIC,
     OCF_NOT_RUNNING,
     VIP4,
@@ -88,7 +87,7 @@ def lifecycle(agent: Agent) -> Iterator[str]:
 
     second = Agent(host, "ipvs-sync", agent.rundir, "second", nic="eth0", syncid="8")
     second.must("probe", OCF_NOT_RUNNING)
-    second.must("start", OCF_ERR_CONFIGURED)
+    second.must("start", OCF_ERR_ARGS)
     reason = second.reason
     second.must("stop")
     expect(daemons(host), both(default), "the daemons of the first resource")
