@@ -1,4 +1,4 @@
-"""ldirectord and ipvs-pool beside each other in one node, whose cluster is not started again: the last thing the lab is used for."""
+"""ldirectord and ipvs-pool beside each other in one node, whose cluster does not come back: the last that the lab is used for."""
 from __future__ import annotations
 
 from tests.lab.test_kernel import SCRIPTS, run
