@@ -49,24 +49,33 @@ class TwoSites(Site):
         self.client.ip("link", "set", "eth0", "up")
         self.client.ip("route", "add", "default", "via", "10.9.0.1")
         run(*self.r1.namespace.command("sysctl", "-qw", "net.ipv4.ip_forward=1"))
-        self._echoes = []
+        self._echoes: dict[str, subprocess.Popen[str]] = {}
         for node in (self.lb, self.other):
             node.namespace.ip("route", "add", "10.9.0.0/24", "via", "10.1.0.1")
-            self._echoes.append(self._echo(node))
+        self.answer()
         wait_for("the other one's sessions", lambda: self.other.established() == SESSIONS)
         self.other.namespace.ip("addr", "add", V4, "dev", "lo", "scope", "host")
         self.other.configure("router bgp", "address-family ipv4 unicast", f"network {V4} route-map BACKUP")
         wait_for("the other one's route", lambda: self.r1.has(V4))
 
-    def _echo(self, node: Frr) -> subprocess.Popen[str]:
-        argv = node.namespace.command(sys.executable, "-I", str(PACKETS), "echo", VIP, "lb" if node is self.lb else "other")
+    def answer(self) -> None:
+        """See to it that both answer packets: what does so belongs to the test, and has to be there for the next one."""
+        for name, node in (("lb", self.lb), ("other", self.other)):
+            if name in self._echoes and self._echoes[name].poll() is None:
+                continue
+            if name in self._echoes:
+                print(f"what answered at {name} had ended: {self._echoes[name].returncode}")
+            self._echoes[name] = self._echo(node, name)
+
+    def _echo(self, node: Frr, name: str) -> subprocess.Popen[str]:
+        argv = node.namespace.command(sys.executable, "-I", str(PACKETS), "echo", VIP, name)
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
         return process
 
     def close(self) -> None:
-        for process in getattr(self, "_echoes", []):
+        for process in getattr(self, "_echoes", {}).values():
             process.kill()
             process.communicate()
         super().close()
@@ -112,6 +121,7 @@ def vip(sites: TwoSites) -> Iterator[Callable[..., Resource]]:
     made = []
 
     def make(**parameters: str) -> Resource:
+        sites.answer()
         wait_for("the sessions", lambda: sites.lb.established() == SESSIONS)
         sites.address("del")
         sites.address("add")
