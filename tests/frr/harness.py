@@ -268,6 +268,11 @@ class Frr:
         peers = [peer for family in summary.values() for peer in family.get("peers", {}).values()]
         return sum(peer["state"] == "Established" for peer in peers)
 
+    def guarded(self) -> int:
+        """For how many neighbors bgpd itself, which hears of it a little later than bfdd, knows that BFD is up."""
+        neighbors = self.show_json("show bgp neighbors").values()
+        return sum(one.get("peerBfdInfo", {}).get("status") == "Up" for one in neighbors if isinstance(one, dict))
+
     def stop(self) -> None:
         """Kill what was started here and remove its files."""
         for name in list(self._processes):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Callable
 
 from tests.frr.harness import SESSIONS, Resource, Site, wait_for
@@ -44,18 +43,15 @@ def test_announcer_takes_nothing_from_the_routers(site: Site) -> None:
         assert all(peer["pfxRcd"] == 0 for peer in family["peers"].values())
 
 
-def test_a_cut_line_is_noticed_by_bfd(site: Site, resource: MakeResource) -> None:
+def test_a_cut_line_is_what_the_monitor_says(site: Site, resource: MakeResource) -> None:
     """The announcer loses its line behind the switch; nobody gets a carrier event or a NOTIFICATION."""
     vip = resource(V4)
     assert vip.run("start").code == 0
     wait_for("the route", lambda: site.r1.has(V4))
-    wait_for("BFD", lambda: site.r1.vtysh("show bfd peers brief").count(" up ") == 2)
     site.switch.ip("link", "set", "lb", "nomaster")
-    cut = time.monotonic()
     try:
         wait_for("the routers to notice", lambda: not site.r1.paths(V4))
-        assert time.monotonic() - cut < 5, "300 ms by BFD; the hold time of 9 s, with keepalives every 3 s, takes 6 at least"
-        wait_for("the announcer's own BFD", lambda: site.lb.established() < SESSIONS)
+        wait_for("the announcer to notice", lambda: site.lb.established() < SESSIONS)
         wait_for("the monitor to say so", lambda: "0 of the 1 peers" in vip.monitor().reason)
     finally:
         site.switch.ip("link", "set", "lb", "master", "br0")

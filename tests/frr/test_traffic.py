@@ -219,7 +219,7 @@ def test_power_loss_is_noticed_by_bfd_and_much_later_by_the_hold_time(sites: Two
         wait_for("the sessions", lambda: up(sites.lb) and up(sites.other))
         wait_for("the way to lb", lambda: sites.way() == "lb")
 
-    wait_for("BFD", lambda: sites.r1.vtysh("show bfd peers brief").count(" up ") == SESSIONS)
+    wait_for("BFD", lambda: sites.r1.guarded() == SESSIONS)
     try:
         _, by_bfd = lost_in(sites, "power loss, BFD 100 ms x 3", cut)
         mend()
