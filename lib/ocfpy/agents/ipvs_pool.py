@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ocfpy.health.spec import PoolSpec
 
 MONITOR_TIMEOUT_S = 2.0
-"""How long the daemon may take to answer; it does nothing that blocks."""
+"""How long the daemon may take to answer; it does nothing that blocks. Half of the time that is left, if that is less."""
+LEAST_TIMEOUT_S = 0.1
 LAST_S = 60.0
 """A daemon that is lost again within this time is a failure."""
 REPLACED = "replaced"
@@ -75,10 +76,11 @@ location rule on the attribute.
         return {"virtual": " ".join(self.virtual_services()), "attribute": self.attribute_name()}
 
     def observe(self, claim: dict[str, str]) -> Status:
+        limit_s = max(LEAST_TIMEOUT_S, min(MONITOR_TIMEOUT_S, self.context.deadline.remaining() / 2))
         try:
-            word, _, reason = ask(self.paths.socket, "monitor", MONITOR_TIMEOUT_S).partition(" ")
+            word, _, reason = ask(self.paths.socket, "monitor", limit_s).partition(" ")
         except DaemonHangs:
-            return self._replaced(f"the health daemon does not answer within {MONITOR_TIMEOUT_S:g} s")
+            return self._replaced(f"the health daemon does not answer within {round(limit_s, 1):g} s")
         except NoDaemon:
             return self._observe_leftovers(claim)
         if word == RUNNING:

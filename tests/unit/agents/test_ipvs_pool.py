@@ -300,6 +300,14 @@ def test_a_daemon_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (status.kind, status.reason) == ("failed", "the health daemon does not answer within 0.1 s")
 
 
+def test_a_daemon_that_hangs_is_said_within_a_short_timeout(tmp_path: Path) -> None:
+    pool = agent(tmp_path, CRM_meta_timeout="2000")
+    with daemon_that_says(pool):
+        status = pool.observe(pool.claim())
+    assert status.kind == "failed"
+    assert status.reason.startswith("the health daemon does not answer within 0."), status
+
+
 def lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spawn: Callable[[], None]) -> IpvsPool:
     """A pool whose daemon is gone, as a monitor meets it; spawn() is what starting another one does."""
     monkeypatch.setattr(ipvs_pool, "read_proc", lambda only: {parse_virtual(DNS): ProcService("wlc", {})})
