@@ -6,7 +6,7 @@ import time
 
 from ocfpy import __version__
 from ocfpy.agents.ipvs_pool_config import ConfigParameters
-from ocfpy.health.client import DEGRADED, RUNNING, STARTING, STOPPED, DaemonHangs, NoDaemon, Paths, ask
+from ocfpy.health.client import DEGRADED, RUNNING, STARTING, STOPPED, DaemonHangs, NoDaemon, Paths, ask, is_alive
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.proc import read_proc
 from ocfpy.ocf.agent import Action, Status
@@ -88,14 +88,16 @@ location rule on the attribute.
         if word == DEGRADED:
             return Status.degraded(reason)
         if word == STARTING:
-            verdict = Status.degraded if self._is_replaced_lately() else Status.failed
-            return verdict("the health daemon has no verdict on every real server yet")
+            return self._starting("the health daemon has no verdict on every real server yet")
         return Status.failed(reason)
 
     def _observe_leftovers(self, claim: dict[str, str]) -> Status:
-        """Without a daemon the pool is stopped, unless it was started and left something in the kernel."""
+        """Without a daemon that answers the pool is stopped, unless a start left a process or something in the kernel."""
         if self.context.state.read() is None:
             return Status.stopped()
+        if is_alive(self.paths):
+            # Of a start that was killed, as a rule: the daemon goes on, and will have filled the table in a moment.
+            return self._starting("the health daemon is there, but does not listen yet")
         ours = claim.get("virtual", "").split()
         try:
             left = read_proc(only=lambda virtual: str(virtual) in ours)
@@ -104,6 +106,10 @@ location rule on the attribute.
         if not left:
             return Status.stopped()
         return self._replaced(f"the health daemon is gone; nobody checks the real servers of {', '.join(ours)}")
+
+    def _starting(self, fault: str) -> Status:
+        """What is to be said of a daemon that has not got to its end with starting, which only a monitor's own may."""
+        return Status.degraded(fault) if self._is_replaced_lately() else Status.failed(fault)
 
     def _replaced(self, fault: str) -> Status:
         """What is to be said of a daemon that is lost, and in a monitor another one in its place.

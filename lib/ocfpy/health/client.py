@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # The C module behind socket, which itself pulls in enum and selectors.
 import _socket
+import fcntl
 import os
 
 from ocfpy.ocf.state import CANNOT_BE_THERE
@@ -37,6 +38,23 @@ class Paths:
         self.lock = f"{base}.lock"
         self.socket = f"{base}.sock"
         self.status = f"{base}.status"
+
+
+def is_alive(paths: Paths) -> bool:
+    """Whether there is a daemon, also one that does not listen yet or no more: it holds the lock for all of its life."""
+    try:
+        fd = os.open(paths.lock, os.O_RDONLY)
+    except OSError as error:
+        if error.errno in CANNOT_BE_THERE:
+            return False
+        raise
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def ask(path: str, command: str, timeout: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import threading
 import time
@@ -388,6 +389,20 @@ def test_without_a_daemon(
     if recorded:
         pool.context.state.write(pool.claim())
     assert pool.observe(pool.claim()).kind == kind
+
+
+def test_a_daemon_that_does_not_listen_yet_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a start leaves it that is killed a moment after it has started the daemon."""
+    monkeypatch.setattr(ipvs_pool, "read_proc", lambda only: {})
+    pool = agent(tmp_path)
+    pool.context.state.write(pool.claim())
+    with open(pool.paths.lock, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        status = pool.observe(pool.claim())
+        assert (status.kind, status.reason) == ("failed", "the health daemon is there, but does not listen yet")
+        pool.context.state.write({**pool.claim(), "replaced": repr(time.monotonic())})
+        assert pool.observe(pool.claim()).kind == "degraded"
+    assert pool.observe(pool.claim()).kind == "stopped"
 
 
 def test_a_module_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
