@@ -28,18 +28,20 @@ DEBS_DEB         := python3 dpkg-dev debhelper dh-python fakeroot
 DEBS_RPM         := python3 rpm
 DEBS_LIB         := python3 python3-dnspython python3-h11 python3-rich
 DEBS_PYTEST      := $(DEBS_LIB) python3-pytest python3-hypothesis python3-lxml iproute2 procps
+# What plays with real daemons may be played twice: tests/conftest.py.
+DEBS_PLAY        := $(DEBS_PYTEST) python3-pytest-rerunfailures
 DEBS_AGENTS      := resource-agents pacemaker-cli-utils libxml2-utils
 DEBS_WHEEL       := python3 python3-pip python3-setuptools python3-wheel
 DEBS_UNIT        := $(DEBS_PYTEST) $(DEBS_DEB) $(DEBS_RPM) $(DEBS_WHEEL) lintian python3-pyroute2 python3-ldap3 python3-pymysql
-DEBS_CONFORMANCE := $(DEBS_PYTEST) $(DEBS_AGENTS) crmsh pcs groff-base ldirectord pacemaker-resource-agents kmod
+DEBS_CONFORMANCE := $(DEBS_PLAY) $(DEBS_AGENTS) crmsh pcs groff-base ldirectord pacemaker-resource-agents kmod
 # FRR 8.4 is this host's, FRR 10 that of a Debian 13 root that the suite builds.
-DEBS_FRR         := $(DEBS_PYTEST) $(DEBS_AGENTS) frr frr-pythontools mmdebstrap
+DEBS_FRR         := $(DEBS_PLAY) $(DEBS_AGENTS) frr frr-pythontools mmdebstrap
 DEBS_SIMULATE    := $(DEBS_PYTEST) $(DEBS_AGENTS) pacemaker crmsh
 # The servers that the checks are tried against.
-DEBS_CHECKS      := $(DEBS_PYTEST) python3-cryptography nginx-light squid bind9 slapd chrony exim4-daemon-light \
+DEBS_CHECKS      := $(DEBS_PLAY) python3-cryptography nginx-light squid bind9 slapd chrony exim4-daemon-light \
                     dovecot-imapd dovecot-pop3d mariadb-server-core postgresql freeradius kamailio kamailio-tls-modules
 # The lab's nodes and real servers run from a Debian root that the lab builds; frr is for the routers.
-DEBS_LAB         := $(DEBS_PYTEST) $(DEBS_DEB) python3-matplotlib frr mmdebstrap e2fsprogs
+DEBS_LAB         := $(DEBS_PLAY) $(DEBS_DEB) python3-matplotlib frr mmdebstrap e2fsprogs
 DEBS_BENCH       := $(DEBS_LAB) $(DEBS_AGENTS)
 DEBS_LINT        := $(DEBS_PYTEST) python3-venv python3-matplotlib python3-cryptography ca-certificates
 DEBS_TEST        := $(sort $(foreach suite,UNIT CONFORMANCE FRR SIMULATE CHECKS LAB,$(DEBS_$(suite))))

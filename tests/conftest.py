@@ -4,6 +4,9 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 for directory in (ROOT, ROOT / "lib"):
@@ -12,3 +15,22 @@ for directory in (ROOT, ROOT / "lib"):
 
 # Hypothesis remembers failing examples; like everything that is made here, below build/.
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / "build/hypothesis"))
+
+TWICE = ("conformance", "frr", "checks", "lab")
+"""What plays with real daemons and kernels is played once more when it fails, the first failure shown all the same: a machine
+that somebody else uses, too, may stop any of them for seconds."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(ROOT / "tests").parts[0] in TWICE:
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for report in terminalreporter.stats.get("rerun", ()):
+        terminalreporter.write_sep("_", f"failed at first: {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext)
+        for title, text in report.sections:
+            terminalreporter.write_sep("-", title)
+            terminalreporter.write_line(text)
