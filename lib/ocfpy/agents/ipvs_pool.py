@@ -163,10 +163,7 @@ location rule on the attribute.
     def start(self, claim: dict[str, str]) -> None:
         from ocfpy.health import control
 
-        if self.observe(claim).is_active:
-            self.reload_agent(claim)
-        else:
-            control.spawn(self.paths, self.spec(), self.context.deadline)
+        control.spawn(self.paths, self.spec(), self.context.deadline)
 
     def stop(self, claim: dict[str, str]) -> None:
         from ocfpy.health import control
