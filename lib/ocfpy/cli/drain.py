@@ -38,59 +38,86 @@ def drain(pools: Sequence[Json], server: str, pool: str = "", force: bool = Fals
 
 
 def undrain(pools: Sequence[Json], server: str, pool: str = "") -> list[str]:
-    """Puts a server back; the files it removed. Raises DrainError when nobody had taken it out that way."""
-    name, concerned = _concerned(pools, server, pool)
+    """Puts a server back, also one that no pool has any more; the files it removed.
+
+    Raises DrainError when nobody had taken it out that way.
+    """
+    name = _name(server)
     removed = []
-    for path in _files(concerned, name, pool):
+    for path in _files(_chosen(pools, pool), name, pool):
         try:
             os.unlink(path)
             removed.append(path)
         except FileNotFoundError:
             pass
     if not removed:
+        _concerned(pools, server, pool)
         others = still_out(pools, server, pool)
         by = f": {', '.join(others)} does it" if others else ""
         raise DrainError(f"{name} has not been taken out" + (f" of {pool}" if pool else " of all pools") + by)
     return removed
 
 
+def has(pools: Sequence[Json], server: str, pool: str = "") -> bool:
+    """Whether one of the pools has a server, or a port of it."""
+    return bool(_having(_chosen(pools, pool), _name(server)))
+
+
 def still_out(pools: Sequence[Json], server: str, pool: str = "") -> list[str]:
-    """The files that take out a server, or a port of it, in whatever way."""
-    name, concerned = _concerned(pools, server, pool)
-    servers = {(found["drain_dir"], found["resource"], one) for found in concerned for one in _servers(found, name)}
+    """The files that take out a server that pools have, or a port of it, in whatever way."""
+    name = _name(server)
+    servers = {
+        (found.get("drain_dir"), found["resource"], one)
+        for found in _having(_chosen(pools, pool), name)
+        for one in _servers(found, name)
+    }
     paths = {
         path
         for directory, resource, one in servers
+        if directory
         for word in (one, _host(one))
         for path in (f"{directory}/{word}", f"{directory}/{resource}/{word}")
     }
     return sorted(filter(os.path.exists, paths))
 
 
-def _concerned(pools: Sequence[Json], server: str, pool: str) -> tuple[str, list[Json]]:
-    """The name of the server's file, and the pools that have the server."""
+def _name(server: str) -> str:
+    """The name of the server's file."""
     try:
-        name = canonical(server)
+        return canonical(server)
     except ValueError as error:
         raise DrainError(str(error)) from None
-    if pool and pool not in [found["resource"] for found in pools]:
-        raise DrainError(f"there is no pool {pool} on this node")
-    concerned = [
-        found
-        for found in pools
-        if pool in ("", found["resource"]) and _servers(found, name)
-    ]
+
+
+def _chosen(pools: Sequence[Json], pool: str) -> list[Json]:
+    """All pools, or the one of that name."""
+    chosen = [found for found in pools if pool in ("", found["resource"])]
+    if not chosen:
+        raise DrainError(f"there is no pool {pool} on this node" if pool else "no pool is started on this node")
+    return chosen
+
+
+def _having(pools: Sequence[Json], name: str) -> list[Json]:
+    """The pools that have the server."""
+    return [found for found in pools if _servers(found, name)]
+
+
+def _concerned(pools: Sequence[Json], server: str, pool: str) -> tuple[str, list[Json]]:
+    """The name of the server's file, and the pools that have the server, which are some."""
+    name = _name(server)
+    concerned = _having(_chosen(pools, pool), name)
     if not concerned:
-        raise DrainError(f"no pool on this node has the real server {name}")
+        where = f"pool {pool} does not have" if pool else "no pool on this node has"
+        raise DrainError(f"{where} the real server {name}: `anycastctl status` shows those that there are")
     for found in concerned:
         if not found.get("drain_dir"):
             raise DrainError(f"pool {found['resource']} has no drain_dir")
     return name, concerned
 
 
-def _files(concerned: Sequence[Json], name: str, pool: str) -> list[str]:
+def _files(pools: Sequence[Json], name: str, pool: str) -> list[str]:
     below = f"{pool}/" if pool else ""
-    return sorted({f"{found['drain_dir']}/{below}{name}" for found in concerned})
+    return sorted({f"{found['drain_dir']}/{below}{name}" for found in pools if found.get("drain_dir")})
 
 
 def _servers(pool: Json, name: str) -> set[str]:

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ocfpy.cli.collect import RUNDIR, collect
-from ocfpy.cli.drain import DrainError, drain, still_out, undrain
+from ocfpy.cli.drain import DrainError, drain, has, still_out, undrain
 from ocfpy.cli.show import as_text
 from ocfpy.ocf.errors import OcfError
 
@@ -67,12 +67,13 @@ def _take(pools: list[dict[str, Any]], options: argparse.Namespace) -> int:
     if options.command == "drain":
         drain(pools, options.server, options.pool, options.force)
         print(f"{options.server} gets no new clients on this node; `anycastctl status` shows its connections")
+        return 0
+    undrain(pools, options.server, options.pool)
+    others = still_out(pools, options.server, options.pool)
+    if others:
+        print(f"{options.server} is still taken out by {', '.join(others)}")
+    elif has(pools, options.server, options.pool):
+        print(f"{options.server} is back as soon as its checks say so")
     else:
-        undrain(pools, options.server, options.pool)
-        others = still_out(pools, options.server, options.pool)
-        print(
-            f"{options.server} is still taken out by {', '.join(others)}"
-            if others
-            else f"{options.server} is back as soon as its checks say so"
-        )
+        print(f"{options.server} is no longer marked as taken out; no pool here has it")
     return 0

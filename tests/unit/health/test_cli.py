@@ -129,6 +129,8 @@ def test_drain_and_undrain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     for words, said in (
         (("drain", "10.0.0.11"), "10.0.0.11 is the last backend of fwmark/web that is alive: --force"),
         (("drain", "10.0.0.13"), "no pool on this node has the real server 10.0.0.13"),
+        (("undrain", "10.0.0.13"), "no pool on this node has the real server 10.0.0.13"),
+        (("undrain", "10.0.0.12", "--pool", "web"), "pool web does not have the real server 10.0.0.12"),
         (("drain", "web1"), "host names are not looked up"),
         (("drain", "10.0.0.11", "--pool", "ldap"), "there is no pool ldap on this node"),
         (("undrain", "10.0.0.11"), "10.0.0.11 has not been taken out of all pools"),
@@ -140,6 +142,24 @@ def test_drain_and_undrain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert files(directory) == ["10.0.0.11"]
     assert say("drain", "10.0.0.12") == 1
     assert "10.0.0.12 is the last backend of fwmark/dns that is alive" in capsys.readouterr().err, "before the daemon has looked"
+
+
+def test_undrain_of_a_server_that_no_pool_has_any_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = served(tmp_path)
+    (directory / "dns").mkdir(parents=True)
+    for name in ("10.0.0.13", "dns/10.0.0.13"):
+        (directory / name).touch()
+    assert main(["undrain", "10.0.0.13", "--rundir", str(tmp_path)]) == 0
+    assert files(directory) == ["dns/10.0.0.13"]
+    assert main(["undrain", "10.0.0.13", "--pool", "dns", "--rundir", str(tmp_path)]) == 0
+    assert files(directory) == []
+    assert capsys.readouterr().out == "10.0.0.13 is no longer marked as taken out; no pool here has it\n" * 2
+
+
+def test_a_node_without_pools_takes_nobody_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("drain", "undrain"):
+        assert main([command, "10.0.0.11", "--rundir", str(tmp_path)]) == 1
+        assert capsys.readouterr().err == "anycastctl: no pool is started on this node\n"
 
 
 def test_undrain_says_what_else_takes_a_server_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
