@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocfpy.agents.ipvs_pool_parameters import PoolParameters, real_server_word
+from ocfpy.agents.ipvs_pool_parameters import PoolParameters, real_server_word, twice
 from ocfpy.health.members import members
 from ocfpy.ipvs.model import HASHING, by_key, real_problems
 from ocfpy.ocf.parameters import DurationParam, ListParam, NumberOrPercentParam, PathParam
@@ -88,6 +88,8 @@ class MemberParameters(PoolParameters):
             keeps, restores = self.quorum.of(total), (self.quorum_up or self.quorum).of(total)
             if restores < keeps:
                 faults.append(f"{virtual}: quorum_up ({restores} servers) is less than quorum ({keeps})")
+            if total and self.min_up.of(total) > total:
+                faults.append(f"{virtual}: min_up keeps {self.min_up} servers in service, and it has {total}")
             if total and max(keeps, restores) > total:
                 faults.append(f"{virtual}: its quorum takes {max(keeps, restores)} servers, and it has {total}")
         return faults
@@ -102,8 +104,9 @@ class MemberParameters(PoolParameters):
             if families and real.forward != "tunnel" and real.address.family not in families:
                 faults.append(f"sorry_server {real} has no virtual service of its address family")
         for virtual in self.virtual:
-            known = by_key(members(virtual, self.reals()))
-            for real in members(virtual, sorry):
+            known, behind = by_key(members(virtual, self.reals())), members(virtual, sorry)
+            faults += [f"{virtual}: sorry_server {text} is given twice" for text in twice(list(map(str, behind)))]
+            for real in behind:
                 if real.key in known:
                     faults.append(f"{virtual}: sorry_server {real} is one of its real servers")
                 faults += [f"{virtual}: sorry_server {real}: {fault}" for fault in real_problems(virtual, real)]

@@ -164,7 +164,7 @@ class PoolParameters(Agent):
         )
 
     def check_config(self) -> list[str]:
-        faults = [f"{text} is given twice" for text in _twice([str(virtual) for virtual in self.virtual])]
+        faults = [f"{text} is given twice" for text in twice([str(virtual) for virtual in self.virtual])]
         if self.persistence_timeout % 1:
             faults.append("persistence_timeout has to be whole seconds")
         if self.quiesce and self.scheduler in HASHING and "flag-1" not in self.scheduler_flags:
@@ -197,7 +197,7 @@ class PoolParameters(Agent):
         for virtual in self.virtual:
             behind = members(virtual, reals)
             faults += [
-                f"{virtual}: real server {text} is given twice" for text in _twice(list(map(str, behind)))
+                f"{virtual}: real server {text} is given twice" for text in twice(list(map(str, behind)))
             ]
             faults += problems(virtual, settings.meant_for(virtual), by_key(behind))
             if not behind and self.real_servers:  # else something was said of them already
@@ -232,7 +232,7 @@ class PoolParameters(Agent):
         return self.attribute or f"healthy-{self.context.resource}"
 
 
-def _twice(texts: list[str]) -> list[str]:
+def twice(texts: list[str]) -> list[str]:
     """The texts that are there more than once."""
     return sorted({text for text in texts if texts.count(text) > 1})
 

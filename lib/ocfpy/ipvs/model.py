@@ -361,6 +361,8 @@ def problems(
 ) -> list[str]:
     """Everything that the kernel would refuse, or take and not do, one sentence each."""
     found = []
+    if virtual.address is not None and (wrong := _no_host(virtual.address)):
+        found.append(f"{virtual}: {virtual.address} is {wrong}")
     if virtual.address is not None and not virtual.port and not settings.persistence_timeout:
         found.append(f"{virtual}: port 0 (every port) needs a persistence_timeout")
     if settings.engine and not settings.persistence_timeout:
@@ -373,8 +375,16 @@ def problems(
 
 
 def real_problems(virtual: VirtualService, real: RealServer) -> list[str]:
-    """What the kernel has against a real server of a virtual service."""
+    """What the kernel has against a real server of a virtual service, or should have."""
     found = []
+    wrong = _no_host(real.address)
+    if wrong:
+        found.append(f"{real.address} is {wrong}")
+    if real.address == virtual.address and real.forward != "nat":
+        found.append(
+            f"it is the virtual service itself, and forward={real.forward} would lead back to it:"
+            f" this node is {'[::1]' if virtual.family == 6 else '127.0.0.1'}"
+        )
     if real.address.family != virtual.family and real.forward != "tunnel":
         found.append(f"IPv{real.address.family} behind IPv{virtual.family} needs forward=tunnel")
     if virtual.address is not None and real.forward != "nat" and real.port not in (0, virtual.port):
@@ -386,6 +396,20 @@ def real_problems(virtual: VirtualService, real: RealServer) -> list[str]:
     if real.forward == "tunnel" and real.tunnel_type == "gue" and not real.tunnel_port:
         found.append("tunnel_type=gue needs a tunnel_port")
     return found
+
+
+def _no_host(address: Address) -> str:
+    """What keeps an address from being that of one host, in words: the kernel's own list (ip_vs_add_dest) and the broadcast.
+
+    A loopback address is this node, which may serve itself.
+    """
+    first = address.packed[0]
+    if 0 < first < (224 if address.family == 4 else 0xFE):
+        return ""  # as good as every one, in every monitor
+    if str(address) == "255.255.255.255":
+        return "the broadcast address"
+    wrong = address.special
+    return "" if wrong.endswith(("loopback address", "reserved address")) else wrong
 
 
 def _number(text: str, what: str, minimum: int, maximum: int) -> int:

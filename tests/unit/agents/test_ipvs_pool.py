@@ -220,6 +220,25 @@ def test_scheduling_by_the_packet_is_for_udp(tmp_path: Path) -> None:
         ({"sorry_server": "10.0.0.99,weight=0"}, "has weight 0, and never gets a client"),
         ({"sorry_server": "10.0.0.99:5353"}, "forward=nat changes it"),
         ({"sorry_server": "[fd00::99]"}, "sorry_server [fd00::99] has no virtual service of its address family"),
+        ({"sorry_server": "10.0.0.99 10.0.0.99"}, "udp/192.0.2.53:53: sorry_server 10.0.0.99:53 is given twice"),
+        ({"sorry_server": "10.0.0.99 10.0.0.99:53"}, "sorry_server 10.0.0.99:53 is given twice"),
+        ({"sorry_server": "0.0.0.0"}, "sorry_server 0.0.0.0:53: 0.0.0.0 is an unspecified address"),
+        ({"sorry_server": "192.0.2.53"}, "would lead back to it: this node is 127.0.0.1"),
+        ({"min_up": "3"}, "min_up keeps 3 servers in service, and it has 2"),
+        ({"virtual": "udp/0.0.0.0:53"}, "udp/0.0.0.0:53: 0.0.0.0 is an unspecified address"),
+        ({"virtual": "udp/224.0.0.5:53"}, "224.0.0.5 is a multicast address"),
+        ({"real_servers": "0.0.0.0 10.0.0.11"}, "real server 0.0.0.0:53: 0.0.0.0 is an unspecified address"),
+        ({"real_servers": "239.1.1.1"}, "239.1.1.1 is a multicast address"),
+        ({"real_servers": "255.255.255.255"}, "255.255.255.255 is the broadcast address"),
+        ({"real_servers": "[::]", "virtual": "udp/[2001:db8::53]:53"}, ":: is the unspecified address"),
+        ({"real_servers": "[ff05::2]", "virtual": "udp/[2001:db8::53]:53"}, "ff05::2 is a multicast address"),
+        ({"real_servers": "[fe80::2]", "virtual": "udp/[2001:db8::53]:53"}, "fe80::2 is a link-local address"),
+        ({"real_servers": "[::ffff:10.0.0.1]", "virtual": "udp/[2001:db8::53]:53"}, "is an IPv4 address written as IPv6"),
+        ({"real_servers": "192.0.2.53"}, "it is the virtual service itself, and forward=dr would lead back to it"),
+        (
+            {"real_servers": "[2001:db8::53],forward=tunnel", "virtual": "udp/[2001:db8::53]:53"},
+            "and forward=tunnel would lead back to it: this node is [::1]",
+        ),
         ({"sorry_server": "10.0.0.99", "min_up": "1"}, "never gets a client: use one"),
         ({"slow_start": "30s"}, "weight 1 of 10.0.0.11 has no room for steps, write weight=10 or more"),
         ({"check_via": "vip", "check": "udp"}, "check_via=vip: check=udp needs check_expect"),
@@ -268,6 +287,27 @@ def test_an_error_is_said_once(tmp_path: Path, real_servers: str) -> None:
     with pytest.raises(ConfigError) as caught:
         agent(tmp_path, real_servers=real_servers)
     assert ";" not in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"real_servers": "127.0.0.1 10.0.0.11"},
+        {"real_servers": "[::1] [fd00::11]", "virtual": "udp/[2001:db8::53]:53"},
+        {"real_servers": "192.0.2.53:5353,forward=nat"},
+        {"real_servers": "240.0.0.1"},
+        {"min_up": "2"},
+        {"min_up": "100%"},
+    ],
+)
+def test_what_looks_odd_and_works(tmp_path: Path, params: dict[str, str]) -> None:
+    agent(tmp_path, **params)
+
+
+def test_all_errors_of_the_servers_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        agent(tmp_path, real_servers="0.0.0.0 224.0.0.1 192.0.2.53", sorry_server="10.0.0.9 10.0.0.9", quorum="4")
+    assert raised.value.reason.count(";") == 4
 
 
 def test_all_errors_at_once(tmp_path: Path) -> None:
