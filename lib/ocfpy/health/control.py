@@ -88,15 +88,22 @@ def spawn(paths: Paths, spec: PoolSpec, deadline: Deadline) -> None:
         os.pwrite(lock, b"%d\n" % pid, 0)
         os.close(report)
         report = -1
-        _await_report(ready, deadline)
+        _await_report(ready, _patience("the first verdict on every real server", spec, deadline), deadline)
     finally:
         for fd in (lock, ready, report):
             if fd >= 0:
                 os.close(fd)
 
 
-def _await_report(ready: int, deadline: Deadline) -> None:
-    what = "the first verdict on every real server"
+def _patience(what: str, spec: PoolSpec, deadline: Deadline) -> str:
+    """What is waited for, and what to do about it where the checks may well take longer than the operation."""
+    longest_s = spec.first_verdict_s
+    if longest_s <= deadline.seconds:
+        return what
+    return f"{what}, which takes up to {longest_s:g} s with this check_timeout and fall: raise the operation's timeout"
+
+
+def _await_report(ready: int, what: str, deadline: Deadline) -> None:
     text = b""
     poller = select.poll()
     poller.register(ready, select.POLLIN)
@@ -147,7 +154,7 @@ def reload(
     except NoDaemon:
         raise ServiceError("the health daemon is gone") from None
     except DaemonHangs:
-        raise deadline.error("the health daemon to go over to the new configuration") from None
+        raise deadline.error(_patience("the health daemon to go over to the new configuration", spec, deadline)) from None
     _record(state, claim, claim["virtual"].split())
 
 

@@ -184,9 +184,15 @@ class PoolSpec(Record):
     @property
     def interval(self) -> float:
         """Seconds between two checks of the servers that are checked most often."""
-        return min(
-            check.interval for service in self.services for check in (service.check, *service.checks.values())
-        )
+        return min(check.interval for check in self._checks())
+
+    @property
+    def first_verdict_s(self) -> float:
+        """The longest that a first verdict takes: `fall` attempts without a pause, where a server was in service before."""
+        return max(check.fall * check.timeout for check in self._checks())
+
+    def _checks(self) -> Iterable[CheckSettings]:
+        return (check for service in self.services for check in (service.check, *service.checks.values()))
 
     def write(self, path: str) -> None:
         """Put the specification at `path`, whole or not at all."""
