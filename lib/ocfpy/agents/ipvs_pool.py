@@ -65,7 +65,9 @@ location rule on the attribute.
         require_ipvs(self.context.deadline)
         for check in self.check_types():
             control.require_module(check)
-        control.require_way_back(self.services())
+        services = self.services()
+        control.require_secrets(services)
+        control.require_way_back(services)
 
     def check_claim(self, claim: dict[str, str]) -> None:
         from ocfpy.health import control

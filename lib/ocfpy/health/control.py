@@ -44,6 +44,15 @@ def require_module(check: str) -> None:
         raise NotInstalledError(f"check={check} needs the Python module {module}: install package {package}")
 
 
+def require_secrets(services: Iterable[ServiceSpec]) -> None:
+    """Raises HostError when this host has not the file of a secret, or it cannot be read."""
+    from ocfpy.health.secretfile import read_secret, secret_files
+
+    checks = {check for service in services for check in (service.check, *service.checks.values())}
+    for path in sorted({path for check in checks for path in secret_files(check).values()}):
+        read_secret(path)
+
+
 def require_way_back(services: Iterable[ServiceSpec]) -> None:
     """Raises HostError when this host, once it has the addresses, would not hear the answers to checks by way of them."""
     from ocfpy.health.ways import by_vip

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Callable
 
 from ocfpy import __version__
 from ocfpy.health import client
+from ocfpy.health.checks.files import look
 from ocfpy.health.client import Paths
 from ocfpy.health.engine import Engine
 from ocfpy.health.hints import hints
@@ -93,6 +94,7 @@ class Daemon:
             without_quorum=services_without_quorum(self.paths.status),
             hints=hints,
             ways=Ways(Marks(self.paths.base)),
+            look=look,
         )
         await self._listen()
         start = asyncio.ensure_future(self.engine.start())

@@ -18,7 +18,7 @@ from ocfpy.ipvs.model import endpoint
 from ocfpy.ocf.errors import OcfError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Awaitable, Coroutine, Hashable, Iterable
 
     from ocfpy.health.checks.base import Check, Result
     from ocfpy.health.desired import Where
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ocfpy.ocf.addresses import Address
     from ocfpy.ocf.context import Log
 
+    Look = Callable[[Hashable, Callable[[], object], float], Awaitable[bool]]
     MakeCheck = Callable[[Address, int, CheckSettings, VirtualService, Optional[Way]], Check]
 
 DRAIN_LOOK_S = 1.0
@@ -43,12 +44,23 @@ STUCK_AFTER_S = 10.0
 """The table has not been looked at for so long, or three intervals if that is longer: something hangs."""
 
 
+LOOK_S = 0.5
+"""How long a look at the files of drained servers holds up the table, once: they may be on a file server that is gone."""
+
+
+async def look_at_once(name: Hashable, work: Callable[[], object], seconds: float) -> bool:
+    """As `look` in health.checks.files, where no file can hang."""
+    work()
+    return True
+
+
 class Engine:
     """Runs a PoolSpec. `on_change` is called after every change that a status should show.
 
     `wall` is the wall clock in seconds, `on_fault` gets an exception that nothing here expects. `without_quorum` are
     the services that had lost it when there was a daemon last. `hints` says what is wrong with the host; `ways` are for checks
-    that go to the address of a virtual service.
+    that go to the address of a virtual service. `look(name, work, seconds)` has `work` done, which looks at files, and returns
+    whether it is done within the time; it is done at some time in any case.
     """
 
     def __init__(
@@ -64,6 +76,7 @@ class Engine:
         without_quorum: Iterable[VirtualService] = (),
         hints: Callable[[PoolSpec], list[str]] = lambda _: [],
         ways: Ways | None = None,
+        look: Look = look_at_once,
     ) -> None:
         self.spec = spec
         self.kernel = kernel
@@ -85,6 +98,9 @@ class Engine:
         self.contested: frozenset[VirtualService] = frozenset()
         self.hints = hints
         self.ways = ways
+        self.look = look
+        self._drained_anew = False
+        self._drain_dir_hangs = False
         self.warnings: list[str] = []
         self._owned: set[VirtualService] = set()
         self._drifts: dict[VirtualService, int] = {}
@@ -265,7 +281,9 @@ class Engine:
     async def _synchronise(self) -> None:
         """Fits the kernel's table to the verdicts, then tells the cluster; an error goes to `table_error`."""
         now = self._loop.time()
-        news = self.drained.read() or self._changed.is_set() or now >= self._due
+        await self._look_at_drained()
+        news = self._drained_anew or self._changed.is_set() or now >= self._due
+        self._drained_anew = False
         self._changed.clear()
         before, error = self.table_error, None
         drift: list[Change] = []
@@ -299,6 +317,18 @@ class Engine:
             self._settled.set()
         if news or drift or error is not before:
             self.on_change()
+
+    async def _look_at_drained(self) -> None:
+        drained = self.drained
+
+        def work() -> None:
+            if drained.read():
+                self._drained_anew = True
+
+        hangs = not await self.look(drained, work, LOOK_S)
+        if hangs and not self._drain_dir_hangs:
+            self.log.warning(f"{self.spec.drain_dir} does not answer: who is taken out by hand there stays so")
+        self._drain_dir_hangs = hangs
 
     def _update(self, spec: PoolSpec, now: float) -> None:
         """Works out the wanted table anew."""

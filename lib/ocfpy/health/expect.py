@@ -50,18 +50,18 @@ def parse_status(text: str) -> StatusRange:
 def matcher(expect: str) -> Callable[[str], bool]:
     """Whether a text has what `expect` asks for: a part of it or, after `re:`, a regular expression's match.
 
-    ValueError says what is wrong with the expression.
+    ValueError says what is wrong with the expression; what is returned raises CheckFailed when a search takes too long.
     """
     if not expect.startswith(REGEX_PREFIX):
         return lambda text: expect in text
     import re  # only for those who use it: this module is part of every monitor
 
+    from ocfpy.health.pattern import Pattern
+
     try:
-        pattern = re.compile(expect[len(REGEX_PREFIX) :], re.MULTILINE)
+        return Pattern(expect[len(REGEX_PREFIX) :]).found_in
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"{expect!r} is not a regular expression: {error}") from None
-    return lambda text: pattern.search(text) is not None
-
 
 def parse_headers(text: str) -> list[tuple[str, str]]:
     r"""Header lines, with an escaped line break (`\\n`) between two. ValueError says what is wrong."""

@@ -641,3 +641,26 @@ def test_what_is_published_is_what_the_table_was_made_of() -> None:
         assert [value for _, value in world.cluster.history] == [2]
 
     clock.run(story())
+
+
+def test_a_directory_of_drained_servers_that_hangs_holds_up_nothing_and_is_heard_later(tmp_path: Path) -> None:
+    async def story() -> None:
+        world = World(pool(drain_timeout=0.0).replace(drain_dir=str(tmp_path)))
+        late: list[Any] = []
+
+        async def look(name: object, work: Any, seconds: float) -> bool:
+            late.append(work)
+            return False
+
+        await world.engine.start()
+        world.engine.look = look
+        (tmp_path / ONE).touch()
+        world.dead = {TWO}
+        await asyncio.sleep(30)
+        assert world.kernel.weights() == {DNS: {ONE: 1, TWO: 0}}
+        assert world.log.lines.count(f"{tmp_path} does not answer: who is taken out by hand there stays so") == 1
+        late[-1]()
+        await asyncio.sleep(5)
+        assert world.kernel.weights() == {DNS: {TWO: 0}}
+
+    clock.run(story())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from ocfpy.health.checks.errors import CheckFailed
 from ocfpy.health.expect import matcher, parse_status
 
 
@@ -40,3 +43,31 @@ def test_matcher(expect: str, text: str, found: bool) -> None:
 def test_a_bad_expression_is_explained(expression: str) -> None:
     with pytest.raises(ValueError, match="not a regular expression"):
         matcher(f"re:{expression}")
+
+
+@pytest.mark.parametrize(
+    ("expect", "text"),
+    [
+        ("re:^(a+)+$", "a" * 50 + "b"),
+        ("re:(x+x+)+y", "x" * 60),
+        ("re:(.*a){20}b", "a" * 60),
+        (r"re:^(\w+\s?)*$", "one word after the other and never an end!"),
+    ],
+)
+def test_a_search_without_end_is_a_failed_check(expect: str, text: str) -> None:
+    found = matcher(expect)
+    for _ in range(2):
+        with pytest.raises(CheckFailed, match=f"takes more than 50 ms for {len(text)} characters"):
+            found(text)
+    assert matcher("re:b$")(text) is text.endswith("b"), "and the next one is as if nothing had happened"
+
+
+def test_a_long_answer_is_searched_to_its_end() -> None:
+    text = "nothing here\n" * 80000
+    assert not matcher(r"re:^status=\d+$")(text)
+    assert matcher(r"re:^status=\d+$")(f"{text}status=7\n")
+
+
+def test_a_search_in_another_thread_is_let_go_on() -> None:
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(matcher("re:o+k"), "ook").result()

@@ -6,16 +6,21 @@ import asyncio
 import errno
 import os
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from ocfpy.health.checks.errors import CheckFailed
-from ocfpy.health.checks.registry import kind_of
+from ocfpy.health.checks.files import read
+from ocfpy.health.checks.registry import SECRETS, TLS_FILES, kind_of
 from ocfpy.health.checks.stream import Datagrams, Stream
 from ocfpy.health.checks.timer import TimedOut, Timer
+from ocfpy.health.secretfile import read_secret, secret_files
 from ocfpy.ocf.addresses import parse_address
-from ocfpy.ocf.errors import HostError, OcfError, one_line
+from ocfpy.ocf.errors import OcfError, one_line
 
 if TYPE_CHECKING:
+    import ssl
+
     from ocfpy.health.spec import CheckSettings
     from ocfpy.health.ways import Way
     from ocfpy.ipvs.model import VirtualService
@@ -25,7 +30,6 @@ __all__ = ["Check", "CheckFailed", "Datagrams", "Result", "Stream", "TimedOut"]
 
 IP_BIND_ADDRESS_NO_PORT = 24
 """linux/in.h: the port is chosen at connect, so that those of one source address do not run out."""
-MAX_SECRET = 4096
 MAX_REASON = 300
 """Characters of a reason that are kept."""
 
@@ -61,6 +65,7 @@ class Check:
 
     virtual: VirtualService | None = None
     way: Way | None = None
+    _tls: ssl.SSLContext
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         self.settings = settings
@@ -72,10 +77,12 @@ class Check:
         self._source = next(
             (word for word in settings["bind"].split() if parse_address(word).family == address.family), ""
         )
+        self._secrets = {name: settings[name] for name in SECRETS}
+        self._secret_files = secret_files(settings)
         if self.speaks_tls:
             from ocfpy.health.checks.tls import context_for
 
-            context_for(settings)  # a file that cannot be used is said now, not in each check
+            self._tls = context_for(settings)  # a file that cannot be used is said now, not in each check
 
     @property
     def speaks_tls(self) -> bool:
@@ -97,6 +104,7 @@ class Check:
         reason, weight = "", None
         self.timer = Timer(loop, self.settings.timeout)
         try:
+            await self._read_files()
             weight = await self.attempt()
         except CheckFailed as failed:
             reason = str(failed)
@@ -117,6 +125,18 @@ class Check:
         line = one_line(reason)
         line = line if len(line) <= MAX_REASON else f"{line[:MAX_REASON]}..."
         return Result(False, line or "a failure without words", loop.time() - begun)
+
+    async def _read_files(self) -> None:
+        """What may have changed since the last attempt. Raises HostError."""
+        for name, path in self._secret_files.items():
+            self.doing = f"reading the secret in {path}"
+            self._secrets[name] = await read(path, partial(read_secret, path), self.timer)
+        if self.speaks_tls and (files := [self.settings[name] for name in TLS_FILES if self.settings[name]]):
+            from ocfpy.health.checks.tls import context_for
+
+            self.doing = f"reading {' and '.join(files)}"
+            self._tls = await read(tuple(files), partial(context_for, self.settings), self.timer)
+        self.doing = ""
 
     def _where(self) -> str:
         return f", {self.doing}" if self.doing else ""
@@ -141,11 +161,9 @@ class Check:
 
     async def start_tls(self, stream: Stream) -> None:
         """Goes over to TLS on a connection, as after STARTTLS."""
-        from ocfpy.health.checks.tls import context_for
-
         self.doing = "in the TLS handshake"
         name = self.settings["tls_name"] or _without_port(self.settings["host"]) or self.host
-        await stream.start_tls(context_for(self.settings), name)
+        await stream.start_tls(self._tls, name)
 
     async def connect(self, kind: int, proto: int = 0, port: int | None = None) -> socket.socket:
         """A socket connected to the server, on another port than its own if one is given; the caller closes it."""
@@ -174,17 +192,9 @@ class Check:
     def secret(self, option: str = "secret") -> str:
         """What check_secret, or another such option, stands for: itself, or the first line of the file that it names.
 
-        The file is read each time, so that a changed password is known at once. Raises HostError.
+        The file is read before each attempt, so that a changed password is known at once.
         """
-        text = self.settings[option]
-        if not text.startswith("/"):
-            return text
-        try:
-            with open(text, encoding="utf-8") as file:
-                return file.readline(MAX_SECRET).rstrip("\r\n")
-        except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise HostError(f"the secret in {text} cannot be read: {why}") from None
+        return self._secrets[option]
 
 
 def _without_port(host: str) -> str:

@@ -45,7 +45,8 @@ OPTIONS = {
 
 SECRETS = ("password", "secret")
 """Options that are never shown."""
-TLS = ("tls_verify", "tls_name", "ca", "cert", "key")
+TLS_FILES = ("ca", "cert", "key")
+TLS = ("tls_verify", "tls_name", *TLS_FILES)
 H11 = ("h11", "python3-h11")
 DNSPYTHON = ("dns", "python3-dnspython")
 

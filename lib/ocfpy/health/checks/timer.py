@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import select
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     import socket
+
+T = TypeVar("T")
 
 
 class TimedOut(Exception):
@@ -83,6 +85,22 @@ class Timer:
     async def writable(self, file: socket.socket | int) -> bool:
         """Returns when something can be written, or an error is to be had; whether it is the former. Raises TimedOut."""
         return not await self._ready(file, select.EPOLLOUT) & (select.EPOLLERR | select.EPOLLHUP)
+
+    async def result(self, work: asyncio.Future[T]) -> T:
+        """What `work` comes to; it goes on when the time is over. Raises TimedOut."""
+        if not work.done():
+            if self._over:
+                raise TimedOut
+            waiter: asyncio.Future[int] = self._loop.create_future()
+            self._waiter = waiter
+
+            def wake(_: asyncio.Future[T]) -> None:
+                if not waiter.done():
+                    waiter.set_result(0)
+
+            work.add_done_callback(wake)
+            await waiter
+        return work.result()
 
     async def pause(self) -> None:
         """Lets others have their turn. Raises TimedOut."""

@@ -1,0 +1,73 @@
+"""Files on a file server that is gone, played by a named pipe that nobody writes to: an open of it waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from ocfpy.health import control
+from ocfpy.health.checks import make_check
+from ocfpy.health.checks.files import look
+from ocfpy.ocf.addresses import parse_address
+from ocfpy.ocf.errors import HostError
+
+from tests.unit.health.samples import pool
+from tests.unit.health.test_checks import PATIENCE_S, TIMEOUT_S, http, says, settings
+
+
+def readers() -> int:
+    return sum(1 for thread in threading.enumerate() if thread.name == "file")
+
+
+def test_a_password_that_cannot_be_read_now_fails_those_who_need_it_and_delays_nobody(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    os.mkfifo(secret)
+
+    async def story() -> None:
+        server = await asyncio.start_server(says(http()), "127.0.0.1")
+        async with server:
+            address, port = parse_address("127.0.0.1"), server.sockets[0].getsockname()[1]
+            login = settings("http", user="watch", secret=str(secret), timeout=TIMEOUT_S)
+            first, second = (make_check(address, port, login) for _ in range(2))
+            other = make_check(address, port, settings("http"))
+            results = await asyncio.gather(first.run(), second.run(), other.run())
+            reason = f"timed out after {TIMEOUT_S:g} s, reading the secret in {secret}"
+            assert [result.reason for result in results] == [reason, reason, ""]
+            assert (await first.run()).reason == reason
+            assert readers() == 1, "whoever waits, waits for the same"
+            await asyncio.get_running_loop().run_in_executor(None, secret.write_text, "open sesame\n")
+            secret.unlink()
+            secret.write_text("open sesame\n")
+            patient = make_check(address, port, settings("http", user="watch", secret=str(secret)))
+            assert (await patient.run()).ok
+
+    asyncio.run(asyncio.wait_for(story(), PATIENCE_S))
+
+
+def test_a_look_that_hangs_is_waited_for_once() -> None:
+    answer = threading.Event()
+
+    async def story() -> None:
+        assert not await look("directory", lambda: answer.wait(PATIENCE_S), 0.01)
+        assert not await look("directory", lambda: pytest.fail("begun again"), PATIENCE_S)
+        assert await look("another", lambda: None, PATIENCE_S)
+        answer.set()
+        while not await look("directory", lambda: None, PATIENCE_S):
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(story(), PATIENCE_S))
+
+
+def test_what_is_wrong_with_a_file_is_said_when_the_pool_starts(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    services = pool(check=settings("ldap", user="cn=probe", secret=str(secret))).services
+    with pytest.raises(HostError, match=f"the secret in {secret} cannot be read: No such file"):
+        control.require_secrets(services)
+    secret.write_bytes(b"\xff\n")
+    with pytest.raises(HostError, match="it is no text"):
+        control.require_secrets(services)
+    secret.write_text("open sesame\n")
+    control.require_secrets(services)
