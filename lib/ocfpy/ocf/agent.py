@@ -130,6 +130,11 @@ class Agent:
         return cls.reload_agent is not Agent.reload_agent
 
     @classmethod
+    def has_score(cls) -> bool:
+        """Whether the agent says which instance is to be promoted."""
+        return cls.promotion_score is not Agent.promotion_score
+
+    @classmethod
     def depths(cls) -> list[int]:
         """Return the check levels of monitor that are advertised, lowest first; 0 always is one."""
         return sorted({0, *(action.depth or 0 for action in cls.actions if action.name == "monitor")})
@@ -231,6 +236,14 @@ class Agent:
     def demote(self, claim: dict[str, str]) -> None:
         """Give up the promoted role and keep running; the library then waits until observe agrees."""
         raise NotImplementedError
+
+    def promotion_score(self, status: Status) -> int | None:
+        """Return how much this instance, found like this, deserves to be promoted; None or less than 0 is never.
+
+        Pacemaker promotes the instance with the highest score. The library publishes it after start, promote, demote
+        and reload-agent and at each recurring monitor, and takes it back before the instance stops.
+        """
+        return None
 
     def notify(self, notification: Notification) -> None:
         """Learn what the cluster is about to do, or has done, to the clone's instances; its failure is ignored."""

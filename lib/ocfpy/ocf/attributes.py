@@ -1,4 +1,4 @@
-"""Transient node attributes, through attrd_updater(8): how an agent tells the cluster what it found."""
+"""Transient node attributes and promotion scores: how an agent tells the cluster what it found."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ocfpy.ocf.context import Context, Log
     from ocfpy.ocf.deadline import Deadline
 
+PATIENCE_S = 5.0
 _TOOL = "attrd_updater"
 
 
@@ -24,19 +25,19 @@ def delete_command(name: str) -> list[str]:
 
 
 def set_attribute(
-    name: str, value: str, dampen: str = "0", deadline: Deadline | float = 5.0, log: Log | None = None
+    name: str, value: str, dampen: str = "0", deadline: Deadline | float = PATIENCE_S, log: Log | None = None
 ) -> bool:
     """Set an attribute of this node; return whether the cluster took it. Outside of one it is only logged."""
     return _run(update_command(name, value, dampen), deadline, log) is not None
 
 
-def delete_attribute(name: str, deadline: Deadline | float = 5.0, log: Log | None = None) -> bool:
+def delete_attribute(name: str, deadline: Deadline | float = PATIENCE_S, log: Log | None = None) -> bool:
     """Delete an attribute of this node; return whether the cluster took it."""
     return _run(delete_command(name), deadline, log) is not None
 
 
 def get_attribute(
-    name: str, node: str | None = None, deadline: Deadline | float = 5.0, log: Log | None = None
+    name: str, node: str | None = None, deadline: Deadline | float = PATIENCE_S, log: Log | None = None
 ) -> str | None:
     """Return the value of an attribute, of this node by default; None when unset or outside a cluster."""
     out = _run([_TOOL, "-n", name, "-Q", *(["-N", node] if node else [])], deadline, log)
@@ -47,37 +48,42 @@ def get_attribute(
     return None
 
 
-def set_promotion_score(
-    score: int, context: Context, deadline: Deadline | float = 5.0, log: Log | None = None
-) -> bool:
+def set_promotion_score(context: Context, score: int, deadline: Deadline | float | None = None) -> bool:
     """Say how much this instance deserves to be promoted on this node; below 0 it never is.
 
-    The cluster forgets it when the node restarts. Returns whether the cluster took it.
+    The cluster forgets it when the node leaves. Returns whether the cluster took it; why not is in the log. By default
+    it is given PATIENCE_S, or half of the time that the action has left.
     """
-    return _run(promotion_command(context, ["-v", str(score)]), deadline, log) is not None
+    return _change_score(context, [f"--update={score}"], deadline)
 
 
-def delete_promotion_score(context: Context, deadline: Deadline | float = 5.0, log: Log | None = None) -> bool:
+def delete_promotion_score(context: Context, deadline: Deadline | float | None = None) -> bool:
     """Take the score back: Pacemaker promotes no instance without one. Return whether the cluster took it."""
-    return _run(promotion_command(context, ["-D"]), deadline, log) is not None
+    return _change_score(context, ["--delete"], deadline)
 
 
 def promotion_command(context: Context, change: list[str]) -> list[str]:
     """Return the command that changes the promotion score of this resource on this node."""
-    # Without a lifetime, --promotion means until the node's next start (crm_attribute(8)).
+    # Without a lifetime, --promotion means until the node leaves the cluster (crm_attribute(8)).
     return ["crm_attribute", f"--promotion={context.key}", *change]
 
 
+def _change_score(context: Context, change: list[str], deadline: Deadline | float | None) -> bool:
+    patience = min(PATIENCE_S, context.deadline.remaining() / 2) if deadline is None else deadline
+    return _run(promotion_command(context, change), patience, context.log) is not None
+
+
 def _run(argv: list[str], deadline: Deadline | float, log: Log | None) -> str | None:
+    command = f"`{' '.join(argv)}`"
     try:
         done = process.run(argv, deadline, package="pacemaker")
-        complaint = f"exit code {done.rc}: {done.err or done.out}" if done.rc else ""
+        if not done.rc:
+            return done.out
+        complaint = f"{command}: exit code {done.rc}: {done.err or done.out}"
     except OcfError as error:
         complaint = error.reason
     except OSError as error:  # no process, no memory: for now
-        complaint = str(error)
-    if not complaint:
-        return done.out
+        complaint = f"{command}: {error}"
     if log is not None:
-        log.info(f"{' '.join(argv)}: {complaint}")
+        log.warning(complaint)
     return None

@@ -138,9 +138,17 @@ def _monitor(agent_class: type[Agent], context: Context) -> int:
         return _probe(agent_class, context)
     agent = agent_class(context)
     status = agent.observe(known_claim(agent))
+    _publish_score(agent, status)
     if status.reason:
         _report(context, status)
     return _monitored(context, status)
+
+
+def _publish_score(agent: Agent, status: Status) -> None:
+    if agent.has_score():
+        from ocfpy.ocf import roles
+
+        roles.publish_score(agent, status)
 
 
 def _monitored(context: Context, status: Status) -> int:
@@ -193,9 +201,11 @@ def _bring_up(agent: Agent, action: str) -> int:
     with context.lock(agent.name):
         agent.check_claim(claim)
         context.state.write({**(record or {}), **claim})
-    if not agent.observe(claim).is_active:
+    status = agent.observe(claim)
+    if not status.is_active:
         (agent.start if action == "start" else agent.migrate_from)(claim)
-        wait_until(agent, claim, lambda status: status.is_active, f"{agent.name} to run")
+        status = wait_until(agent, claim, lambda seen: seen.is_active, f"{agent.name} to run")
+    _publish_score(agent, status)
     context.log.info(f"{action}: done")
     return codes.OCF_SUCCESS
 
@@ -204,6 +214,10 @@ def _stop(agent_class: type[Agent], context: Context) -> int:
     agent = agent_class(context, lenient=True)
     record = context.state.read()
     claim = _claim_of_a_stray(agent) if record is None else _completed(agent, record)
+    if agent.has_score():
+        from ocfpy.ocf.attributes import delete_promotion_score
+
+        delete_promotion_score(context)
     if claim is not None:
         _take_down(agent, claim)
         context.log.info("stop: done")
@@ -255,10 +269,11 @@ def _migrate_to(agent_class: type[Agent], context: Context) -> int:
 
 def _reload_agent(agent_class: type[Agent], context: Context) -> int:
     agent = agent_class(context)
-    require_active(agent, known_claim(agent))
+    status = require_active(agent, known_claim(agent))
     claim = agent.claim()
     context.state.write({**(context.state.read() or {}), **claim})
     agent.reload_agent(claim)
+    _publish_score(agent, status)
     context.log.info("reload-agent: done")
     return codes.OCF_SUCCESS
 
@@ -283,8 +298,8 @@ def require_active(agent: Agent, claim: dict[str, str]) -> Status:
     return status
 
 
-def wait_until(agent: Agent, claim: dict[str, str], wanted: Callable[[Status], bool], what: str) -> None:
-    """Return when observe finds what is wanted. Raises DeadlineError with what it found last."""
+def wait_until(agent: Agent, claim: dict[str, str], wanted: Callable[[Status], bool], what: str) -> Status:
+    """Return what observe says when that is what is wanted. Raises DeadlineError with what it said last."""
     seen: list[Status] = []
 
     def look() -> bool:
@@ -297,6 +312,7 @@ def wait_until(agent: Agent, claim: dict[str, str], wanted: Callable[[Status], b
         if not seen:
             raise
         raise DeadlineError(f"{error.reason}, it is {seen[0].kind}{_because(seen[0])}") from None
+    return seen[0]
 
 
 def _because(status: Status) -> str:

@@ -1,22 +1,24 @@
-"""promote, demote, notify and reload: the actions that only some agents have, apart from what every monitor loads."""
+"""promote, demote, notify, reload and the promotion score: what only some agents have, apart from what every monitor loads."""
 
 from __future__ import annotations
 
-from ocfpy.ocf import codes
+from ocfpy.ocf import attributes, codes
 from ocfpy.ocf.clone import Notification
 from ocfpy.ocf.dispatch import known_claim, require_active, wait_until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ocfpy.ocf.agent import Agent
+    from ocfpy.ocf.agent import Agent, Status
 
 
 def promote(agent: Agent) -> int:
     """Bring a running instance into the promoted role; it may be there already."""
     claim = known_claim(agent)
-    if not require_active(agent, claim).promoted:
+    status = require_active(agent, claim)
+    if not status.promoted:
         agent.promote(claim)
-        wait_until(agent, claim, lambda status: status.is_active and status.promoted, f"{agent.name} to be promoted")
+        status = wait_until(agent, claim, lambda seen: seen.is_active and seen.promoted, f"{agent.name} to be promoted")
+    publish_score(agent, status)
     agent.context.log.info("promote: done")
     return codes.OCF_SUCCESS
 
@@ -26,8 +28,8 @@ def demote(agent: Agent) -> int:
     claim = known_claim(agent)
     if agent.observe(claim).promoted:
         agent.demote(claim)
-        wait_until(agent, claim, lambda status: not status.promoted, f"{agent.name} to be demoted")
-    require_active(agent, claim)
+        wait_until(agent, claim, lambda seen: not seen.promoted, f"{agent.name} to be demoted")
+    publish_score(agent, require_active(agent, claim))
     agent.context.log.info("demote: done")
     return codes.OCF_SUCCESS
 
@@ -43,5 +45,16 @@ def reload(agent: Agent) -> int:
     claim = known_claim(agent)
     require_active(agent, claim)
     agent.reload(claim)
-    wait_until(agent, claim, lambda status: status.is_active, f"{agent.name} to run after the reload")
+    wait_until(agent, claim, lambda seen: seen.is_active, f"{agent.name} to run after the reload")
     return codes.OCF_SUCCESS
+
+
+def publish_score(agent: Agent, status: Status) -> None:
+    """Tell the cluster what this instance deserves, stopped nothing; that it cannot be told is logged, and no failure."""
+    if not agent.has_score():
+        return
+    score = None if status.kind == "stopped" else agent.promotion_score(status)
+    if score is None:
+        attributes.delete_promotion_score(agent.context)
+    else:
+        attributes.set_promotion_score(agent.context, score)
