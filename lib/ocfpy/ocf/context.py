@@ -28,12 +28,18 @@ class Context:
     """One call of an agent.
 
     argv is the command line: argv[1] is the action, more words are ignored as OCF 1.1 asks. environ is read
-    once. agent_name defaults to the name the program was called by, provider to what the cluster calls it. A
-    number that is none reads as absent. meta holds what comes as CRM_meta_*, without that prefix.
+    once. agent_name defaults to the name the program was called by, provider to what the cluster calls it. age_s is how
+    long the process has been there, and with it the cluster been waiting. A number that is none reads as absent. meta
+    holds what comes as CRM_meta_*, without that prefix.
     """
 
     def __init__(
-        self, argv: Sequence[str], environ: Mapping[str, str], agent_name: str = "", provider: str = ""
+        self,
+        argv: Sequence[str],
+        environ: Mapping[str, str],
+        agent_name: str = "",
+        provider: str = "",
+        age_s: float = 0.0,
     ) -> None:
         self.action = argv[1] if len(argv) > 1 else ""
         self.agent_name = agent_name or (os.path.basename(argv[0]) if argv else "")
@@ -58,9 +64,11 @@ class Context:
         self.traced = (environ.get("OCF_TRACE_RA") or environ.get("OCF_RESKEY_trace_ra", "")).lower() in _TRUE
         self.exit_reason_prefix = environ.get("OCF_EXIT_REASON_PREFIX") or "ocf-exit-reason:"
         self.node = self.meta.get("on_node") or os.uname().nodename
-        # Pacemaker sends SIGKILL at the timeout; the margin is for saying what went wrong before that.
-        margin = max(0.5, self.timeout * 0.05)
-        self.deadline = Deadline(max(self.timeout - margin, self.timeout / 2))
+        # Pacemaker has been waiting since it forked this process. One that is older was not forked for this action.
+        left = self.timeout - (age_s if age_s < self.timeout else 0.0)
+        # It sends SIGKILL at the timeout; the margin, seconds, is for saying what went wrong before that.
+        self.margin = min(max(0.5, self.timeout * 0.05), left / 2)
+        self.deadline = Deadline(left - self.margin)
         provider = provider or environ.get("OCF_RESOURCE_PROVIDER") or "ocfpy"
         self.rundir = f"{environ.get('HA_RSCTMP') or '/run/resource-agents'}/{provider}"
         # The number of an anonymous clone's instance may change from one action to the next.

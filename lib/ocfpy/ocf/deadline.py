@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from ocfpy.ocf.errors import DeadlineError
@@ -14,6 +15,20 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 POLL_S = 0.02
+_STARTTIME = 19  # of the fields of /proc/PID/stat behind the name (proc(5))
+
+
+def process_age() -> float:
+    """Return for how many seconds this process has been there, to a clock tick; 0.0 when the kernel does not say.
+
+    That includes what it was before an exec, and is how long Pacemaker has been waiting for an action.
+    """
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            ticks = int(file.read().rpartition(b")")[2].split()[_STARTTIME])
+    except (OSError, IndexError, ValueError):
+        return 0.0
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
 
 
 class Deadline:

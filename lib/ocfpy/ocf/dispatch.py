@@ -12,6 +12,7 @@ import sys
 
 from ocfpy.ocf import codes
 from ocfpy.ocf.context import Context
+from ocfpy.ocf.deadline import process_age
 from ocfpy.ocf.errors import (
     ConfigError,
     DeadlineError,
@@ -57,12 +58,15 @@ def run(agent_class: type[Agent]) -> NoReturn:
 
     The interpreter's own tidying up at the end costs 3 of a monitor's 18 ms, and everything has been written by then.
     """
-    os._exit(main(agent_class, sys.argv, os.environ))
+    os._exit(main(agent_class, sys.argv, os.environ, process_age()))
 
 
-def main(agent_class: type[Agent], argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run the action that argv[1] names and return its OCF exit code; nothing is ever raised."""
-    context = Context(argv, environ, agent_class.name, agent_class.provider)
+def main(agent_class: type[Agent], argv: Sequence[str], environ: Mapping[str, str], age_s: float = 0.0) -> int:
+    """Run the action that argv[1] names and return its OCF exit code; nothing is ever raised.
+
+    age_s is how long the cluster has been waiting for it already.
+    """
+    context = Context(argv, environ, agent_class.name, agent_class.provider, age_s)
     try:
         try:
             if context.traced:
@@ -332,9 +336,9 @@ class _Alarm:
         # Whatever watches the deadline by itself gives the better reason, and has half of the margin to go
         # first. The alarm is repeated in case the first one was caught by somebody who takes any failure for
         # an answer.
-        margin_s = self._context.timeout - self._context.deadline.seconds
-        again_s = max(margin_s / 4, LEAST_RING_S)
-        _signal.setitimer(_signal.ITIMER_REAL, self._context.deadline.seconds + margin_s / 2, again_s)
+        margin_s = self._context.margin
+        first_s = self._context.deadline.remaining() + margin_s / 2
+        _signal.setitimer(_signal.ITIMER_REAL, max(first_s, LEAST_RING_S), max(margin_s / 4, LEAST_RING_S))
 
     def _ring(self, number: int, frame: object) -> None:
         step = self._context.deadline.step

@@ -86,6 +86,15 @@ def test_deadline_leaves_time_for_an_answer(timeout: str, seconds: float) -> Non
     assert Context(["toy"], {META + "timeout": timeout}).deadline.seconds == pytest.approx(seconds)
 
 
+@pytest.mark.parametrize(
+    ("age", "seconds"), [(0.0, 19.0), (5.0, 14.0), (18.5, 0.75), (19.999, 0.0005), (20.0, 19.0), (86400.0, 19.0)]
+)
+def test_deadline_counts_from_when_the_cluster_began_to_wait(age: float, seconds: float) -> None:
+    """A process that is older than its timeout is not under Pacemaker's clock: it has been exec'ed by hand."""
+    context = Context(["toy"], {META + "timeout": "20000"}, age_s=age)
+    assert context.deadline.seconds == pytest.approx(seconds)
+
+
 @given(st.dictionaries(st.sampled_from([META + "timeout", META + "interval", "OCF_CHECK_LEVEL"]), st.text()))
 def test_nonsense_reads_as_absent(environ: dict[str, str]) -> None:
     context = Context(["toy", "monitor"], environ)

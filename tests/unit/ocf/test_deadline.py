@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
+import ocfpy
 import pytest
 from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.errors import DeadlineError
+
+LIB = os.path.dirname(os.path.dirname(ocfpy.__file__))
 
 
 class Clock:
@@ -69,3 +76,9 @@ def test_poll_gives_up(clock: Clock) -> None:
 def test_sleep_stops_at_the_deadline(clock: Clock) -> None:
     Deadline(1, clock, clock.sleep).sleep(5)
     assert clock.naps == [1]
+
+
+def test_age_includes_what_the_process_was_before() -> None:
+    program = f"import sys; sys.path.insert(0, {LIB!r}); from ocfpy.ocf.deadline import process_age; print(process_age())"
+    argv = ["sh", "-c", 'sleep 0.5; exec "$0" -c "$1"', sys.executable, program]
+    assert 0.5 <= float(subprocess.run(argv, capture_output=True, text=True, check=True).stdout) < 60
