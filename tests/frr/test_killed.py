@@ -70,7 +70,7 @@ def test_hung_bgpd_at_a_short_timeout(sandbox: Sandbox, announce: Executor) -> N
     fails = {**PARAMS, "on_hung": "fail"}
     for action in ("monitor", "migrate_to", "reload-agent", "start", "migrate_from", "stop"):
         for interval_s in (0, 10) if action == "monitor" else (0,):
-            result = announce.run(action, timeout_s=TIMEOUT_S, interval_s=interval_s, params=fails)
+            result = announce.run_in_time(action, TIMEOUT_S, interval_s=interval_s, params=fails)
             assert result.code == 1, (action, result)
             (reason,) = result.reasons
             assert "bgpd" in reason, (action, reason)

@@ -183,7 +183,7 @@ location rule on the attribute.
             control.kill(paths, deadline)
             words = dict.fromkeys([*claim.get("virtual", "").split(), *virtual_in(paths.spec)])
             virtual = [parse_virtual(word) for word in words]
-            control.clean_up(virtual, claim.get("attribute", ""), deadline)
+            control.clean_up(virtual, claim.get("attribute", ""), deadline, self.context.log)
         control.close_ways(paths)  # a daemon does not know of those that it could not open to the end
         control.remove_files(paths, deadline)
 

@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
     from ocfpy.health.spec import PoolSpec, ServiceSpec
     from ocfpy.ipvs.model import VirtualService
+    from ocfpy.ocf.context import Log
     from ocfpy.ocf.deadline import Deadline
     from ocfpy.ocf.state import StateFile
 
 LIBRARY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HEALTHD = f"{LIBRARY}/healthd"
+ATTRIBUTE_S = 2.0
+"""How long a stop waits for the cluster to take the attribute back; a stop that fails for that would fence the node."""
 SIGKILL = 9
 """As in signal, whose import takes longer than all the rest of this."""
 
@@ -191,12 +194,13 @@ def kill(paths: Paths, deadline: Deadline) -> None:
         os.close(_take_lock(paths, deadline))
 
 
-def clean_up(virtual: Iterable[VirtualService], attribute: str, deadline: Deadline) -> None:
-    """Removes what a daemon that is gone has put in place. Raises OcfError."""
+def clean_up(virtual: Iterable[VirtualService], attribute: str, deadline: Deadline, log: Log) -> None:
+    """Removes what a daemon that is gone has put in place; the log says when the attribute stays. Raises OcfError."""
     if attribute:
         from ocfpy.ocf.attributes import delete_attribute
 
-        delete_attribute(attribute, min(2.0, deadline.remaining() / 2))
+        delete_attribute(attribute, min(ATTRIBUTE_S, deadline.remaining() / 2), log)
+    deadline.step = "the virtual services to be out of the kernel"
     ours = set(virtual)
     try:
         left = read_proc(only=lambda service: service.proto is None or service in ours)

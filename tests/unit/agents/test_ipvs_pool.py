@@ -477,7 +477,7 @@ def test_stop_without_a_daemon_removes_what_is_recorded(
     monkeypatch.setattr(
         control,
         "clean_up",
-        lambda virtual, attribute, _: cleaned.append((list(map(str, virtual)), attribute)),
+        lambda virtual, attribute, *_: cleaned.append((list(map(str, virtual)), attribute)),
     )
     context = Context(["ipvs-pool", "stop"], environ(tmp_path, {}), "ipvs-pool")
     context.state.write({"virtual": f"{DNS} fwmark6/7", "attribute": "healthy-dns"})
