@@ -32,7 +32,8 @@ DEBS_PYTEST      := $(DEBS_LIB) python3-pytest python3-hypothesis python3-lxml i
 DEBS_PLAY        := $(DEBS_PYTEST) python3-pytest-rerunfailures
 DEBS_AGENTS      := resource-agents pacemaker-cli-utils libxml2-utils
 DEBS_WHEEL       := python3 python3-pip python3-setuptools python3-wheel
-DEBS_UNIT        := $(DEBS_PYTEST) $(DEBS_DEB) $(DEBS_RPM) $(DEBS_WHEEL) lintian python3-pyroute2 python3-ldap3 python3-pymysql
+DEBS_UNIT        := $(DEBS_PYTEST) $(DEBS_DEB) $(DEBS_RPM) $(DEBS_WHEEL) lintian python3-pyroute2 python3-ldap3 python3-pymysql \
+                    python3-prometheus-client
 DEBS_CONFORMANCE := $(DEBS_PLAY) $(DEBS_AGENTS) crmsh pcs groff-base ldirectord pacemaker-resource-agents kmod
 # FRR 8.4 is this host's, FRR 10 that of a Debian 13 root that the suite builds.
 DEBS_FRR         := $(DEBS_PLAY) $(DEBS_AGENTS) frr frr-pythontools mmdebstrap

@@ -1,6 +1,7 @@
 """What the paper names, played with clients watching: who loses what, for how long, and who takes over."""
 from __future__ import annotations
 
+import re
 import time
 from typing import Callable
 
@@ -120,6 +121,9 @@ def test_one_backend_dies(steady: Lab) -> None:
     assert 0 < report.lost < report.sent / 2
     assert steady.site_a.cluster.failed_actions() == []
     wait_for(lambda: steady.site_a.cluster.attributes()[active_node(steady)].get("healthy-pool") == "2", 20, "it is back")
+    metrics = next(node for node in steady.site_a.nodes if node.name == active_node(steady)).run("anycastctl metrics").out
+    assert re.search(r'^anycast_service_connections_total\{pool="pool",service="tcp/.*\} [1-9]', metrics, re.M), metrics
+    assert 'anycast_pool_attribute{pool="pool",attribute="healthy-pool"} 2' in metrics, metrics
 
 
 def test_all_backends_die(steady: Lab) -> None:

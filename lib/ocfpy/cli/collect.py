@@ -51,7 +51,7 @@ def _names(rundir: str, prefix: str) -> list[str]:
 
 
 def _pool(rundir: str, name: str) -> Json:
-    """The pool as its daemon shows it; when the daemon is gone or hangs, as it was last seen."""
+    """The pool as its daemon shows it; when the daemon is gone or hangs, as it was last seen, which is "stale" then."""
     base = os.path.join(rundir, POOL + name)
     try:
         document: Json = json.loads(ask(f"{base}.sock", "status", ASK_TIMEOUT_S))
@@ -65,7 +65,7 @@ def _pool(rundir: str, name: str) -> Json:
             document = json.load(file)
     except (FileNotFoundError, ValueError):
         document = {"resource": name, "virtual": []}
-    return {**document, "state": state}
+    return {**document, "state": state, "stale": True}
 
 
 def _count(pools: list[Json]) -> Json:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ocfpy.cli.collect import RUNDIR, collect
 from ocfpy.cli.drain import DrainError, drain, has, still_out, undrain
+from ocfpy.cli.metrics import as_metrics
 from ocfpy.cli.show import as_text
 from ocfpy.ocf.errors import OcfError
 
@@ -24,6 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = collect(options.rundir)
         if options.command == "status":
             return _status(found, options.json)
+        if options.command == "metrics":
+            sys.stdout.write(as_metrics(found))
+            return 0
         return _take(found["pools"], options)
     except PermissionError as error:
         print(f"anycastctl: {error.filename}: only root may do that", file=sys.stderr)
@@ -40,13 +44,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     status = commands.add_parser("status", help="pools with their real servers, addresses, announcements")
     status.add_argument("--json", action="store_true", help="one JSON document")
+    metrics = commands.add_parser("metrics", help="the same for Prometheus, in its text format")
     out = commands.add_parser("drain", help="no new clients for a real server, until undrain")
     back = commands.add_parser("undrain", help="put a real server back that was drained")
     for command in (out, back):
         command.add_argument("server", help="10.0.0.11, or 10.0.0.11:53 for one port of it")
         command.add_argument("--pool", default="", help="only there; otherwise in all pools that have the server")
     out.add_argument("--force", action="store_true", help="also the last backend that is alive")
-    for command in (status, out, back):
+    for command in (status, metrics, out, back):
         command.add_argument("--rundir", default=RUNDIR, help=argparse.SUPPRESS)
     return parser
 

@@ -53,7 +53,7 @@ def rundir(tmp_path: Path) -> Path:
 def test_json_has_everything(rundir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--json", "--rundir", str(rundir)]) == 1
     found = json.loads(capsys.readouterr().out)
-    assert found["pools"] == [{**POOL, "state": "failed the health daemon is gone"}]
+    assert found["pools"] == [{**POOL, "state": "failed the health daemon is gone", "stale": True}]
     assert found["sync"] == [{"resource": "sync", "nic": "eth0", "syncid": "7", "group": "224.0.0.81"}]
     assert found["addresses"] == [{"resource": "vip4", "ip": "192.0.2.53/32", "nic": "lo"}]
     assert found["announcements"] == [{"resource": "bgp4", "prefix": "192.0.2.53/32", "vrf": ""}]

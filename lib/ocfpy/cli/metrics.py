@@ -1,0 +1,109 @@
+"""What the agents do on this node as metrics, in Prometheus' text exposition format (version 0.0.4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ocfpy.health.client import DEGRADED, RUNNING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Json = dict[str, Any]
+    Labels = dict[str, str]
+    Samples = dict[str, list[str]]
+
+PREFIX = "anycast"
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+HELP = {
+    "pool_up": ("gauge", "1 where the health daemon answers, and its table is what it should be."),
+    "pool_attribute": ("gauge", "Backends alive, as the node attribute tells the cluster."),
+    "pool_attribute_in_cluster": ("gauge", "1 where the cluster has taken the attribute's value."),
+    "service_backends_alive": ("gauge", "Real servers that are up, down but pooled ones left out."),
+    "service_backends_down_but_pooled": ("gauge", "Real servers that are down and kept in service by min_up."),
+    "service_quorum": ("gauge", "1 where the virtual service has its quorum."),
+    "real_server_up": ("gauge", "1 where the checks say that the real server is up."),
+    "real_server_weight": ("gauge", "Weight in the kernel; no sample where the server is not in the table."),
+    "real_server_state": ("gauge", "1, with the state in words as a label."),
+    "real_server_since_seconds": ("gauge", "Since when the checks say what they say, in seconds since the epoch."),
+    "real_server_check_seconds": ("gauge", "How long the last check took."),
+    "real_server_connections": ("gauge", "Connections that the kernel remembers."),
+    "service_connections_total": ("counter", "Connections that the virtual service has had."),
+    "service_packets_total": ("counter", "Packets; with direct routing none goes out this way."),
+    "service_bytes_total": ("counter", "Bytes; with direct routing none goes out this way."),
+    "real_server_connections_total": ("counter", "Connections that the real server has had."),
+    "real_server_packets_total": ("counter", "Packets; with direct routing none goes out this way."),
+    "real_server_bytes_total": ("counter", "Bytes; with direct routing none goes out this way."),
+    "address_info": ("gauge", "1 for each anycast address that was started here."),
+    "announcement_info": ("gauge", "1 for each announcement that was started here."),
+    "sync_info": ("gauge", "1 for each connection sync that was started here."),
+}
+"""Type and meaning of each metric; names without the prefix, units as prometheus.io/docs/practices/naming wants them."""
+
+
+def as_metrics(found: Json) -> str:
+    """Everything in `found` (see collect.collect), ready for a scrape or node_exporter's textfile collector."""
+    samples: Samples = {}
+    for name, labels, value in _samples(found):
+        shown = ",".join(f'{label}="{text.translate(_ESCAPES)}"' for label, text in labels.items())
+        samples.setdefault(name, []).append(f"{PREFIX}_{name}{{{shown}}} {value}\n")
+    return "".join(
+        f"# HELP {PREFIX}_{name} {text}\n# TYPE {PREFIX}_{name} {kind}\n{''.join(samples[name])}"
+        for name, (kind, text) in HELP.items()
+        if name in samples
+    )
+
+
+def _samples(found: Json) -> Iterator[tuple[str, Labels, float]]:
+    for pool in found["pools"]:
+        labels = {"pool": pool["resource"]}
+        yield "pool_up", labels, int(pool["state"].split()[0] in (RUNNING, DEGRADED))
+        if pool.get("stale"):
+            continue  # nobody knows what has become of the rest
+        if attribute := pool.get("attribute"):
+            named = {**labels, "attribute": attribute["name"]}
+            if attribute["value"] is not None:
+                yield "pool_attribute", named, attribute["value"]
+            yield "pool_attribute_in_cluster", named, int(attribute["in_cluster"])
+        for service in pool["virtual"]:
+            yield from _of_service(service, {**labels, "service": service["service"]})
+    for kind, name, labelled in (
+        ("addresses", "address_info", ("ip", "nic")),
+        ("announcements", "announcement_info", ("prefix", "vrf")),
+        ("sync", "sync_info", ("nic", "syncid", "group")),
+    ):
+        for one in found[kind]:
+            yield name, {"resource": one["resource"], **{label: one.get(label, "") for label in labelled}}, 1
+
+
+def _of_service(service: Json, labels: Labels) -> Iterator[tuple[str, Labels, float]]:
+    yield "service_backends_alive", labels, service["alive"]
+    yield "service_backends_down_but_pooled", labels, service["down_but_pooled"]
+    yield "service_quorum", labels, int(service["quorum"])
+    yield from _of_traffic("service", service, labels)
+    for real in service["real_servers"]:
+        yield from _of_real_server(real, {**labels, "server": real["server"]})
+
+
+def _of_real_server(real: Json, labels: Labels) -> Iterator[tuple[str, Labels, float]]:
+    yield "real_server_state", {**labels, "state": real["state"]}, 1
+    if real["weight"] is not None:
+        yield "real_server_weight", labels, real["weight"]
+    for kind in ("active", "inactive"):
+        yield "real_server_connections", {**labels, "state": kind}, real[kind]
+    yield from _of_traffic("real_server", real, labels)
+    if check := real.get("check"):  # a sorry server, and one that leaves, have none
+        if check["up"] is not None:
+            yield "real_server_up", labels, int(check["up"])
+            yield "real_server_since_seconds", labels, real["since"]
+        if check["seconds"] is not None:
+            yield "real_server_check_seconds", labels, check["seconds"]
+
+
+def _of_traffic(of: str, counted: Json, labels: Labels) -> Iterator[tuple[str, Labels, float]]:
+    if traffic := counted.get("traffic"):
+        yield f"{of}_connections_total", labels, traffic["connections"]
+        for what in ("packets", "bytes"):
+            for direction in ("in", "out"):
+                yield f"{of}_{what}_total", {**labels, "direction": direction}, traffic[f"{direction}_{what}"]
