@@ -38,17 +38,21 @@ class Checker:
 class Pool(Checker):
     """One resource per virtual service is the agent's way; here one resource holds them all, as the others do."""
 
-    name = "ipvs-pool"
     pattern = "healthd"
 
+    def __init__(self, name: str = "ipvs-pool", **parameters: str) -> None:
+        self.name = name
+        self.parameters = parameters
+
     def start(self, node: UmlNode, services: Sequence[Service], interval_s: int) -> None:
+        more = " ".join(f"OCF_RESKEY_{name}={value}" for name, value in self.parameters.items())
         for number, service in enumerate(services):
             real_servers = " ".join(service.reals)
             node.put(f"/root/pool-{number}.env", f"""\
 export OCF_ROOT=/usr/lib/ocf OCF_RA_VERSION_MAJOR=1 OCF_RA_VERSION_MINOR=1 OCF_RESKEY_CRM_meta_timeout=120000
 export OCF_RESOURCE_INSTANCE=pool-{number} OCF_RESOURCE_TYPE=ipvs-pool OCF_RESOURCE_PROVIDER=anycast
 export OCF_RESKEY_virtual='tcp/{service.virtual}:80' OCF_RESKEY_real_servers='{real_servers}'
-export OCF_RESKEY_check_interval={interval_s}s OCF_RESKEY_check_timeout=900ms OCF_RESKEY_fall={FALL}
+export OCF_RESKEY_check_interval={interval_s}s OCF_RESKEY_check_timeout=900ms OCF_RESKEY_fall={FALL} {more}
 """)
             node.run(f". /root/pool-{number}.env; {AGENT} start", timeout=130).check()
 

@@ -84,6 +84,16 @@ class CheckParameters(MemberParameters):
         default="2s",
         reloadable=True,
     )
+    check_retry_interval = DurationParam(
+        "time between two checks in doubt",
+        "How soon a check follows one that says something else than is believed of the server, until as many as fall or rise have"
+        " decided. So a dead server is out after check_interval and fall - 1 times this, at the latest, and not only after fall"
+        " times check_interval. HAProxy calls it fastinter, keepalived delay_before_retry. Not longer than check_interval."
+        " Unset: check_interval.",
+        minimum="10ms",
+        maximum="1h",
+        reloadable=True,
+    )
     check_timeout = DurationParam(
         "time for one check",
         "A server that has not answered by then has failed the check. Not longer than check_interval.",
@@ -299,11 +309,12 @@ class CheckParameters(MemberParameters):
 
     def check_config(self) -> list[str]:
         faults = super().check_config()
-        if self.check_timeout > self.check_interval:
-            faults.append(
-                f"check_timeout ({self.check_timeout:g} s) is longer than"
-                f" check_interval ({self.check_interval:g} s)"
-            )
+        times = {"check_timeout": self.check_timeout, "check_retry_interval": self.check_retry_interval or 0.0}
+        faults += [
+            f"{name} ({seconds:g} s) is longer than check_interval ({self.check_interval:g} s)"
+            for name, seconds in times.items()
+            if seconds > self.check_interval
+        ]
         faults += problems(self.check, self._given_options())
         if self.check_name:
             faults += _faults_of_name(self.check_name)
@@ -380,6 +391,7 @@ class CheckParameters(MemberParameters):
             rise=self.rise,
             fall=self.fall,
             options=self._given_options().items(),
+            retry_interval=self.check_retry_interval or 0.0,
         )
 
 

@@ -12,7 +12,7 @@ from ocfpy.health.drained import Drained
 from ocfpy.health.fallback import FallbackCommands
 from ocfpy.health.hysteresis import Verdict, step
 from ocfpy.health.pool import Seen, watch_key
-from ocfpy.health.schedule import delay_until_due, phase
+from ocfpy.health.schedule import delay_until_due, delay_until_retry, phase
 from ocfpy.health.watch import Watch
 from ocfpy.ipvs.model import endpoint
 from ocfpy.ocf.errors import OcfError
@@ -237,14 +237,17 @@ class Engine:
         return watch, self.make_check(where, real.port, settings, service.virtual, way)
 
     async def _check(self, watch: Watch, check: Check) -> None:
-        interval = watch.settings.interval
+        interval, retry_interval = watch.settings.interval, watch.settings.retry_interval
         offset = phase(f"{watch.name}|{watch.settings.identity()}", interval)
         while True:
             started = self.wall()
             self._note(watch, await check.run())
             if watch.verdict.up is not None:  # else we are in a hurry
                 now = self.wall()
-                delay = delay_until_due(started, now, interval, offset)
+                if watch.verdict.against and retry_interval:
+                    delay = delay_until_retry(started, now, retry_interval)
+                else:
+                    delay = delay_until_due(started, now, interval, offset)
                 watch.next_at = now + delay
                 await asyncio.sleep(delay)
 

@@ -35,3 +35,11 @@ def delay_until_due(started: float, now: float, interval: float, offset: float) 
     earliest = started + interval / 2
     due = earliest + (offset - earliest) % interval
     return min(max(due - now, 0.0), 1.5 * interval)
+
+
+def delay_until_retry(started: float, now: float, retry_interval: float) -> float:
+    """The same for a check that follows one which contradicts what is believed: so many seconds after its beginning.
+
+    The nodes of a pair still agree: that one began at the same instant on both, and said the same.
+    """
+    return min(max(started + retry_interval - now, 0.0), retry_interval)

@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 class CheckSettings(Record):
     """How every server is checked.
 
-    `interval` and `timeout` are in seconds; `port` 0 is the one that the server's traffic goes to. The options are
+    `interval` and `timeout` are in seconds, and so is `retry_interval`: how soon a check follows one that contradicts what is
+    believed of its server, 0 for the usual interval; `port` 0 is the one that the server's traffic goes to. The options are
     those of checks.registry, as texts; `settings["path"]` is what an option says, its default where nothing is said.
     With `connects`, so many mere connections are tried between two checks that are as the type says.
     """
 
-    __slots__ = ("connects", "fall", "interval", "options", "port", "rise", "timeout", "type")
+    __slots__ = ("connects", "fall", "interval", "options", "port", "retry_interval", "rise", "timeout", "type")
 
     def __init__(
         self,
@@ -42,10 +43,12 @@ class CheckSettings(Record):
         fall: int = 3,
         options: Iterable[tuple[str, str]] = (),
         connects: int = 0,
+        retry_interval: float = 0.0,
         **more_options: str,
     ) -> None:
         self.type = type
         self.connects = connects
+        self.retry_interval = retry_interval
         self.port = port
         self.interval = interval
         self.timeout = timeout

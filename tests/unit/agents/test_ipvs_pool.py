@@ -78,6 +78,8 @@ def test_defaults(tmp_path: Path) -> None:
     assert (check.type, check.interval, check.timeout, check.rise, check.fall) == (
         "tcp", 2.0, 1.0, 2, 3,
     )  # fmt: skip
+    assert check.retry_interval == 0.0
+    assert agent(tmp_path, check_retry_interval="200ms").spec().services[0].check.retry_interval == 0.2
     assert (check.options, check["status"]) == ((), "200-299")
     assert [(str(real), real.forward, real.weight) for real in service.reals.values()] == [
         ("10.0.0.11:53", "dr", 1),
@@ -197,6 +199,7 @@ def test_scheduling_by_the_packet_is_for_udp(tmp_path: Path) -> None:
         ({"check_name": ".."}, "check_name '..' has an empty label"),
         ({"check_name": f"a.{'b' * 64}"}, "has a label of 64 characters, and 63 are allowed"),
         ({"check_name": "a." * 126 + "bc"}, "has 254 characters, and 253 are allowed"),
+        ({"check_retry_interval": "3s"}, "check_retry_interval (3 s) is longer than check_interval (2 s)"),
         ({"rise": "0"}, "less than 1"),
         ({"scheduler": "wlc; reboot"}, "parameter scheduler"),
         ({"scheduler_flags": "nonsense"}, "not a scheduler flag"),

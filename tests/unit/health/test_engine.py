@@ -195,6 +195,56 @@ def test_detection_keeps_its_promise(kind: str, after: float) -> None:
     clock.run(story())
 
 
+@pytest.mark.parametrize("kind", ["dead", "hanging"])
+@pytest.mark.parametrize("after", [10.0, 10.6, 11.1, 11.7])
+def test_in_doubt_the_next_check_comes_sooner_until_the_verdict(kind: str, after: float) -> None:
+    async def story() -> None:
+        check = CheckSettings(interval=2.0, timeout=1.0, rise=3, fall=3, retry_interval=0.25)
+        world = World(pool(check=check))
+        await world.engine.start()
+        await asyncio.sleep(after)
+        steady = [at for at in world.times_of(TWO) if at > 5]
+        getattr(world, kind).add(TWO)
+        died = asyncio.get_running_loop().time()
+        await asyncio.sleep(30)
+        out = next(at for at, table in world.kernel.history if table[DNS].get(TWO) == 0)
+        takes = 1.0 if kind == "hanging" else 0.001
+        assert out - died <= check.interval + 2 * max(check.retry_interval, takes) + takes + 0.01
+        first = next(at for at in world.times_of(TWO) if at >= died)
+        tries = [at - first for at in world.times_of(TWO) if first <= at < out]
+        assert tries == pytest.approx([0, max(0.25, takes), 2 * max(0.25, takes)], abs=0.01)
+        rest = [at for at in world.times_of(TWO) if at > out + check.interval]
+        getattr(world, kind).remove(TWO)
+        back = asyncio.get_running_loop().time()
+        for times in (steady, rest):  # when there is no doubt, at the same instants of the wall clock as ever
+            assert [at % check.interval for at in times] == pytest.approx([times[0] % check.interval] * len(times), abs=0.01)
+        assert steady[0] % check.interval == pytest.approx(rest[0] % check.interval, abs=0.01)
+        await asyncio.sleep(10)
+        up = next(at for at, table in world.kernel.history if at > back and table[DNS][TWO])
+        assert up - back <= check.interval + 2 * check.retry_interval + 0.01
+
+    clock.run(story())
+
+
+def test_a_failure_that_was_only_one_changes_nothing() -> None:
+    async def story() -> None:
+        world = World(pool(check=CheckSettings(interval=2.0, timeout=1.0, rise=2, fall=3, retry_interval=0.25)))
+        await world.engine.start()
+        await asyncio.sleep(10)
+        before = len(world.times_of(TWO))
+        world.dead = {TWO}
+        while len(world.times_of(TWO)) == before:
+            await asyncio.sleep(0.01)
+        world.dead.clear()
+        failed = world.times_of(TWO)[-1]
+        await asyncio.sleep(10)
+        later = [at - failed for at in world.times_of(TWO) if at > failed]
+        assert later[:3] == pytest.approx([0.25, 2.0, 4.0], abs=0.02)
+        assert all(table[DNS][TWO] for at, table in world.kernel.history if at > 5)
+
+    clock.run(story())
+
+
 def test_a_restart_moves_nobody_and_one_lost_packet_takes_nobody_out() -> None:
     async def story() -> None:
         first = World(pool())

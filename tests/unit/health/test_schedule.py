@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ocfpy.health.schedule import delay_until_due, phase
+from ocfpy.health.schedule import delay_until_due, delay_until_retry, phase
 
 INTERVALS = st.floats(0.1, 3600)
 
@@ -57,3 +57,10 @@ def test_what_is_overdue_is_done_at_once() -> None:
 
 def test_a_clock_set_back_by_a_day_suspends_nothing() -> None:
     assert delay_until_due(100000.5, 13600.5, 2.0, 0.5) == 3.0
+
+
+def test_a_retry_counts_from_the_beginning_of_the_check_before() -> None:
+    assert delay_until_retry(100.5, 100.5, 0.25) == 0.25
+    assert delay_until_retry(100.5, 100.625, 0.25) == 0.125
+    assert delay_until_retry(100.5, 101.5, 0.25) == 0.0
+    assert delay_until_retry(100000.5, 13600.5, 0.25) == 0.25, "a clock set back by a day suspends nothing"
