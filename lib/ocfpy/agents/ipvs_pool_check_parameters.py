@@ -199,9 +199,9 @@ class CheckParameters(MemberParameters):
             "The command that says how a server is: its path and arguments, separated by blanks, without a shell. It"
             " gets four more arguments, as ldirectord's does: address (or firewall mark) and port of the virtual service,"
             " address and port of the real server; in the environment they are VIP, VPORT, RIP and RPORT, besides PROTOCOL,"
-            " TIMEOUT in seconds, PATH and LC_ALL, and nothing else. Exit code 0: the server is fine; another one: it is"
-            " not, and the first line of the output is the reason. It runs as root in a process group of its own,"
-            " which is killed with all that is in it at the timeout, and when the command has ended.",
+            " TIMEOUT in seconds, PATH, LC_ALL and OCF_ANYCAST_POOL, and nothing else. Exit code 0: the server is fine;"
+            " another one: it is not, and the first line of the output is the reason. It runs as root in a process group"
+            " of its own, which is killed with all that is in it at the timeout, and when the command has ended.",
         ),
         reloadable=True,
     )

@@ -9,6 +9,7 @@ import select
 from ocfpy import __version__
 from ocfpy.health.checks.registry import kind_of
 from ocfpy.health.client import RUNNING, DaemonHangs, NoDaemon, Paths, ask
+from ocfpy.health.leftovers import MARK, SIGKILL, end_commands
 from ocfpy.health.spec import virtual_in
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.plan import plan
@@ -30,8 +31,6 @@ LIBRARY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 HEALTHD = f"{LIBRARY}/healthd"
 ATTRIBUTE_S = 2.0
 """How long a stop waits for the cluster to take the attribute back; a stop that fails for that would fence the node."""
-SIGKILL = 9
-"""As in signal, whose import takes longer than all the rest of this."""
 
 
 def require_module(check: str) -> None:
@@ -80,7 +79,7 @@ def spawn(paths: Paths, spec: PoolSpec, deadline: Deadline) -> None:
     Raises OcfError with what the daemon says, DeadlineError.
     """
     os.makedirs(os.path.dirname(paths.lock), mode=0o700, exist_ok=True)
-    lock = _take_lock(paths, deadline)
+    lock = _take_over(paths, deadline)
     ready, report = os.pipe()
     try:
         # What a daemon that is gone has put in place, and would have removed.
@@ -93,7 +92,7 @@ def spawn(paths: Paths, spec: PoolSpec, deadline: Deadline) -> None:
         pid = os.posix_spawn(
             HEALTHD,
             [HEALTHD, paths.spec, str(lock), str(report)],
-            {name: value for name, value in os.environ.items() if not name.startswith("OCF_RESKEY_")},
+            {name: value for name, value in os.environ.items() if not name.startswith(("OCF_RESKEY_", MARK))},
             file_actions=[(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)],
             setsid=True,
         )
@@ -191,7 +190,7 @@ def _record(state: StateFile, claim: dict[str, str], virtual: Iterable[str]) -> 
 def kill(paths: Paths, deadline: Deadline) -> None:
     """Makes sure that there is no daemon, and leaves the kernel as it is."""
     if os.path.exists(paths.lock):
-        os.close(_take_lock(paths, deadline))
+        os.close(_take_over(paths, deadline))
 
 
 def clean_up(virtual: Iterable[VirtualService], attribute: str, deadline: Deadline, log: Log) -> None:
@@ -235,6 +234,15 @@ def remove_files(paths: Paths, deadline: Deadline) -> None:
         except FileNotFoundError:
             pass
     os.close(lock)
+
+
+def _take_over(paths: Paths, deadline: Deadline) -> int:
+    """As _take_lock; what a daemon has left running, other than by a stop, is killed with it."""
+    was_there = os.path.exists(paths.lock)
+    lock = _take_lock(paths, deadline)
+    if was_there:
+        end_commands(paths.base)
+    return lock
 
 
 def _take_lock(paths: Paths, deadline: Deadline) -> int:

@@ -24,6 +24,7 @@ from ocfpy.health.client import Paths
 from ocfpy.health.engine import Engine
 from ocfpy.health.hints import hints
 from ocfpy.health.kernel import Kernel
+from ocfpy.health.leftovers import MARK
 from ocfpy.health.marks import Marks
 from ocfpy.health.publisher import Publisher
 from ocfpy.health.spec import PoolSpec, read_spec
@@ -58,6 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         os.umask(0o077)
         _lock(paths.lock, int(argv[2]) if len(argv) == 4 else None)
         _raise_file_limit()
+        os.environ[MARK] = paths.base
         asyncio.run(Daemon(paths, read_spec(paths.spec), log).run(report))
     except BlockingIOError:
         report(f"{OCF_ERR_GENERIC} another health daemon runs for {path}")

@@ -59,7 +59,7 @@ def test_what_a_command_is_told(tmp_path: Path) -> None:
     text = told.read_text()
     assert text.startswith("<--deep><'x><192.0.2.53><80><10.0.0.11><8080>")
     assert {line.partition("=")[0] for line in text.partition(">LC")[2].splitlines()} <= {
-        "", "_ALL", "PATH", "PROTOCOL", "PWD", "RIP", "RPORT", "TIMEOUT", "VIP", "VPORT", "_",
+        "", "_ALL", "OCF_ANYCAST_POOL", "PATH", "PROTOCOL", "PWD", "RIP", "RPORT", "TIMEOUT", "VIP", "VPORT", "_",
     }  # fmt: skip
     assert run(path, "fwmark/7", 0).ok
     assert told.read_text().startswith("<7><0><10.0.0.11><0>")

@@ -123,6 +123,43 @@ def test_a_life(base: str) -> None:
         ask(paths.socket, "monitor", LIMIT_S)
 
 
+def is_alive(number: int) -> bool:
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("by", ["the next daemon", "a stop"])
+def test_commands_of_a_daemon_that_was_killed_are_ended(base: str, tmp_path: Path, by: str) -> None:
+    command, begun, children = tmp_path / "check", tmp_path / "begun", tmp_path / "children"
+    command.write_text(
+        f"#!/bin/sh\nmkdir {begun} && exit 0\n"  # the first verdict
+        f"sleep 1000 & env -i sleep 1000 & setsid sleep 1000 & jobs -p >{children}.new; echo $$ >>{children}.new\n"
+        f"mv {children}.new {children}; wait\n"
+    )
+    command.chmod(0o755)
+    check = CheckSettings("external", interval=0.2, timeout=LIMIT_S, command=str(command))
+    paths, spec = Paths(base), pool(reals="10.0.0.11", check=check)
+    stranger = subprocess.Popen(["sleep", "1000"], env={"OCF_ANYCAST_POOL": f"{base}-2"})
+    try:
+        control.spawn(paths, spec, Deadline(LIMIT_S))
+        eventually(children.exists, "a command runs")
+        left = [int(word) for word in children.read_text().split()]
+        assert len(left) == 4
+        os.kill(pid(paths), 9)
+        assert all(map(is_alive, left))
+        if by == "the next daemon":
+            control.spawn(paths, pool(), Deadline(LIMIT_S))
+        else:
+            control.kill(paths, Deadline(LIMIT_S))
+        eventually(lambda: not any(map(is_alive, left)), "they are gone")
+        assert stranger.poll() is None, "another pool's"
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
 def test_nobody_alive(base: str) -> None:
     paths = spawn(base, "off")
     answer = ask(paths.socket, "monitor", LIMIT_S)

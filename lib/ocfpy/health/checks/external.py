@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ocfpy.health.checks.base import Check, CheckFailed, Result
+from ocfpy.health.leftovers import MARK
 from ocfpy.ipvs.model import endpoint
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class ExternalCheck(Check):
     The same is in the environment. The exit code 0 says that the server is fine; another one that it is not, and
     the first line of the output is the reason. With `dynamic`, 2 to 255 say that it is fine and that it asks for a
     weight of 0 % to 253 % of the configured one. The command leads a process group; when it ends or the time is
-    over, all of the group is killed.
+    over, all of the group is killed; after a daemon that was killed itself the next one does it, see leftovers.py.
     """
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
@@ -77,7 +78,8 @@ class ExternalCheck(Check):
     def _environment(self) -> dict[str, str]:
         timeout = f"{self.settings.timeout:g}"
         protocol = (self.virtual.proto if self.virtual else None) or ""
-        return {**self._arguments(), "PROTOCOL": protocol, "TIMEOUT": timeout, "PATH": PATH, "LC_ALL": "C"}
+        fixed = {"PATH": PATH, "LC_ALL": "C", MARK: os.environ.get(MARK, "")}
+        return {**self._arguments(), "PROTOCOL": protocol, "TIMEOUT": timeout, **fixed}
 
     def _judge(self, command: Command) -> int | None:
         code = command.code
