@@ -13,13 +13,14 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Callable, TypeVar
+from typing import Any, Callable, TypeVar
 
 T = TypeVar("T")
 
 AGENTS = "/usr/lib/ocf/resource.d/anycast"
 PREFIX4, PREFIX6 = "10.77.0.", "fd00:77::"
 VIP4, VIP6 = "192.0.2.53", "2001:db8::53"
+SERVER = str(Path(__file__).with_name("server.py"))
 TCP_PORT, UDP_PORT = 80, 53
 DNS_QUESTION = b"\x12\x34\1\0\0\1\0\0\0\0\0\0\1a\0\0\1\0\1"
 CLONE_NEWNET = 0x40000000
@@ -141,8 +142,8 @@ class Host:
         self.inside("ip", "route", "replace", f"{VIP6}/128", "via", other.ip6)
 
     def serve(self) -> None:
-        """Start a server that says its name (see serve()); returns when it answers."""
-        self.start(sys.executable, "-IS", os.path.abspath(__file__), self.name)
+        """Start a server that says its name (see server.py); returns when it answers."""
+        self.start(sys.executable, "-IS", SERVER, self.name)
         eventually(lambda: answer(self, self.ip4) == self.name, 15, f"{self.name} answers")
 
     def stop(self) -> None:
@@ -222,10 +223,10 @@ def acquaint(client: Host, servers: Sequence[Host]) -> None:
             seen.update(answer(client, vip) for vip in vips)
 
 
-def answer(client: Host, address: str, timeout: float = 1.0) -> str:
-    """Name of the server that a new TCP connection reaches; what went wrong instead."""
+def answer(client: Host, address: str, timeout: float = 1.0, source: str = "") -> str:
+    """Name of the server that a new TCP connection, from one of the client's addresses, reaches; what went wrong instead."""
     try:
-        with client.within(lambda: socket.create_connection((address, TCP_PORT), timeout)) as sock:
+        with client.within(lambda: socket.create_connection((address, TCP_PORT), timeout, (source, 0))) as sock:
             sock.settimeout(timeout)
             sock.sendall(b"?\n")
             return sock.recv(100).decode().strip() or "closed"
@@ -243,17 +244,22 @@ class Sessions:
         self.sockets = client.within(connect)
         ends = [sock.getsockname()[:2] for sock in self.sockets]
         self.sources = {f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in ends}
-        self.servers = [self._ask(sock, 10) for sock in self.sockets]
+        self.servers = [self.ask(sock, 10) for sock in self.sockets]
 
     def alive(self, limit_s: float = 15) -> int:
         """How many answer, from the same server as ever."""
-        return sum(self._ask(sock, limit_s) == server for sock, server in zip(self.sockets, self.servers))
+        return sum(self.ask(sock, limit_s) == server for sock, server in zip(self.sockets, self.servers))
 
     def close(self) -> None:
         for sock in self.sockets:
             sock.close()
 
-    def _ask(self, sock: socket.socket, limit_s: float) -> str:
+    def of(self, server: str) -> list[socket.socket]:
+        """Those with a server."""
+        return [sock for sock, home in zip(self.sockets, self.servers) if home == server]
+
+    def ask(self, sock: socket.socket, limit_s: float) -> str:
+        """Who answers one of them; what went wrong instead."""
         sock.settimeout(limit_s)
         try:
             sock.sendall(b"?\n")
@@ -262,8 +268,41 @@ class Sessions:
             return str(error)
 
 
+class Observer(threading.Thread):
+    """Looks at something all the time, and keeps every state of it that it sees. Used in a `with`."""
+
+    PAUSE_S = 0.005
+
+    def __init__(self, look: Callable[[], Any], host: Host | None = None) -> None:
+        super().__init__(daemon=True)
+        self.look = look
+        self.host = host
+        self.seen: list[Any] = []
+        self.ending = threading.Event()
+
+    def run(self) -> None:
+        if self.host is None:
+            self._watch()
+        else:
+            self.host.within(self._watch)
+
+    def _watch(self) -> None:
+        while not self.ending.wait(self.PAUSE_S):
+            now = self.look()
+            if not self.seen or self.seen[-1] != now:
+                self.seen.append(now)
+
+    def __enter__(self) -> Observer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ending.set()
+        self.join()
+
+
 class Stream(threading.Thread):
-    """What a client asks the VIPs for, without a break: each `INTERVAL_S` a new TCP connection, a DNS question from a new port,
+    """What a client asks VIPs for, without a break: each `INTERVAL_S` a new TCP connection, a DNS question from a new port,
     and a word on connections that stay open, one for each VIP. Used in a `with`.
 
     Counts what is asked by kind, and keeps what went wrong. Hosts are parts of one kernel, where nothing is lost on the way, so
@@ -273,9 +312,10 @@ class Stream(threading.Thread):
     INTERVAL_S = 0.03
     TIMEOUT_S = 10.0
 
-    def __init__(self, client: Host) -> None:
+    def __init__(self, client: Host, vips: Sequence[str] = (VIP4, VIP6)) -> None:
         super().__init__(daemon=True)
         self.client = client
+        self.vips = [(socket.AF_INET6 if ":" in vip else socket.AF_INET, vip) for vip in vips]
         self.asked = {"tcp": 0, "udp": 0, "session": 0}
         self.servers: list[bytes] = []
         self.wrong: list[str] = []
@@ -304,14 +344,13 @@ class Stream(threading.Thread):
         self.client.within(self._ask_on)
 
     def _ask_on(self) -> None:
-        vips = ((socket.AF_INET, VIP4), (socket.AF_INET6, VIP6))
         sessions = []
         try:
-            for _, vip in vips:
+            for _, vip in self.vips:
                 sessions.append(socket.create_connection((vip, TCP_PORT), self.TIMEOUT_S))
             self.servers = servers = [self._say(session).strip() for session in sessions]
             while not self.ending.wait(self.INTERVAL_S):
-                for family, vip in vips:
+                for family, vip in self.vips:
                     with socket.create_connection((vip, TCP_PORT), self.TIMEOUT_S) as new:
                         self._say(new)
                     self.asked["tcp"] += 1
@@ -343,46 +382,6 @@ class Stream(threading.Thread):
             sock.recv(512)
 
 
-def serve(name: str) -> None:
-    """Says its name to each line over TCP; answers DNS with one address for every name."""
-
-    def talk(connection: socket.socket) -> None:
-        with connection:
-            try:
-                while connection.recv(4096):
-                    connection.sendall(f"{name}\n".encode())
-            except OSError:
-                pass
-
-    def listen() -> None:
-        with socket.create_server(("::", TCP_PORT), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128) as server:
-            while True:
-                threading.Thread(target=talk, args=(server.accept()[0],), daemon=True).start()
-
-    threading.Thread(target=listen, daemon=True).start()
-    for family, any_address in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):
-        threading.Thread(target=_answer_dns, args=(family, any_address), daemon=True).start()
-    threading.Event().wait()
-
-
-def _answer_dns(family: socket.AddressFamily, any_address: str) -> None:
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-        else:
-            sock.setsockopt(socket.IPPROTO_IP, 8, 1)  # IP_PKTINFO, linux/in.h
-        sock.bind((any_address, UDP_PORT))
-        while True:
-            query, ancillary, _, client = sock.recvmsg(512, 256)
-            record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\x07"
-            reply = query[:2] + b"\x84\0\0\1\0\1\0\0\0\0" + query[12:] + record
-            # From the address that was asked; the interface is left to the route back.
-            level, kind, info = ancillary[0]
-            asked = info[:16] + bytes(4) if family == socket.AF_INET6 else bytes(4) + info[8:12] + bytes(4)
-            sock.sendmsg([reply], [(level, kind, asked)], 0, client)
-
-
 def story(steps: Callable[[str], object]) -> int:
     """Run the steps, an iterator of what each has shown, in a directory of their own; the exit code."""
     import tempfile
@@ -398,7 +397,3 @@ def story(steps: Callable[[str], object]) -> int:
                 print(log.read_text()[-2000:])
             return 1
     return 0
-
-
-if __name__ == "__main__":
-    serve(sys.argv[1])

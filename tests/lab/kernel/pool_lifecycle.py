@@ -16,7 +16,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ from hosts import (  # type: ignore[import-not-found]  # beside this file
     OCF_ERR_GENERIC,
     OCF_NOT_RUNNING,
     OCF_SUCCESS,
+    Observer,
     StepFailed,
     expect,
     run,
@@ -159,29 +159,6 @@ class Cluster:
         return words[3] if words[2] == "-U" else words[2]
 
 
-class Observer(threading.Thread):
-    """Looks at the table all the time, and keeps every state that it sees."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.seen: list[dict[str, dict[str, int]]] = []
-        self.ending = threading.Event()
-
-    def run(self) -> None:
-        while not self.ending.wait(0.01):
-            now = weights()
-            if not self.seen or self.seen[-1] != now:
-                self.seen.append(now)
-
-    def __enter__(self) -> Observer:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.ending.set()
-        self.join()
-
-
 def forget_replacement(pool: Pool) -> None:
     """Have it that no monitor has started a daemon for a minute."""
     record = Path(f"{pool.rundir}/anycast/ipvs-pool-dns.state")
@@ -216,7 +193,7 @@ def story(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
     pool.must("start")
     yield "start again is nothing"
 
-    with Observer() as observer:
+    with Observer(weights) as observer:
         os.kill(pool.daemon(), signal.SIGKILL)
         eventually(lambda: pool.call("monitor") == OCF_ERR_GENERIC, 5, "a probe misses the daemon")
         took = pool.must("start")
@@ -273,7 +250,7 @@ def story(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
         virtual="udp/192.0.2.53:53 tcp/192.0.2.54:80", check="http", check_name="", check_port="80", check_expect="hello"
     )
     pool.params.update(real_servers="10.254.0.11,weight=3 10.254.0.12")
-    with Observer() as observer:
+    with Observer(weights) as observer:
         took = pool.must("reload-agent")
         pool.monitor()
     reals = {"10.254.0.11": 3, "10.254.0.12": 1}
