@@ -7,7 +7,7 @@ from tests.lab.testbed import Lab, UmlNode
 from tests.lab.testbed.bench import Bench
 
 SCRIPTS = Path(__file__).parent / "kernel"
-SHARED = ("hosts.py", "pool_backends.py")
+SHARED = ("hosts.py", "server.py", "pool_backends.py", "pool_drains.py")
 LIBRARY = "/usr/lib/ocf/lib/anycast"
 
 
@@ -24,7 +24,7 @@ def test_pool_lifecycle(lab: Lab) -> None:
 
 def test_pool_members(bench: Bench) -> None:
     """Drains, slow start, sorry servers, min_up and quorum, with real connections between namespaces of the node."""
-    run(bench.node, "pool_members.py", "python3 /root/pool_members.py")
+    run(bench.node, "pool_members.py", "python3 /root/pool_members.py", timeout=900)
 
 
 def test_sync_lifecycle(bench: Bench) -> None:

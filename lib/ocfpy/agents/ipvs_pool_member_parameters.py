@@ -53,7 +53,8 @@ class MemberParameters(PoolParameters):
         "A real server that is taken out by hand (weight=0, no longer in real_servers, or `anycastctl"
         " drain`) gets no new clients, and is removed when its connections have ended: at the latest after this"
         " time. A client of UDP counts until the kernel's time-out, five minutes after its last packet (ipvsadm --set);"
-        " one with persistence until persistence_timeout after its last connection. 0s: it is removed at once.",
+        " one with persistence until persistence_timeout after its last connection, unless"
+        " net.ipv4.vs.expire_quiescent_template=1 sends it elsewhere. 0s: it is removed at once.",
         maximum="24h",
         default="5min",
         reloadable=True,

@@ -82,7 +82,9 @@ def _connections(real: dict[str, Any]) -> str:
 
 def _why(real: dict[str, Any]) -> str:
     if "drain" in real:
-        return f"removed in {_duration(real['drain']['until'] - time.time())} at the latest"
+        clients = real["drain"].get("clients")
+        waits = f", waits for persistent clients: {clients}" if clients else ""
+        return f"removed in {_duration(real['drain']['until'] - time.time())} at the latest{waits}"
     return str(real["reason"])
 
 

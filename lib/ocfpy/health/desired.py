@@ -28,11 +28,27 @@ if TYPE_CHECKING:
 NEVER = float("inf")
 
 
+class Busy(NamedTuple):
+    """What keeps a server from being removed: its connections, and the persistent clients that still come back to it."""
+
+    connections: int = 0
+    clients: int = 0
+
+    def __str__(self) -> str:
+        clients = _counted(self.clients, "persistent client") if self.clients else ""
+        connections = _counted(self.connections, "connection") if self.connections or not clients else ""
+        return " and ".join(filter(None, (connections, clients)))
+
+
+IDLE = Busy()
+
+
 class Drain(NamedTuple):
-    """A server that is leaving: since when, and when it goes although it has connections."""
+    """A server that is leaving: since when, when it goes although it is busy, and with what it was when somebody looked last."""
 
     begun: float
     ends: float
+    busy: Busy = IDLE
 
 
 class Ramp(NamedTuple):
@@ -119,11 +135,11 @@ class Desired:
         """Has servers stay out of the table, from the next update on, for as long as they are down."""
         self._left_out.update(removed)
 
-    def end_drains(self, connections: Mapping[Where, int], now: float) -> list[Where]:
-        """The servers to remove with the next update: those without connections, and those that take too long."""
-        ended = [
-            where for where, drain in self.draining.items() if not connections.get(where) or now >= drain.ends
-        ]
+    def end_drains(self, busy: Mapping[Where, Busy], now: float) -> list[Where]:
+        """The servers to remove with the next update: those that are not busy, and those that take too long."""
+        for where, drain in self.draining.items():
+            self.draining[where] = drain._replace(busy=busy.get(where, IDLE))
+        ended = [where for where, drain in self.draining.items() if drain.busy == IDLE or now >= drain.ends]
         self._ended.update(ended)
         return ended
 
@@ -183,8 +199,13 @@ class Desired:
             failed = key in found and found[key].state == DOWN
             if key in reals or failed or not service.drain_timeout or where in self._ended:
                 continue
-            self.draining[where] = draining.get(where) or Drain(now, now + service.drain_timeout)
+            drain = draining.get(where) or Drain(now, now)
+            self.draining[where] = drain._replace(ends=drain.begun + service.drain_timeout)
             reals[key] = real.replace(weight=0)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _seen(service: ServiceSpec, before: Reals, see: See) -> dict[RealKey, Seen]:

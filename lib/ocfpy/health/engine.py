@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Callable, Optional
 
 from ocfpy.health.checks import make_check
-from ocfpy.health.desired import NEVER, Desired
+from ocfpy.health.desired import IDLE, NEVER, Desired
 from ocfpy.health.drained import Drained
 from ocfpy.health.fallback import FallbackCommands
 from ocfpy.health.hysteresis import Verdict, step
@@ -361,8 +361,8 @@ class Engine:
         """Has those removed who have drained; whether there are any."""
         ended = self.desired.end_drains(busy, now)
         for virtual, key in ended:
-            left = busy.get((virtual, key), 0)
-            how = f"is removed with {left} connections: drain_timeout is over" if left else "has drained"
+            left = busy.get((virtual, key), IDLE)
+            how = "has drained" if left == IDLE else f"is removed with {left}: drain_timeout is over"
             self.log.info(f"{endpoint(*key)} of {virtual} {how}")
         return bool(ended)
 

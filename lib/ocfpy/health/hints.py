@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ocfpy.health.spec import PoolSpec
+    from ocfpy.health.spec import PoolSpec, ServiceSpec
 
 SYSCTL = "/proc/sys/net/ipv4/vs"
 
@@ -19,13 +19,23 @@ def hints(spec: PoolSpec, sysctl: str = SYSCTL) -> list[str]:
             f"clients of {', '.join(persistent)} come back to a server at weight 0, also a dead one, for"
             " persistence_timeout after each visit: sysctl net.ipv4.vs.expire_quiescent_template=1 sends them elsewhere"
         )
-    removing = [str(one.virtual) for one in spec.services if not one.quiesce or one.drain_timeout == 0]
+    removing = [str(one.virtual) for one in spec.services if not one.quiesce or one.drain_timeout == 0 or _lasts(one)]
     if removing and _is_off(f"{sysctl}/expire_nodest_conn"):
         found.append(
             f"clients of {', '.join(removing)} that were with a server when it was removed get no answer until their"
             " connection times out: sysctl net.ipv4.vs.expire_nodest_conn=1 ends it at once"
         )
     return found
+
+
+def _lasts(service: ServiceSpec) -> bool:
+    """Whether a client may have a connection that never ends: one of UDP that keeps asking from the same port."""
+    return service.virtual.proto == "udp" and not service.settings.one_packet
+
+
+def come_back(sysctl: str = SYSCTL) -> bool:
+    """Whether persistent clients come back to a server at weight 0 (net/netfilter/ipvs/ip_vs_conn.c, ip_vs_check_template)."""
+    return _is_off(f"{sysctl}/expire_quiescent_template")
 
 
 def _is_off(path: str) -> bool:

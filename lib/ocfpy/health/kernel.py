@@ -6,6 +6,8 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Callable, Protocol, TypeVar
 
+from ocfpy.health.desired import Busy
+from ocfpy.health.hints import come_back
 from ocfpy.ipvs.plan import Change, plan
 from ocfpy.ipvs.proc import read_proc
 from ocfpy.ipvs.table import IpvsTable
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from ocfpy.ipvs.proc import ProcService
 
     ProcTable = dict[VirtualService, ProcService]
-    Connections = dict[tuple[VirtualService, RealKey], int]
+    Connections = dict[tuple[VirtualService, RealKey], Busy]
 
 T = TypeVar("T")
 
@@ -32,8 +34,8 @@ class TableLike(Protocol):
     def read(self) -> Table:
         """What the kernel holds."""
 
-    def connections(self, virtual: VirtualService) -> dict[RealKey, int]:
-        """What keeps each real server of a service busy."""
+    def connections(self, virtual: VirtualService) -> dict[RealKey, tuple[int, int]]:
+        """How many connections and persistent clients each real server of a service has."""
 
     def apply(self, changes: list[Change]) -> None:
         """Makes the changes; raises OcfError."""
@@ -46,9 +48,11 @@ class Kernel:
         self,
         open_table: Callable[[], TableLike] = IpvsTable,
         read_proc: Callable[[], ProcTable] = read_proc,
+        come_back: Callable[[], bool] = come_back,
     ) -> None:
         self._open_table = open_table
         self._read_proc = read_proc
+        self._come_back = come_back
         self._thread = ThreadPoolExecutor(1, "ipvs")
         self._table: TableLike | None = None
         self._known: Table | None = None
@@ -59,7 +63,10 @@ class Kernel:
         return await self._in_thread(self._read)
 
     async def connections(self, virtual: Iterable[VirtualService]) -> Connections:
-        """How many connections and persistent clients each real server of some services has. Raises OcfError."""
+        """What keeps each real server of some services busy. Raises OcfError.
+
+        Persistent clients do only where they come back to a server at weight 0: otherwise they are remembered for nothing.
+        """
         return await self._in_thread(lambda: self._connections(virtual))
 
     async def make(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
@@ -113,8 +120,12 @@ class Kernel:
         return self._known
 
     def _connections(self, virtual: Iterable[VirtualService]) -> Connections:
-        table = self._opened()
-        return {(one, key): count for one in virtual for key, count in table.connections(one).items()}
+        table, come_back = self._opened(), self._come_back()
+        return {
+            (one, key): Busy(connections, clients if come_back else 0)
+            for one in virtual
+            for key, (connections, clients) in table.connections(one).items()
+        }
 
     def _opened(self) -> TableLike:
         if self._table is None:

@@ -135,8 +135,8 @@ def _service(
     for document, key in zip(reals, [*service.reals, *(key for key in wanted if key not in service.reals)]):
         drain = engine.desired.draining.get((virtual, key))
         if drain is not None:
-            document["state"] = DRAINING
             document["drain"] = _drain(drain, clock)
+            document["state"], document["since"] = DRAINING, document["drain"]["since"]
     return {
         "service": str(virtual),
         "scheduler": service.settings.scheduler,
@@ -180,7 +180,8 @@ def _checked(engine: Engine, service: ServiceSpec, real: RealServer) -> Json:
 
 
 def _drain(drain: Drain, clock: _Clock) -> Json:
-    return {"since": clock.wall(drain.begun), "until": clock.wall(drain.ends)}
+    """With what the server was busy with when the daemon looked last."""
+    return {"since": clock.wall(drain.begun), "until": clock.wall(drain.ends), **drain.busy._asdict()}
 
 
 def services_without_quorum(path: str) -> list[VirtualService]:

@@ -247,18 +247,16 @@ def daemon_of(body: bytes) -> SyncDaemon:
     )
 
 
-def connections_of(body: bytes) -> int:
-    """What keeps the real server in a message busy: its active and inactive connections and its persistent clients.
+def connections_of(body: bytes) -> tuple[int, int]:
+    """How many connections, active and inactive, and how many persistent clients the real server in a message has.
 
     UDP's are among the inactive ones, each until `ipvsadm --set` has it time out (five minutes). A persistent client
-    counts until persistence_timeout after its last connection.
+    counts until persistence_timeout after its last new connection, and longer if that one still goes on.
     """
     get = _part(body, CMD_ATTR_DEST)
-    return sum(
-        _read(_U32, get[kind])
-        for kind in (DEST_ATTR_ACTIVE_CONNS, DEST_ATTR_INACT_CONNS, DEST_ATTR_PERSIST_CONNS)
-        if kind in get
-    )
+    kinds = (DEST_ATTR_ACTIVE_CONNS, DEST_ATTR_INACT_CONNS, DEST_ATTR_PERSIST_CONNS)
+    active, inactive, clients = (_read(_U32, get[kind]) if kind in get else 0 for kind in kinds)
+    return active + inactive, clients
 
 
 def _key(virtual: VirtualService) -> bytes:

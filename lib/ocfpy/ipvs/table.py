@@ -65,8 +65,8 @@ class IpvsTable:
         services = [messages.service_of(answer) for answer in self._netlink.dump(request)]
         return {virtual: (settings, self._reals(virtual)) for virtual, settings in services}
 
-    def connections(self, virtual: VirtualService) -> dict[RealKey, int]:
-        """What keeps each real server of a service busy, see messages.connections_of; none if there is no such service."""
+    def connections(self, virtual: VirtualService) -> dict[RealKey, tuple[int, int]]:
+        """What each real server of a service has, see messages.connections_of; empty if there is no such service."""
         request = messages.message(messages.CMD_GET_DEST, virtual)
         busy = {}
         for answer in self._netlink.dump(request):

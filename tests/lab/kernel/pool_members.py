@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from hosts import (  # type: ignore[import-not-found]  # beside this file
     VIP4,
     Agent,
     Host,
+    Observer,
     Sessions,
     alone,
     answer,
@@ -31,11 +31,14 @@ from hosts import (  # type: ignore[import-not-found]  # beside this file
     run,
     story,
 )
+from pool_drains import drains  # type: ignore[import-not-found]  # beside this file
 
 LIMIT_S = 40.0
 """For what takes a few check intervals; the rest is for a busy machine."""
 SESSIONS = 9
-SLOW_START_S = 6
+SLOW_START_S = 4
+UNEQUAL = -1
+"""In place of a weight that is not the same in all services."""
 ONE, TWO, THREE, SORRY = "one", "two", "three", "sorry"
 
 
@@ -88,15 +91,19 @@ class Pool:
         return dict(self.host.within(self.read))
 
     def read(self) -> dict[str, int]:
-        """The same for a thread that is in the load balancer's namespace."""
+        """The same for a thread that is in the load balancer's namespace; of all services together."""
         names = {host.ip4: name for name, host in self.servers.items()}
-        found = {}
+        found: dict[str, int] = {}
         for line in Path("/proc/thread-self/net/ip_vs").read_text().splitlines()[3:]:
             words = line.split()
             if words[0] == "->":
                 address = socket.inet_ntoa(bytes.fromhex(words[1].partition(":")[0]))
-                found[names[address]] = int(words[3])
+                name, weight = names[address], int(words[3])
+                found[name] = weight if found.get(name, weight) == weight else UNEQUAL
         return found
+
+    def observed(self) -> Observer:
+        return Observer(self.read, self.host)
 
     def until(self, wanted: dict[str, int], what: str) -> float:
         return float(eventually(lambda: self.weights() == wanted, LIMIT_S, what, self.weights))
@@ -106,34 +113,8 @@ class Pool:
         eventually(lambda: self.agent.call("probe") == 1, LIMIT_S, "a probe misses the daemon")
 
 
-class Observer(threading.Thread):
-    """Looks at the table all the time, and keeps every state that it sees."""
-
-    def __init__(self, pool: Pool) -> None:
-        super().__init__(daemon=True)
-        self.pool = pool
-        self.seen: list[dict[str, int]] = []
-        self.ending = threading.Event()
-
-    def run(self) -> None:
-        self.pool.host.within(self._look)
-
-    def _look(self) -> None:
-        while not self.ending.wait(0.005):
-            now = self.pool.read()
-            if not self.seen or self.seen[-1] != now:
-                self.seen.append(now)
-
-    def __enter__(self) -> Observer:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.ending.set()
-        self.join()
-
-    def never_empty(self, what: str) -> None:
-        expect([state for state in self.seen if not any(state.values())], [], f"moments with nobody: {what}")
+def never_empty(states: list[dict[str, int]], what: str) -> None:
+    expect([state for state in states if not any(state.values())], [], f"moments with nobody: {what}")
 
 
 def steps(pool: Pool, client: Host) -> Iterator[str]:
@@ -165,31 +146,33 @@ def steps(pool: Pool, client: Host) -> Iterator[str]:
     pool.ctl("undrain", one.ip4)
     pool.until(full, "the server is back")
     sessions = Sessions(client, [VIP4] * SESSIONS)
-    with Observer(pool) as observer:
+    with pool.observed() as observer:
         pool.change(real_servers=pool.reals(TWO, THREE))
         expect(pool.weights(), {**full, ONE: 0}, "the table after reload-agent")
         expect(sessions.alive(), SESSIONS, "the sessions that go on")
         sessions.close()
         took = pool.until({TWO: 10, THREE: 10}, "the server has drained")
-    observer.never_empty("a server is removed")
+    never_empty(observer.seen, "a server is removed")
     yield f"a server that is no longer configured drains, and is gone {took:.1f} s after its last session"
 
     pool.change(real_servers=pool.reals(ONE, TWO, THREE))
     pool.until(full, "the server is back")
     sessions = Sessions(client, [VIP4] * SESSIONS)
     zero = pool.reals(ONE, weight=0) + " " + pool.reals(TWO, THREE)
-    pool.change(real_servers=zero, drain_timeout="8s")
+    pool.change(real_servers=zero)
     expect(pool.weights(), {**full, ONE: 0}, "the table with weight=0")
-    took = pool.until({TWO: 10, THREE: 10}, "the time to drain is over")
+    pool.change(drain_timeout="3s")
+    pool.until({TWO: 10, THREE: 10}, "the time to drain is over")
     expect("drain_timeout is over" in Path(f"{pool.agent.rundir}/log").read_text(), True, "the log says so")
-    yield f"weight=0 drains too; a session that does not end is given up with drain_timeout, after {took:.1f} s"
+    yield "weight=0 drains too; a session that does not end is given up with drain_timeout"
     sessions.close()
 
-    pool.change(real_servers=pool.reals(ONE, TWO, THREE), slow_start=f"{SLOW_START_S}s")
+    pool.change(real_servers=pool.reals(ONE, TWO, THREE))
     pool.until(full, "the server is back")
+    pool.change(slow_start=f"{SLOW_START_S}s")
     three.stop()
     pool.until({**full, THREE: 0}, "the dead server has weight 0")
-    with Observer(pool) as observer:
+    with pool.observed() as observer:
         three.serve()
         took = pool.until(full, "the weight is whole")
     ramp = [state[THREE] for state in observer.seen]
@@ -205,7 +188,7 @@ def steps(pool: Pool, client: Host) -> Iterator[str]:
 
     sorry = pool.servers[SORRY]
     pool.change(sorry_server=sorry.ip4, slow_start="0s")
-    with Observer(pool) as observer:
+    with pool.observed() as observer:
         for name in (ONE, TWO, THREE):
             pool.servers[name].stop()
         pool.until({ONE: 0, TWO: 0, THREE: 0, SORRY: 1}, "the sorry server is in")
@@ -215,7 +198,7 @@ def steps(pool: Pool, client: Host) -> Iterator[str]:
         for name in (ONE, TWO, THREE):
             pool.servers[name].serve()
         took = pool.until(full, "the sorry server is out")
-    observer.never_empty("a sorry server comes and goes")
+    never_empty(observer.seen, "a sorry server comes and goes")
     pool.agent.must("monitor")
     yield f"the sorry server is there for when nobody is, in {len(observer.seen)} states without an empty moment"
 
@@ -255,7 +238,9 @@ def members(directory: str) -> Iterator[str]:
         for host in hosts.values():
             host.have_vip()
             host.serve()
-        yield from steps(Pool(balancer, hosts, directory), client)
+        pool = Pool(balancer, hosts, directory)
+        yield from steps(pool, client)
+        yield from drains(pool, client)
     finally:
         for host in hosts.values():
             host.stop()

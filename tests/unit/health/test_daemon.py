@@ -36,7 +36,7 @@ class Table:
     def read(self):
         return self.table
     def connections(self, virtual):
-        return dict.fromkeys(self.table[virtual][1], 0)
+        return dict.fromkeys(self.table[virtual][1], (0, 0))
     def apply(self, changes):
         for change in changes:
             if change.real is None and change.verb == "delete":

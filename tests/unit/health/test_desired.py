@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from ocfpy.health.desired import NEVER, Desired
+from ocfpy.health.desired import NEVER, Busy, Desired
 from ocfpy.health.pool import Seen
 from ocfpy.health.spec import PoolSpec, ServiceSpec
 from ocfpy.ipvs.model import RealServer, Table, by_key, parse_real_server, parse_virtual
@@ -39,7 +39,7 @@ class Story:
         for name, value in changes.items():
             setattr(self, name, value)
         self.now += seconds
-        busy = {where: int(str(where[1][0]) in self.busy.split()) for where in self.desired.draining}
+        busy = {where: Busy(clients=int(str(where[1][0]) in self.busy.split())) for where in self.desired.draining}
         self.desired.end_drains(busy, self.now)
         table = self.desired.update(self.spec, self.see, self.now)
         return {str(real.address): real.weight for real in table[self.spec.virtual[0]][1].values()}
@@ -60,6 +60,25 @@ def test_or_when_it_takes_too_long() -> None:
     assert story.desired.next_change(story.now) == 60.0
     assert story.step(59) == {"10.0.0.11": 0, "10.0.0.12": 1}
     assert story.step(1) == {"10.0.0.12": 1}
+
+
+def test_another_drain_timeout_is_for_those_that_drain_already() -> None:
+    story = Story(pool(drain_timeout=600.0))
+    story.step(drained="10.0.0.11", busy="10.0.0.11")
+    assert story.step(30, spec=pool(drain_timeout=60.0)) == {"10.0.0.11": 0, "10.0.0.12": 1}
+    assert story.desired.next_change(story.now) == 60.0
+    assert story.step(30) == {"10.0.0.12": 1}
+
+
+def test_what_keeps_a_server_is_said() -> None:
+    story = Story(pool(drain_timeout=60.0))
+    story.step(drained="10.0.0.11", busy="10.0.0.11")
+    story.step(1)
+    (drain,) = story.desired.draining.values()
+    assert str(drain.busy) == "1 persistent client"
+    assert list(map(str, (Busy(), Busy(1), Busy(3, 2)))) == [
+        "0 connections", "1 connection", "3 connections and 2 persistent clients",
+    ]  # fmt: skip
 
 
 def test_or_at_once() -> None:

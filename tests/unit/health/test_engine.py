@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 from ocfpy.health.checks.base import Check, Result
+from ocfpy.health.desired import Busy
 from ocfpy.health.engine import Engine
 from ocfpy.health.kernel import Kernel
 from ocfpy.health.marks import Marks
@@ -38,9 +39,9 @@ class PlayedKernel:
     async def read(self) -> Table:
         return {virtual: (settings, dict(reals)) for virtual, (settings, reals) in self.table.items()}
 
-    async def connections(self, virtual: set[VirtualService]) -> dict[Any, int]:
+    async def connections(self, virtual: set[VirtualService]) -> dict[Any, Busy]:
         return {
-            (one, key): self.connections_of.get(str(real.address), 0)
+            (one, key): Busy(self.connections_of.get(str(real.address), 0))
             for one in virtual
             for key, real in self.table[one][1].items()
         }

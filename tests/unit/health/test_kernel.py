@@ -40,8 +40,8 @@ class FakeTable:
         self.reads += 1
         return {virtual: (settings, dict(reals)) for virtual, (settings, reals) in self.table.items()}
 
-    def connections(self, virtual: VirtualService) -> dict[RealKey, int]:
-        return dict.fromkeys(self.table[virtual][1], 3)
+    def connections(self, virtual: VirtualService) -> dict[RealKey, tuple[int, int]]:
+        return dict.fromkeys(self.table[virtual][1], (3, 2))
 
     def apply(self, changes: list[Change]) -> None:
         if self.failures:
@@ -160,6 +160,16 @@ def test_what_is_read_is_known() -> None:
         assert await kernel.read() == WANTED
         await kernel.make(wanted(""), OURS)
         assert table.reads == 1
-        assert list((await kernel.connections(SPEC.virtual)).values()) == [3, 3]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("come_back", "clients"), [(True, 2), (False, 0)])
+def test_persistent_clients_keep_a_server_busy_if_they_come_back(come_back: bool, clients: int) -> None:
+    async def story() -> None:
+        table = FakeTable()
+        table.table = dict(WANTED)
+        kernel = Kernel(lambda: table, table.proc, lambda: come_back)
+        assert list((await kernel.connections(SPEC.virtual)).values()) == [(3, clients), (3, clients)]
 
     asyncio.run(story())
