@@ -22,7 +22,8 @@ DAY = timedelta(days=1)
 class Pki:
     """PEM files: ca.pem; server.pem, numbers.pem, expired.pem, client.pem and the key of each, such as server.key."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, names: Sequence[str] = (HOST,)) -> None:
+        """`names` are those in the server's certificate."""
         directory.mkdir()
         self.directory = directory
         self.ca = directory / "ca.pem"
@@ -33,11 +34,11 @@ class Pki:
         authority = self._builder(self._authority, self._authority_key, now - DAY, now + 30 * DAY)
         authority = authority.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         self._write(self.ca, authority)
-        name = x509.DNSName(HOST)
+        server = [x509.DNSName(name) for name in names]
         numbers = [x509.IPAddress(ipaddress.ip_address(address)) for address in ADDRESSES]
-        self._issue("server", [name], now - DAY, now + 30 * DAY)
+        self._issue("server", server, now - DAY, now + 30 * DAY)
         self._issue("numbers", numbers, now - DAY, now + 30 * DAY)
-        self._issue("expired", [name], now - 3 * DAY, now - DAY)
+        self._issue("expired", server, now - 3 * DAY, now - DAY)
         self._issue("client", [x509.DNSName("client.example.com")], now - DAY, now + 30 * DAY)
 
     def _builder(

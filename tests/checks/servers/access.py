@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.checks.world import Server, log_says
+from tests.checks.server import Server, log_says
 
 
 class FreeRadius(Server):
@@ -85,7 +85,7 @@ class Kamailio(Server):
     ports = ("udp/5060", "tcp/5060", "tcp/5061")
 
     def prepare(self) -> None:
-        pki = self.world.pki
+        pki = self.place.pki
         places = (self.address4, f"[{self.address6}]")
         listen = "".join(f"listen=udp:{place}:5060\nlisten=tcp:{place}:5060\nlisten=tls:{place}:5061\n" for place in places)
         method = f"method = TLSv1.2+\ncertificate = {pki.certificate}\nprivate_key = {pki.key}\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.checks.world import Server
+from tests.checks.server import Server
 
 
 class Chronyd(Server):
@@ -14,11 +14,13 @@ class Chronyd(Server):
     source = "local stratum 3"
 
     def prepare(self) -> None:
+        # It binds to one address of each family, or to all that its host has.
+        alone = self.addresses == (self.address4, self.address6)
+        bind = "\n".join(f"bindaddress {address}" for address in self.addresses) if alone else ""
         self.write(
             "chrony.conf",
             f"""\
-bindaddress {self.address4}
-bindaddress {self.address6}
+{bind}
 allow all
 cmdport 0
 bindcmdaddress /

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.checks.world import Server, log_says
+from tests.checks.server import Server, log_says
 
 
 class MariaDb(Server):
@@ -28,7 +28,7 @@ class MariaDb(Server):
         ]  # fmt: skip
 
     def argv(self) -> list[str]:
-        pki = self.world.pki
+        pki = self.place.pki
         return self._server(
             f"--init-file={self.directory}/init.sql", f"--pid-file={self.directory}/pid",
             f"--bind-address={self.address4},{self.address6}",
@@ -48,7 +48,7 @@ class Postgres(Server):
         self.programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
         password = self.write("password", "secret\n")
         for suffix in ("pem", "key"):
-            self.write(f"server.{suffix}", (self.world.pki.directory / f"server.{suffix}").read_text()).chmod(0o600)
+            self.write(f"server.{suffix}", (self.place.pki.directory / f"server.{suffix}").read_text()).chmod(0o600)
         self.run(
             f"{self.programs}/initdb", "-D", f"{self.directory}/data", "-U", "probe", f"--pwfile={password}",
             "--auth=scram-sha-256", "--no-sync", "--locale=C", "--encoding=UTF8",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.checks.world import Server
+from tests.checks.server import Server
 
 LDIF = """\
 dn: dc=example,dc=com
@@ -22,6 +22,17 @@ dn: cn=k\u00f6nig,dc=example,dc=com
 objectClass: person
 cn: k\u00f6nig
 sn: k\u00f6nig
+
+dn: ou=people,dc=example,dc=com
+objectClass: organizationalUnit
+ou: people
+
+dn: uid=probe,ou=people,dc=example,dc=com
+objectClass: person
+objectClass: uidObject
+uid: probe
+cn: somebody to look for
+sn: probe
 """
 
 
@@ -33,7 +44,7 @@ class Slapd(Server):
     ports = ("tcp/389", "tcp/636")
 
     def prepare(self) -> None:
-        pki = self.world.pki
+        pki = self.place.pki
         (self.directory / "data").mkdir()
         self.write(
             "slapd.conf",
@@ -56,6 +67,5 @@ access to * by * read
         self.run("slapadd", "-f", f"{self.directory}/slapd.conf", input=LDIF)
 
     def argv(self) -> list[str]:
-        places = [f"{address}/" for address in (self.address4, f"[{self.address6}]")]
-        urls = " ".join(f"ldap://{place} ldaps://{place}" for place in places)
+        urls = " ".join(f"ldap://{host}/ ldaps://{host}/" for host in self.hosts)
         return ["slapd", "-d", "0", "-f", f"{self.directory}/slapd.conf", "-h", urls]

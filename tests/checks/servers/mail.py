@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from tests.checks.world import Server
+from tests.checks.server import Server
 
 
 class Exim(Server):
@@ -15,7 +15,7 @@ class Exim(Server):
     ports = ("tcp/25", "tcp/26", "tcp/465")
 
     def prepare(self) -> None:
-        pki = self.world.pki
+        pki = self.place.pki
         spool = self.directory / "spool"
         spool.mkdir()
         shutil.chown(spool, "Debian-exim", "Debian-exim")
@@ -64,7 +64,7 @@ class Dovecot(Server):
     ports = ("tcp/143", "tcp/993", "tcp/110", "tcp/995")
 
     def prepare(self) -> None:
-        pki = self.world.pki
+        pki = self.place.pki
         self.write(
             "dovecot.conf",
             f"""\

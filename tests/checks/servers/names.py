@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.checks.world import Server, log_says
+from tests.checks.server import Server, log_says
 
 
 class Named(Server):
@@ -19,12 +19,14 @@ class Named(Server):
             "$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 192.0.2.53\n"
             "www A 192.0.2.80\nwww AAAA 2001:db8::80\nonly6 AAAA 2001:db8::81\n",
         )
+        four = " ".join(f"{address};" for address in self.addresses if ":" not in address)
+        six = " ".join(f"{address};" for address in self.addresses if ":" in address)
         self.write(
             "named.conf",
             f"""
             options {{
                 directory "{self.directory}"; pid-file none; session-keyfile none; lock-file none;
-                listen-on {{ {self.address4}; }}; listen-on-v6 {{ {self.address6}; }};
+                listen-on {{ {four} }}; listen-on-v6 {{ {six} }};
                 recursion no; dnssec-validation no; allow-query {{ any; }};
             }};
             controls {{ }};

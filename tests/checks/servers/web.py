@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tests.checks.world import Server
+from tests.checks.server import Server
 
 ORIGIN = "10.77.0.1"
 """The address of nginx, which squid fetches from."""
 
 
 class Nginx(Server):
-    """Pages over http and, on port 443, https: /health says "all is well".
+    """Pages over http and, on port 443, https: / says `page`, /health says `health`.
 
     Port 444 asks for a client's certificate, 445 has one that has expired, 446 one for addresses.
     """
@@ -17,11 +17,13 @@ class Nginx(Server):
     name = "nginx"
     port = 80
     ports = ("tcp/80", "tcp/443", "tcp/444", "tcp/445", "tcp/446")
+    page = "<html>hello</html>"
+    health = "all is well"
 
     def prepare(self) -> None:
-        pki = self.world.pki.directory
-        self.write("html/index.html", "<html>hello</html>\n")
-        self.write("html/health", "all is well\n")
+        pki = self.place.pki.directory
+        self.write("html/index.html", f"{self.page}\n")
+        self.write("html/health", f"{self.health}\n")
         secure = "ssl_certificate {0}/{1}.pem; ssl_certificate_key {0}/{1}.key; ssl_session_cache off;"
         pages = f"root {self.directory}/html; location = /teapot {{ return 418; }} location = /moved {{ return 302 /; }}"
         self.write(
@@ -43,7 +45,7 @@ class Nginx(Server):
         )
 
     def _listen(self, port: int, more: str = "") -> str:
-        return f"listen {self.address4}:{port} {more}; listen [{self.address6}]:{port} {more};"
+        return " ".join(f"listen {host}:{port} {more};" for host in self.hosts)
 
     def _temporary(self) -> str:
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -54,19 +56,22 @@ class Nginx(Server):
 
 
 class Squid(Server):
-    """A proxy that takes requests for port 80 and refuses all others."""
+    """A proxy that takes requests for port 80 and refuses all others. It takes www.example.com for `origin`."""
 
     name = "squid"
     port = 3128
     ports = ("tcp/3128",)
     user = "proxy"
+    needs = ("nginx",)
+    origin = ORIGIN
 
     def prepare(self) -> None:
+        hosts = self.write("hosts", f"{self.origin} www.example.com\n")
+        listen = "\n".join(f"http_port {host}:3128" for host in self.hosts)
         self.write(
             "squid.conf",
             f"""
-            http_port {self.address4}:3128
-            http_port [{self.address6}]:3128
+            hosts_file {hosts}
             acl web port 80
             http_access deny !web
             http_access allow all
@@ -77,12 +82,8 @@ class Squid(Server):
             memory_cache_shared off
             dns_nameservers 127.0.0.1
             visible_hostname proxy.example.com
-            """.replace("\n            ", "\n"),
+            """.replace("\n            ", "\n") + f"{listen}\n",
         )
-
-    def start(self) -> None:
-        self.world.started("nginx")
-        super().start()
 
     def argv(self) -> list[str]:
         return ["squid", "-N", "-f", f"{self.directory}/squid.conf"]
