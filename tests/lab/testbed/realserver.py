@@ -61,10 +61,7 @@ class RealServer:
         (shared / "named.conf").write_text(NAMED_CONF)
         (shared / "zone").write_text(ZONE_FILE.format(name=self.name))
         (shared / "nginx.conf").write_text(NGINX_CONF % self.name)
-        # DR: the server holds the VIP and never says so on the wire.
-        namespace.sysctl(net__ipv4__conf__all__arp_ignore=1, net__ipv4__conf__all__arp_announce=2)
-        namespace.ip("address", "add", f"{VIP4}/32", "dev", "lo")
-        namespace.ip("address", "add", f"{VIP6}/128", "dev", "lo", "nodad")
+        hold(namespace, VIP4, VIP6)
 
     def start(self, *services: str) -> None:
         """Start services ("named", "nginx"; without words: both); those that run are left alone."""
@@ -114,6 +111,14 @@ class RealServer:
             return all(f":{port:04X} 00000000:0000 0A" in text for port in (53, 80))
 
         wait_for(listening, limit, f"{self.name} serves DNS and HTTP", every=0.05)
+
+
+def hold(namespace: Namespace, *vips: str) -> None:
+    """Have a host take what is sent to these addresses, and never say on the wire that it has them: direct routing."""
+    namespace.sysctl(net__ipv4__conf__all__arp_ignore=1, net__ipv4__conf__all__arp_announce=2)
+    for vip in vips:
+        length, *more = ("128", "nodad") if ":" in vip else ("32",)
+        namespace.ip("address", "add", f"{vip}/{length}", "dev", "lo", *more)
 
 
 class Backends(Sequence[RealServer]):

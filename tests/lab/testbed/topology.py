@@ -15,7 +15,7 @@ from .base import LabError, Result, in_order
 from .client import Client
 from .cluster import Cluster
 from .frrconf import ANYCAST4, ANYCAST6, Plan
-from .network import Cable, Fabric, sweep
+from .network import Cable, Fabric, Namespace, sweep
 from .realserver import Backends, RealServer
 from .router import Router, wait_bgp
 from .stall import StallWatch
@@ -51,16 +51,21 @@ class Site:
         for node, number in node_numbers.items():
             neighbours.update({plan.lan4(number): node, plan.lan6(number): node, _link_local(_mac(plan, number)): node})
         self.router = Router(router, frrconf.site_router(plan), neighbours, lab.directory / "routers")
-        self.backends = Backends([self._real_server(lab, index, lan) for index in (1, 2)])
+        self.backends = Backends([self._real_server(lab, index) for index in (1, 2)])
         self.nodes = [self._node(lab, node, number, lan) for node, number in node_numbers.items()]
         self.cluster = Cluster(f"site-{name}", self.nodes, [node.control for node in self.nodes])
 
-    def _real_server(self, lab: Lab, index: int, lan: str) -> RealServer:
-        plan, number = self.plan, 20 + index
-        namespace = lab.fabric.namespace(f"rs-{plan.name}{index}")
-        lab.fabric.plug(namespace, "lan", lan, f"{plan.lan4(number)}/24", f"{plan.lan6(number)}/64")
+    def host(self, fabric: Fabric, name: str, number: int) -> Namespace:
+        """Another machine on the site's network, without a kernel of its own; `number` ends its addresses."""
+        plan = self.plan
+        namespace = fabric.namespace(name)
+        fabric.plug(namespace, "lan", f"lan-{plan.name}", f"{plan.lan4(number)}/24", f"{plan.lan6(number)}/64")
         namespace.ip("route", "add", "default", "via", plan.lan4(1))
         namespace.ip("-6", "route", "add", "default", "via", plan.lan6(1))
+        return namespace
+
+    def _real_server(self, lab: Lab, index: int) -> RealServer:
+        namespace = self.host(lab.fabric, f"rs-{self.name}{index}", 20 + index)
         return RealServer(namespace, lab.images, lab.directory / namespace.name)
 
     def _node(self, lab: Lab, name: str, number: int, lan: str) -> UmlNode:
