@@ -240,8 +240,8 @@ class Agent:
     def promotion_score(self, status: Status) -> int | None:
         """Return how much this instance, found like this, deserves to be promoted; None or less than 0 is never.
 
-        Pacemaker promotes the instance with the highest score. The library publishes it after start, promote, demote
-        and reload-agent and at each recurring monitor, and takes it back before the instance stops.
+        Pacemaker promotes the instance with the highest score. The library publishes it after start and at each recurring
+        monitor, and takes it back before the instance stops.
         """
         return None
 
@@ -253,5 +253,10 @@ class Agent:
         raise NotImplementedError
 
     def reload_agent(self, claim: dict[str, str]) -> None:
-        """Bring the running service to the new parameters, of which only reloadable ones have changed."""
+        """Bring the running service to the new parameters, of which only reloadable ones have changed.
+
+        Not for an agent with a promoted role: Pacemaker remembers an instance's last action and its monitors, so that from
+        a reload-agent until the next monitor it takes a promoted instance for an unpromoted one, and may promote
+        another beside it (seen with Pacemaker 3.0.0).
+        """
         raise NotImplementedError

@@ -273,11 +273,10 @@ def _migrate_to(agent_class: type[Agent], context: Context) -> int:
 
 def _reload_agent(agent_class: type[Agent], context: Context) -> int:
     agent = agent_class(context)
-    status = require_active(agent, known_claim(agent))
+    require_active(agent, known_claim(agent))
     claim = agent.claim()
     context.state.write({**(context.state.read() or {}), **claim})
     agent.reload_agent(claim)
-    _publish_score(agent, status)
     context.log.info("reload-agent: done")
     return codes.OCF_SUCCESS
 

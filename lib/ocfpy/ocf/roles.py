@@ -14,11 +14,9 @@ if TYPE_CHECKING:
 def promote(agent: Agent) -> int:
     """Bring a running instance into the promoted role; it may be there already."""
     claim = known_claim(agent)
-    status = require_active(agent, claim)
-    if not status.promoted:
+    if not require_active(agent, claim).promoted:
         agent.promote(claim)
-        status = wait_until(agent, claim, lambda seen: seen.is_active and seen.promoted, f"{agent.name} to be promoted")
-    publish_score(agent, status)
+        wait_until(agent, claim, lambda seen: seen.is_active and seen.promoted, f"{agent.name} to be promoted")
     agent.context.log.info("promote: done")
     return codes.OCF_SUCCESS
 
@@ -29,7 +27,7 @@ def demote(agent: Agent) -> int:
     if agent.observe(claim).promoted:
         agent.demote(claim)
         wait_until(agent, claim, lambda seen: not seen.promoted, f"{agent.name} to be demoted")
-    publish_score(agent, require_active(agent, claim))
+    require_active(agent, claim)
     agent.context.log.info("demote: done")
     return codes.OCF_SUCCESS
 
@@ -50,9 +48,11 @@ def reload(agent: Agent) -> int:
 
 
 def publish_score(agent: Agent, status: Status) -> None:
-    """Tell the cluster what this instance deserves, stopped nothing; that it cannot be told is logged, and no failure."""
-    if not agent.has_score():
-        return
+    """Tell the cluster what this instance deserves, stopped nothing; that it cannot be told is logged, and no failure.
+
+    Not in promote and demote: another score aborts the transition that they are part of (seen with Pacemaker 3.0.0), and
+    what is ordered after a promotion waits for the next one. The monitor that Pacemaker runs right after each tells it.
+    """
     score = None if status.kind == "stopped" else agent.promotion_score(status)
     if score is None:
         attributes.delete_promotion_score(agent.context)
