@@ -117,6 +117,9 @@ class AnycastVip(Agent):
         Action("migrate_from", "20s"),
     )
 
+    example = {"ip": "192.0.2.53"}
+    see_also = ("ocf_anycast_ipvs-pool(7)", "ocf_anycast_bgp-announce(7)", "anycastctl(8)")
+
     proc_ip_vs = PROC_IP_VS
     prefixes_file = ALLOWED_PREFIXES_FILE
 

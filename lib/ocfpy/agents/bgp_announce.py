@@ -23,7 +23,7 @@ STOP_RESERVE_S = 2.0  # what withdrawing and looking takes at most, kept back fr
 LOAD_LIMIT_S = 3.0  # vtysh -b takes a few tenths of a second
 SENT_LIMIT = 1000  # prefixes; to read a full table takes longer than bgpd is given, and no load balancer sends one
 STRAYS_NAMED = 4
-DEEP = 10  # OCF_CHECK_LEVEL from which the instance is looked at as well
+DEEP = 10  # the check level at which the instance is looked at as well
 _BRINGS_UP = ("start", "migrate_from")
 
 
@@ -57,11 +57,14 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         Action("start", timeout="30s"),
         Action("stop", timeout="30s"),
         Action("monitor", timeout="10s", interval="5s", depth=0),
-        Action("monitor", timeout="10s", interval="60s", depth=10),
+        Action("monitor", timeout="10s", interval="60s", depth=DEEP),
         Action("migrate_to", timeout="20s"),
         Action("migrate_from", timeout="30s"),
         Action("reload-agent", timeout="20s"),
     )
+
+    example = {"prefix": "192.0.2.53", "allowed_prefixes": "192.0.2.0/24"}
+    see_also = ("ocf_anycast_anycast-vip(7)", "anycastctl(8)", "frr(8)")
 
     _said = False  # start has issued the statement
 
@@ -134,7 +137,7 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         told = [peer for peer in route.advertised_to if not self.peers or peer in self.peers]
         if len(told) < self.min_peers:
             return Status.failed(self._too_few(prefix, told, announcer))
-        return self._judge_deep(prefix, told, announcer) if self.context.check_level >= DEEP else Status.running()
+        return self._judge_deep(prefix, told, announcer) if self.depth == DEEP else Status.running()
 
     def _judge_deep(self, prefix: Address, told: list[str], announcer: Announcer) -> Status:
         """What each neighbor was really sent; then what does no harm to this route, or not yet."""

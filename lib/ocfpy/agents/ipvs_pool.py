@@ -53,6 +53,10 @@ location rule on the attribute.
         Action("reload-agent", "60s"),
     )
 
+    example = {"virtual": "tcp/192.0.2.53:80", "real_servers": "10.0.0.11 10.0.0.12", "check": "http"}
+    is_clone = True
+    see_also = ("ocf_anycast_anycast-vip(7)", "ocf_anycast_ipvs-sync(7)", "anycastctl(8)", "ipvsadm(8)")
+
     @property
     def paths(self) -> Paths:
         """The daemon's files."""

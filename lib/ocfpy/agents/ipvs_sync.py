@@ -64,6 +64,10 @@ replaced. The kernel does not synchronize beside real servers of another address
         Action("monitor", "20s", interval="10s"),
     )
 
+    example = {"nic": "eth1", "syncid": "7"}
+    is_clone = True
+    see_also = ("ocf_anycast_ipvs-pool(7)", "ocf_anycast_anycast-vip(7)", "ipvsadm(8)")
+
     nic = StringParam(
         "Interface to the other node",
         "The network interface that the messages are sent and heard on. It needs an address of the group's "

@@ -8,6 +8,7 @@ from ocfpy.ocf.parameters import Parameter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from ocfpy.ocf.clone import Notification
@@ -97,6 +98,11 @@ class Agent:
     shortdesc: str
     longdesc: str
     actions: tuple[Action, ...]
+
+    # For the manual page: parameters of an example that would do, whether it is used as a clone, and pages to read next.
+    example: Mapping[str, str] = {}
+    is_clone = False
+    see_also: tuple[str, ...] = ()
 
     def __init__(self, context: Context, lenient: bool = False) -> None:
         self.context = context

@@ -58,6 +58,7 @@ class Parameter(_Base[T]):
     max_length = MAX_LENGTH
     choices: Sequence[str] = ()
     unset: Any = None
+    word = "text"
 
     def __init__(
         self,
@@ -95,6 +96,11 @@ class Parameter(_Base[T]):
 
     def __set__(self, agent: Agent, value: object) -> None:
         raise AttributeError(f"parameter {self.name} cannot be set")
+
+    @property
+    def kind(self) -> str:
+        """What a value looks like, in the words of a manual page."""
+        return self.word
 
     @property
     def is_deprecated(self) -> bool:
@@ -173,7 +179,7 @@ class SecretParam(Parameter[str]):
 class IntParam(Parameter[int]):
     """A whole number, from minimum to maximum where these are given."""
 
-    content_type = "integer"
+    content_type = word = "integer"
 
     def __init__(
         self,
@@ -188,6 +194,10 @@ class IntParam(Parameter[int]):
         self.minimum = minimum
         self.maximum = maximum
 
+    @property
+    def kind(self) -> str:
+        return self.word + _range(self.minimum, self.maximum)
+
     def parse(self, text: str) -> int:
         digits = text[1:] if text.startswith("-") else text
         if not _is_number(digits):
@@ -200,7 +210,7 @@ class IntParam(Parameter[int]):
 class BoolParam(Parameter[bool]):
     """A switch, in any of the spellings that ocf-shellfuncs knows."""
 
-    content_type = "boolean"
+    content_type = word = "boolean"
 
     def spell(self, default: Any) -> str:
         return default if isinstance(default, str) else str(default).lower()
@@ -217,12 +227,18 @@ class BoolParam(Parameter[bool]):
 class DurationParam(Parameter[float]):
     """A time in seconds, spelled like Pacemaker's: 500ms, 2s, 2, 1min; minimum and maximum likewise."""
 
+    word = "time"
+
     def __init__(
         self, shortdesc: str, longdesc: str, *, minimum: str = "0", maximum: str | None = None, **common: Any
     ) -> None:
         super().__init__(shortdesc, longdesc, **common)
         self.minimum = minimum
         self.maximum = maximum
+
+    @property
+    def kind(self) -> str:
+        return self.word + _range(self.minimum if self.minimum != "0" else None, self.maximum)
 
     def spell(self, default: Any) -> str:
         return default if isinstance(default, str) else f"{default:g}s"
@@ -238,6 +254,8 @@ class DurationParam(Parameter[float]):
 
 class AddressParam(Parameter[Address]):
     """An IP address; prefix="host" takes /32 and /128 only, prefix="any" any length."""
+
+    word = "address"
 
     def __init__(self, shortdesc: str, longdesc: str, *, prefix: str = "host", **common: Any) -> None:
         super().__init__(shortdesc, longdesc, **common)
@@ -257,6 +275,7 @@ class ListParam(Parameter["tuple[T, ...]"]):
 
     max_length = MAX_LIST_LENGTH
     unset: Any = ()
+    word = "list"
 
     def __init__(self, shortdesc: str, longdesc: str, *, parse: Callable[[str], T], **common: Any) -> None:
         super().__init__(shortdesc, longdesc, **common)
@@ -307,6 +326,8 @@ class NumberOrPercent:
 class NumberOrPercentParam(Parameter[NumberOrPercent]):
     """A whole number from minimum on, or a percentage up to 100%."""
 
+    word = "number or percentage"
+
     def __init__(self, shortdesc: str, longdesc: str, *, minimum: int = 0, **common: Any) -> None:
         super().__init__(shortdesc, longdesc, **common)
         self.minimum = minimum
@@ -322,6 +343,8 @@ class NumberOrPercentParam(Parameter[NumberOrPercent]):
 
 class PathParam(Parameter[str]):
     """An absolute path."""
+
+    word = "path"
 
     def parse(self, text: str) -> str:
         if not text.startswith("/"):
@@ -343,6 +366,12 @@ def parse_duration(text: str) -> float:
 def _is_number(text: str) -> bool:
     """Whether text is a few ASCII digits: int() also takes spaces, underscores and other scripts' digits."""
     return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+def _range(minimum: object, maximum: object) -> str:
+    if maximum is None:
+        return "" if minimum is None else f", at least {minimum}"
+    return f", at most {maximum}" if minimum is None else f", {minimum} to {maximum}"
 
 
 def _check_range(text: str, value: int, minimum: int | None, maximum: int | None) -> None:

@@ -11,6 +11,8 @@ from ocfpy.ocf.agent import Action, Agent
 from ocfpy.ocf.parameters import IntParam, StringParam
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
 
     from tests.unit.ocf.conftest import Runner, Toy
@@ -62,7 +64,7 @@ class Awkward(Agent):
     version = "1"
     shortdesc = 'quotes " and \\ <tags> & é'
     longdesc = ".SH not a request\n'nor this\n\n-dash \\fBnot bold"
-    actions = (
+    actions: tuple[Action, ...] = (
         Action("start"),
         Action("stop"),
         Action("monitor", interval="5s", role="Promoted", start_delay="1s"),
@@ -104,10 +106,53 @@ def test_manpage(toy: type[Toy]) -> None:
     text = shown(toy)
     assert text.startswith("OCF_ANYCAST_TOY(7)")
     assert "ocf_anycast_toy - a toy" in text
-    assert "required, unique among resources (ip), string, no default" in " ".join(text.split())
+    flat = " ".join(text.split())
+    assert "ip address (required; address; unique) The address." in flat
+    assert "mode mode (one of fast, safe; default safe) How." in flat
+    assert "low low (integer, at least 0; default 1; reloadable) The least." in flat
     assert "Deprecated: Use low." in text
     assert "primitive p_toy ocf:anycast:toy \\\n" in text
     assert "op monitor timeout=20s interval=10s" in text
+    assert text.count("meta allow-migrate=true") == 2
+
+
+class Promotable(Awkward):
+    actions = (
+        *(Action(name) for name in ("start", "stop", "promote", "demote", "notify")),
+        Action("monitor", interval="10s", depth=0, role="Unpromoted"),
+        Action("monitor", interval="11s", depth=0, role="Promoted"),
+        Action("monitor", interval="60s", depth=10),
+    )
+    example = {"a": "7", "b": "two words"}
+    is_clone = True
+    see_also = ("awkward(8)",)
+
+
+def test_the_examples_of_a_manpage_are_complete() -> None:
+    """Every monitor that is advertised, since Pacemaker runs no other; and a clone where it has to be one."""
+    text = shown(Promotable)
+    for line, times in (
+        ("op promote timeout=20s", 2),
+        ("op monitor timeout=20s interval=10s role=Unpromoted", 2),
+        ("op monitor timeout=20s interval=11s role=Promoted", 2),
+        ("op monitor timeout=20s interval=60s OCF_CHECK_LEVEL=10", 2),
+        ('a=7 b="two words"', 2),
+        ("clone c_awkward p_awkward meta interleave=true promotable=true notify=true\n", 1),
+        ("  clone interleave=true promotable=true notify=true\n", 1),
+        ("awkward(8), crm(8)", 1),
+    ):
+        assert text.count(line) == times, line
+    assert "integer; default 1; unique together with the others of pair" in " ".join(text.split())
+
+
+def test_manpage_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An agent's file has no suffix, and cannot be imported."""
+    (tmp_path / "agent").write_text(
+        "from ocfpy.ocf.agent import Agent\n\nclass Mine(Agent):\n"
+        "    name = version = shortdesc = longdesc = 'mine'\n    actions = ()\n\nassert __name__ != '__main__'\n"
+    )
+    assert manpage.main(["manpage", str(tmp_path / "agent")]) == 0
+    assert "ocf_ocfpy_mine" in capsys.readouterr().out
 
 
 def test_manpage_of_awkward_text() -> None:
