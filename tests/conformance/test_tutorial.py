@@ -14,7 +14,7 @@ PAGE = ROOT / "docs/agent-tutorial.md"
 AGENTS = "/usr/lib/ocf/resource.d/example"
 WEBDIR, LEADER = f"{AGENTS}/webdir", f"{AGENTS}/leader"
 PARAMS = {"port": "8123"}
-ROLE_RULES = ("metadata-is-complete", "advertised-actions-exist", "nothing-comes-of-a-stopped-resource", "a-life-leaves-nothing")
+ROLE_RULES = ("metadata-is-complete", "advertised-actions-exist", "nothing-comes-of-a-stopped-resource", "roles-change")
 """Where an agent with roles may differ; everything else holds for the library, and is looked at with the other agent."""
 
 

@@ -46,10 +46,10 @@ class Campaign:
         """Kill each action before every effect, before `lines` random lines and at `times` random moments."""
         before = self.executor.place.snapshot()
         for action in actions:
-            effects, _ = self._measure(action, "effect")
+            effects, seconds = self._measure(action, "effect")
             for step in range(1, effects + 1):
                 self._at_step(action, "effect", step)
-            total, seconds = self._measure(action, "line")
+            total, _ = self._measure(action, "line")  # several times as slow as the action itself
             for step in sorted(self._random.sample(range(1, total + 1), min(lines, total))):
                 self._at_step(action, "line", step)
             for _ in range(times):

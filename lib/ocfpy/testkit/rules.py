@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ocfpy.testkit.trial import Subject
 
 STOPPED = (7,)
+PROMOTED = (8, 191)
 MISSING_TOOLS: tuple[Mapping[str, str], ...] = ({"OCF_TESTER_FAIL_HAVE_BINARY": "1"}, {"PATH": "/nonexistent"})
 ROOT = {"OCF_ROOT": "/usr/lib/ocf"}
 SHELL_CODE = "shell code"
@@ -300,6 +301,20 @@ def migration_takes_over(trial: Trial) -> None:
     trial.expect((0,), "migrate_from")
     trial.expect(RUNNING, "monitor", said="after migrate_from", interval_s=10)
     trial.expect((0,), "stop", said="after migrate_from")
+
+
+@rule(begun=True)
+def roles_change(trial: Trial) -> None:
+    """promote and demote, each twice: a monitor says 8 and 0 in turn, and a demoted resource stops."""
+    if not {"promote", "demote"} <= trial.actions():
+        return
+    for action, codes in (("promote", PROMOTED), ("demote", RUNNING), ("promote", PROMOTED), ("demote", RUNNING)):
+        for said in ("", "of what is in that role already"):
+            trial.expect((0,), action, said=said)
+            trial.expect(codes, "monitor", said=f"after {action}", interval_s=10)
+            trial.expect(codes, "monitor", said=f"as a probe, after {action}")
+    trial.expect((0,), "stop", said="after demote")
+    trial.expect(STOPPED, "monitor", said="as a probe, after stop")
 
 
 @rule(needs_start=True)
