@@ -42,7 +42,7 @@ DEBS_SIMULATE    := $(DEBS_PYTEST) $(DEBS_AGENTS) pacemaker crmsh
 DEBS_CHECKS      := $(DEBS_PLAY) python3-cryptography nginx-light squid bind9 slapd chrony exim4-daemon-light \
                     dovecot-imapd dovecot-pop3d mariadb-server-core postgresql freeradius kamailio kamailio-tls-modules
 # The lab's nodes and real servers run from a Debian root that the lab builds; frr is for the routers.
-DEBS_LAB         := $(DEBS_PLAY) $(DEBS_DEB) python3-matplotlib frr mmdebstrap e2fsprogs
+DEBS_LAB         := $(DEBS_PLAY) $(DEBS_DEB) $(DEBS_WHEEL) python3-matplotlib frr mmdebstrap e2fsprogs
 DEBS_BENCH       := $(DEBS_LAB) $(DEBS_AGENTS)
 DEBS_LINT        := $(DEBS_PYTEST) python3-venv python3-matplotlib python3-cryptography ca-certificates
 DEBS_TEST        := $(sort $(foreach suite,UNIT CONFORMANCE FRR SIMULATE CHECKS LAB,$(DEBS_$(suite))))
@@ -167,7 +167,7 @@ test: deps-test stage deb rpm wheel
 $(SUITES:%=test-%): test-%: deps-% stage
 	$(PYTEST) tests/$*
 test-unit: deb rpm wheel
-test-lab: deb
+test-lab: deb wheel
 
 lint: deps-lint build/venv/stamp
 	build/venv/bin/ruff check

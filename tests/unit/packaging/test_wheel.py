@@ -1,4 +1,4 @@
-"""The OCF library as a wheel of its own, with types, on every Python from 3.9 on that this machine has."""
+"""The OCF library as a wheel of its own, with types, on every Python from 3.9 on that is here; tests/lab has a newer Debian's."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ environ = {"HA_RSCTMP": sys.argv[3], "OCF_RESKEY_port": str(20000 + os.getpid() 
 actions = "monitor", "validate-all", "start", "monitor", "stop", "monitor", "meta-data"
 codes = [main(agent, ["webdir", action], environ) for action in actions]
 manpage.render(agent)
-print(len(names), codes, file=sys.stderr)
+print(sys.version.split()[0], len(names), codes, file=sys.stderr)
 """
 
 
@@ -49,14 +49,33 @@ def interpreters() -> list[str]:
     return [found[key] for key in sorted(found)]
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, unpacked, as installing it does."""
+def unpack(directory: Path) -> Path:
+    """The wheel, unpacked, as installing it does; and beside it the agent of the tutorial."""
     output_of("make", "wheel")
-    directory = tmp_path_factory.mktemp("wheel")
     with zipfile.ZipFile(ROOT / f"build/packages/ocfpy-{version()}-py3-none-any.whl") as archive:
         archive.extractall(directory)
+    match = re.search(r"```python\n(.*?)```", (ROOT / "docs/agent-tutorial.md").read_text(), re.DOTALL)
+    assert match is not None
+    (directory / "webdir").write_text(match[1])
     return directory
+
+
+def first_steps(python: str, wheel: Path, rundir: Path) -> list[str]:
+    """The command that takes them with an interpreter, where the unpacked wheel and a directory for its records are."""
+    return [python, "-I", "-W", "error::DeprecationWarning", "-c", PROGRAM, str(wheel), str(wheel / "webdir"), str(rundir)]
+
+
+def judge(argv: list[str]) -> None:
+    """Take the first steps: all of them succeed."""
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.strip().endswith("[7, 0, 0, 0, 0, 7, 0]"), done.stderr
+    print(done.stderr.strip())
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return unpack(tmp_path_factory.mktemp("wheel"))
 
 
 def test_holds_the_library_alone_and_its_types(wheel: Path) -> None:
@@ -76,13 +95,7 @@ def test_knows_nothing_of_load_balancing(wheel: Path) -> None:
 
 @pytest.mark.parametrize("python", interpreters())
 def test_works_isolated(wheel: Path, tmp_path: Path, python: str) -> None:
-    match = re.search(r"```python\n(.*?)```", (ROOT / "docs/agent-tutorial.md").read_text(), re.DOTALL)
-    assert match is not None
-    (tmp_path / "webdir").write_text(match[1])
-    argv = [python, "-I", "-c", PROGRAM, str(wheel), str(tmp_path / "webdir"), str(tmp_path)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.strip().endswith("[7, 0, 0, 0, 0, 7, 0]"), done.stderr
+    judge(first_steps(python, wheel, tmp_path))
 
 
 def test_debians_own_is_among_them() -> None:
