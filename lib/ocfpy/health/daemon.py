@@ -13,6 +13,7 @@ import json
 import os
 import resource
 import sys
+import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Callable
@@ -27,8 +28,9 @@ from ocfpy.health.kernel import Kernel
 from ocfpy.health.leftovers import MARK
 from ocfpy.health.marks import Marks
 from ocfpy.health.publisher import Publisher
+from ocfpy.health.remembered import remembered
 from ocfpy.health.spec import PoolSpec, read_spec
-from ocfpy.health.status import services_without_quorum, status_document, verdict_line
+from ocfpy.health.status import status_document, verdict_line
 from ocfpy.health.ways import Ways
 from ocfpy.ocf.attributes import delete_attribute, set_attribute
 from ocfpy.ocf.codes import OCF_ERR_GENERIC
@@ -93,7 +95,7 @@ class Daemon:
             self.log,
             on_change=self._write_status,
             on_fault=self._fault,
-            without_quorum=services_without_quorum(self.paths.status),
+            desired=remembered(self.paths.status, asyncio.get_running_loop().time(), time.time()),
             hints=hints,
             ways=Ways(Marks(self.paths.base)),
             look=look,

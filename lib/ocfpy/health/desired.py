@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
-from ocfpy.health.pool import DOWN, POOLED, UP, Place, Seen, alive, has_quorum, members_of, places
+from ocfpy.health.pool import DOWN, POOLED, UNKNOWN, UP, Place, Seen, alive, has_quorum, members_of, places
 from ocfpy.health.ramp import next_step, weight_after
 
 if TYPE_CHECKING:
@@ -68,17 +68,14 @@ class Ramp(NamedTuple):
 
 
 class Desired:
-    """The wanted table of a pool, and what has to be remembered to get from one to the next.
+    """The wanted table of a pool, and what has to be remembered to get from one to the next."""
 
-    `without_quorum` are the services that had lost it when the daemon of before was seen last.
-    """
-
-    def __init__(self, without_quorum: Iterable[VirtualService] = ()) -> None:
+    def __init__(self) -> None:
         self.table: Table = {}
         self.places: dict[VirtualService, dict[RealKey, Place]] = {}
         self.draining: dict[Where, Drain] = {}
         self.ramping: dict[Where, Ramp] = {}
-        self.without_quorum = set(without_quorum)
+        self.without_quorum: set[VirtualService] = set()
         self.settled = False
         """Whether the pool runs. Before that nobody starts slowly: those who are first would have it all."""
         self._ended: set[Where] = set()
@@ -172,10 +169,12 @@ class Desired:
             place.state == UP and key in before and before[key].weight for key, place in found.items()
         )
         for key, place in found.items():
-            if place.state != UP or not place.weight:
-                continue
             where, was = (service.virtual, key), before.get(key)
             ramp = ramping.get(where)
+            if ramp is not None and place.state == UNKNOWN and now < ramp.begun + ramp.duration:
+                self.ramping[where] = ramp  # of the daemon before, with the weight that it gave
+            if place.state != UP or not place.weight:
+                continue
             if ramp is not None:
                 ramp = ramp._replace(weight=place.weight)
             elif others and (was is None or not was.weight):

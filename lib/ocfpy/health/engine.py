@@ -18,7 +18,7 @@ from ocfpy.ipvs.model import endpoint
 from ocfpy.ocf.errors import OcfError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Coroutine, Hashable, Iterable
+    from collections.abc import Awaitable, Coroutine, Hashable
 
     from ocfpy.health.checks.base import Check, Result
     from ocfpy.health.desired import Where
@@ -57,8 +57,8 @@ async def look_at_once(name: Hashable, work: Callable[[], object], seconds: floa
 class Engine:
     """Runs a PoolSpec. `on_change` is called after every change that a status should show.
 
-    `wall` is the wall clock in seconds, `on_fault` gets an exception that nothing here expects. `without_quorum` are
-    the services that had lost it when there was a daemon last. `hints` says what is wrong with the host; `ways` are for checks
+    `wall` is the wall clock in seconds, `on_fault` gets an exception that nothing here expects. `desired` is where
+    the daemon before has left off. `hints` says what is wrong with the host; `ways` are for checks
     that go to the address of a virtual service. `look(name, work, seconds)` has `work` done, which looks at files, and returns
     whether it is done within the time; it is done at some time in any case.
     """
@@ -73,7 +73,7 @@ class Engine:
         on_fault: Callable[[BaseException], None] = lambda _: None,
         wall: Callable[[], float] = time.time,
         make_check: MakeCheck = make_check,
-        without_quorum: Iterable[VirtualService] = (),
+        desired: Desired | None = None,
         hints: Callable[[PoolSpec], list[str]] = lambda _: [],
         ways: Ways | None = None,
         look: Look = look_at_once,
@@ -92,7 +92,7 @@ class Engine:
         self.ready = False
         self.table_error: OcfError | None = None
         self.config_trouble = ""
-        self.desired = Desired(without_quorum)
+        self.desired = desired or Desired()
         self.drained = Drained("", "")
         self.fallbacks = FallbackCommands(log)
         self.contested: frozenset[VirtualService] = frozenset()

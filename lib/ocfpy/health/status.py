@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
 from ocfpy.health.client import DEGRADED, FAILED, RUNNING, STARTING
 from ocfpy.health.pool import DRAINED, POOLED, UNKNOWN
-from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.proc import read_proc
 
 if TYPE_CHECKING:
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from ocfpy.health.desired import Drain
     from ocfpy.health.engine import Engine
     from ocfpy.health.spec import ServiceSpec
-    from ocfpy.ipvs.model import RealKey, RealServer, VirtualService
+    from ocfpy.ipvs.model import RealKey, RealServer
     from ocfpy.ipvs.proc import ProcReal
 
 Json = dict[str, Any]
@@ -137,6 +135,9 @@ def _service(
         if drain is not None:
             document["drain"] = _drain(drain, clock)
             document["state"], document["since"] = DRAINING, document["drain"]["since"]
+        ramp = engine.desired.ramping.get((virtual, key))
+        if ramp is not None:
+            document["slow_start"] = {"since": clock.wall(ramp.begun), "until": clock.wall(ramp.begun + ramp.duration)}
     return {
         "service": str(virtual),
         "scheduler": service.settings.scheduler,
@@ -182,13 +183,3 @@ def _checked(engine: Engine, service: ServiceSpec, real: RealServer) -> Json:
 def _drain(drain: Drain, clock: _Clock) -> Json:
     """With what the server was busy with when the daemon looked last."""
     return {"since": clock.wall(drain.begun), "until": clock.wall(drain.ends), **drain.busy._asdict()}
-
-
-def services_without_quorum(path: str) -> list[VirtualService]:
-    """Those in the document that a daemon of before, perhaps of another version, has left; none if it left none."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            services = json.load(file)["virtual"]
-        return [parse_virtual(one["service"]) for one in services if one.get("quorum") is False]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return []

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -133,8 +134,11 @@ def steps(pool: Pool, client: Host) -> Iterator[str]:
     yield f"anycastctl drain: weight 0 after {took:.1f} s, its sessions go on, new ones go elsewhere"
 
     pool.kill()
+    killed_at = time.time()
     pool.agent.must("start")
     expect(pool.weights(), {**full, ONE: 0}, "the table after kill -9 and start")
+    (draining,) = (real for real in pool.status()["virtual"][0]["real_servers"] if real["state"] == "draining")
+    expect(draining["drain"]["since"] < killed_at, True, "that the drain has begun before")
     expect(sessions.alive(), SESSIONS, "the sessions that go on")
     pool.agent.must("stop")
     pool.agent.must("start")

@@ -179,7 +179,8 @@ def test_the_cluster_is_told_of_the_weakest_service_and_of_lost_quorums() -> Non
 
 def test_a_quorum_that_was_lost_stays_lost_over_a_restart() -> None:
     spec = pool(quorum=1, quorum_up=2)
-    desired = Desired([VIRTUAL])
+    desired = Desired()
+    desired.without_quorum.add(VIRTUAL)
     desired.update(spec, lambda _, real: Seen(str(real.address) == "10.0.0.11"), 0.0)
     assert desired.for_cluster() == 0
 
