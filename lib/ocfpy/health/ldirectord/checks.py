@@ -156,7 +156,7 @@ class Checker:
         # Line by line, in ldirectord; and without a receive any line will do.
         expect = _expect(receive, by_line=True) or "re:(?s:.)"
         # Of all that a backslash may mean ldirectord knows \n only.
-        return {"request": request[1:].replace("\\", "\\\\").replace("\\\\n", "\\n"), "expect": expect}
+        return {"request": _literal(request[1:]).replace("\\\\n", "\\n"), "expect": expect}
 
     def _nntp_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
         return {"expect": _expect("^2")}
@@ -180,7 +180,7 @@ class Checker:
             "user": self.virtual.login,
             "secret": self._password(),
             "database": self.virtual.database,
-            "request": request[1:],
+            "request": _literal(request[1:]),
         }
 
     def _radius_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
@@ -236,6 +236,11 @@ def reverse_name(text: str) -> str:
     if len(packed) == 4:
         return ".".join(map(str, reversed(packed))) + ".in-addr.arpa"
     return ".".join(reversed(packed.hex())) + ".ip6.arpa" if packed else ""
+
+
+def _literal(text: str) -> str:
+    """A request of our checks in which a backslash is a backslash."""
+    return text.replace("\\", "\\\\")
 
 
 def _expect(receive: str, by_line: bool = False) -> str:

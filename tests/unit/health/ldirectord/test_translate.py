@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ocfpy.health.checks.registry import TYPES
+from ocfpy.health.expect import unescape
 from ocfpy.health.ldirectord.parser import parse
 from ocfpy.health.ldirectord.translate import Translation, translate
 from ocfpy.health.spec import CheckSettings, ServiceSpec
@@ -207,6 +208,18 @@ def test_dns() -> None:
     assert (reverse["name"], reverse["rdtype"]) == ("7.2.0.192.in-addr.arpa", "PTR")
     assert check('request="::1"', 'receive="x"', head="virtual=192.0.2.1:53\n")["name"].endswith("0.0.ip6.arpa")
     assert check(*lines, "protocol=tcp", head="virtual=192.0.2.1:53\n")["transport"] == "tcp"
+
+
+@pytest.mark.parametrize("kind", ["mysql", "pgsql"])
+def test_a_backslash_in_a_query_reaches_the_database(kind: str) -> None:
+    query = r"SELECT 1 FROM t WHERE name LIKE 'a\_b\\n'"
+    asked = check(f"service={kind}", 'login="me"', f'request="{query}"')
+    assert unescape(asked["request"]).decode() == query
+
+
+def test_of_escapes_ldirectord_knows_the_line_break_only() -> None:
+    asked = check("service=simpletcp", r'request="a\nb\tc"', "checkport=7")
+    assert unescape(asked["request"]) == b"a\nb\\tc"
 
 
 def test_combined() -> None:
