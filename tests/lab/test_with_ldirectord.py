@@ -17,6 +17,11 @@ def node(lab: Lab) -> UmlNode:
     return node
 
 
+def test_moving_from_ldirectord(node: UmlNode) -> None:
+    """A client's stream while ipvs-pool takes the table that ldirectord left, and while the file is edited."""
+    run(node, "from_ldirectord.py", "python3 /root/from_ldirectord.py")
+
+
 def test_the_same_as_ldirectord(node: UmlNode) -> None:
     """Files of ldirectord's to ldirectord and to ipvs-pool: the same tables, whatever happens to the servers."""
     for config in (SCRIPTS / "ldirectord").glob("*.cf"):
