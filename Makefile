@@ -167,6 +167,7 @@ test: deps-test stage deb rpm wheel
 $(SUITES:%=test-%): test-%: deps-% stage
 	$(PYTEST) tests/$*
 test-unit: deb rpm wheel
+test-frr: deb
 test-lab: deb wheel
 
 lint: deps-lint build/venv/stamp

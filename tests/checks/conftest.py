@@ -11,13 +11,13 @@ from tests.checks.observe import Observations
 from tests.checks.world import World
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def world() -> Iterator[World]:
     with World(SERVERS) as world:
         yield world
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def observed(world: World) -> Observations:
     """Returns the result of a check in a mode."""
     return Observations(world, CASES)

@@ -11,14 +11,14 @@ from tests.frr.harness import SESSIONS, STAGE, Resource, Site, wait_for
 from tests.frr.system import Root, System
 
 
-@pytest.fixture(scope="session", params=[System, Root], ids=["host", "debian13"])
+@pytest.fixture(scope="package", params=[System, Root], ids=["host", "debian13"])
 def system(request: pytest.FixtureRequest) -> Iterator[System]:
     system: System = request.param(STAGE)
     yield system
     system.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_site(system: System) -> Iterator[Site]:
     with Site(system) as site:
         yield site

@@ -8,9 +8,6 @@ from pathlib import Path
 
 from tests.lab.testbed import rootfs
 
-PACKAGES = ("frr", "frr-pythontools", "iproute2", "procps", "python3")
-"""What the root has besides Debian's minimum."""
-
 STAGE = "/mnt"
 """Where the agents' installed tree is, inside a root."""
 
@@ -51,12 +48,12 @@ class System:
 
 
 class Root(System):
-    """A Debian release in a directory, with this host's /tmp in it. LabError when it cannot be built."""
+    """The Debian of the lab's nodes, with this host's /tmp in it. LabError when it cannot be built."""
 
     def __init__(self, stage: Path, suite: str = rootfs.SUITE) -> None:
         self.name = suite
         self.stage = Path(STAGE)
-        self._root = rootfs.debian_root(PACKAGES)
+        self._root = rootfs.debian_root(rootfs.find_deb())
         self._holder = subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", "sh", "-c", HOLD, "hold", self._root, stage],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,

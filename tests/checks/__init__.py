@@ -1,0 +1,1 @@
+"""The health checks, each against the real thing."""

@@ -1,0 +1,1 @@
+"""bgp-announce and anycast-vip with real bgpd, bfdd and zebra."""
