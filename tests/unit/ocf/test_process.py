@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
+import ocfpy
 import pytest
 from ocfpy.ocf import attributes, process
 from ocfpy.ocf.context import Context
@@ -51,9 +55,25 @@ def test_children_die_with_it(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(DeadlineError, match=r"waiting for `sh .*` to end"):
         process.run(["sh", "-c", f"sleep 60 & echo $! >{pidfile}; wait"], 0.3)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
     pid = int(pidfile.read_text())
     Deadline(5).poll(lambda: not alive(pid), "the child to die")
+
+
+def test_it_dies_with_the_agent(tmp_path: Path) -> None:
+    """Pacemaker kills the action's process group, and with it what the action was waiting for."""
+    pidfile = tmp_path / "pid"
+    lib = os.path.dirname(os.path.dirname(ocfpy.__file__))
+    program = f"""
+import sys; sys.path.insert(0, {lib!r})
+from ocfpy.ocf import process
+process.run(["sh", "-c", "echo $$ >{pidfile}; exec sleep 60"], 60)
+"""
+    agent = subprocess.Popen([sys.executable, "-c", program], preexec_fn=os.setpgrp)
+    Deadline(60).poll(lambda: pidfile.exists() and pidfile.read_text().strip(), "the program to run")
+    os.killpg(agent.pid, signal.SIGKILL)
+    agent.wait()
+    Deadline(60).poll(lambda: not alive(int(pidfile.read_text())), "the program to die")
 
 
 def test_no_time_left_means_not_started(tmp_path: Path) -> None:
