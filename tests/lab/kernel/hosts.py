@@ -155,9 +155,9 @@ class Host:
 
 
 class Agent:
-    """An agent on a host, called as Pacemaker calls it."""
+    """An agent on a host, or right here, called as Pacemaker calls it."""
 
-    def __init__(self, host: Host, name: str, rundir: str, instance: str, **params: str) -> None:
+    def __init__(self, host: Host | None, name: str, rundir: str, instance: str, **params: str) -> None:
         self.host = host
         self.path = f"{AGENTS}/{name}"
         self.rundir = rundir
@@ -182,7 +182,8 @@ class Agent:
 
     def command(self, action: str) -> list[str]:
         """The command line."""
-        return ["ip", "netns", "exec", self.host.name, self.path, "monitor" if action == "probe" else action]
+        there = ["ip", "netns", "exec", self.host.name] if self.host else []
+        return [*there, self.path, "monitor" if action == "probe" else action]
 
     def call(self, action: str, **params: str) -> int:
         """Exit code of an action; `reason` has what it said."""
@@ -198,6 +199,10 @@ class Agent:
         if found != code:
             raise StepFailed(f"{action} of {self.instance} says {found}, not {code}: {self.reason}")
         return time.monotonic() - begun
+
+    def log(self) -> str:
+        """What it and its daemon have logged."""
+        return Path(f"{self.rundir}/log").read_text()
 
     def killed(self, action: str, after_s: float) -> None:
         """Begin an action and kill it, if it has not ended by then."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hosts import (  # type: ignore[import-not-found]  # beside this file
@@ -153,10 +152,6 @@ def expect_in(text: str, *words: str) -> None:
     expect([word for word in words if word not in text], [], f"what is missing in {text[-2000:]!r}")
 
 
-def log(pool: Pool) -> str:
-    return Path(f"{pool.agent.rundir}/log").read_text()
-
-
 def datagrams(pool: Pool, client: Host) -> Iterator[str]:
     expect_in(" ".join(pool.status()["warnings"]), f"clients of udp/{VIP4}:53", "expire_nodest_conn=1")
     clients, sessions = Datagrams(client), Sessions(client, [VIP4] * len(FULL))
@@ -178,7 +173,7 @@ def datagrams(pool: Pool, client: Host) -> Iterator[str]:
     expect(clients.servers(), clients.homes, "who serves after another drain")
     expect(sessions.alive(), len(FULL), "the sessions that go on")
     give_up(pool)
-    expect_in(log(pool), f"of udp/{VIP4}:53 is removed with {len(ours)} connections: drain_timeout is over")
+    expect_in(pool.agent.log(), f"of udp/{VIP4}:53 is removed with {len(ours)} connections: drain_timeout is over")
     cut_off = [SILENCE if home == ONE else home for home in clients.homes]
     expect(clients.servers(*ours), cut_off, "who serves after the removal, with expire_nodest_conn=0")
     expect(sessions.ask(session, SILENCE_S), "timed out", "what the session hears")
@@ -204,10 +199,10 @@ def datagrams(pool: Pool, client: Host) -> Iterator[str]:
     pool.host.inside("ipvsadm", "--set", "0", "0", "1")
     clients = Datagrams(client)
     expect(set(clients.homes), set(FULL), "who serves")
-    before = log(pool).count(f"of udp/{VIP4}:53 has drained")
+    before = pool.agent.log().count(f"of udp/{VIP4}:53 has drained")
     pool.ctl("drain", pool.servers[ONE].ip4)
     pool.until(GONE, "clients that have fallen silent are forgotten")
-    expect(log(pool).count(f"of udp/{VIP4}:53 has drained"), before + 1, "drains that ended by themselves")
+    expect(pool.agent.log().count(f"of udp/{VIP4}:53 has drained"), before + 1, "drains that ended by themselves")
     clients.close()
     yield "with 1 from the beginning nobody misses an answer; a client that falls silent is forgotten, and the drain ends"
 
@@ -231,10 +226,10 @@ def persistence(pool: Pool, client: Host) -> Iterator[str]:
     pool.change(persistence_timeout="3s")
     expect_in(" ".join(pool.status()["warnings"]), f"clients of tcp/{VIP4}:80, udp/{VIP4}:53", "expire_quiescent_template=1")
     expect(set(Visitors(client, 130).homes), set(FULL), "who serves")
-    before = log(pool).count(f"of tcp/{VIP4}:80 has drained")
+    before = pool.agent.log().count(f"of tcp/{VIP4}:80 has drained")
     pool.ctl("drain", pool.servers[ONE].ip4)
     eventually(lambda: pool.weights() == GONE, TEMPLATE_LIMIT_S, "persistent clients are forgotten", pool.weights)
-    expect(log(pool).count(f"of tcp/{VIP4}:80 has drained"), before + 1, "drains that ended by themselves")
+    expect(pool.agent.log().count(f"of tcp/{VIP4}:80 has drained"), before + 1, "drains that ended by themselves")
     yield "persistence: a client that does not come back is forgotten after its time, and the drain ends"
 
     undrain(pool)
@@ -272,7 +267,7 @@ def persistence(pool: Pool, client: Host) -> Iterator[str]:
     drain(pool)
     expect(clients.servers(), clients.homes, "who serves those that come back")
     give_up(pool)
-    expect_in(log(pool), "persistent clients: drain_timeout is over")
+    expect_in(pool.agent.log(), "persistent clients: drain_timeout is over")
     expect([now for now in clients.servers() if now not in GONE], [], "clients that are cut off")
     yield "when drain_timeout ends it, they go elsewhere with their next connection"
 

@@ -167,7 +167,7 @@ def steps(pool: Pool, client: Host) -> Iterator[str]:
     expect(pool.weights(), {**full, ONE: 0}, "the table with weight=0")
     pool.change(drain_timeout="3s")
     pool.until({TWO: 10, THREE: 10}, "the time to drain is over")
-    expect("drain_timeout is over" in Path(f"{pool.agent.rundir}/log").read_text(), True, "the log says so")
+    expect("drain_timeout is over" in pool.agent.log(), True, "the log says so")
     yield "weight=0 drains too; a session that does not end is given up with drain_timeout"
     sessions.close()
 
