@@ -34,7 +34,7 @@ LIMIT_S = 120.0
 ABOVE = "checkinterval=1\nchecktimeout=15\nautoreload=yes\n"
 LOG = Path("/var/log/ldirectord.log")
 SERVICES = 4
-DNS = '\trequest="www.example.com"\n\treceive="^192\\.0\\.2\\.7$"\n'
+DNS = '\trequest="www.example.com"\n\treceive="^[0-9.]+$"\n'
 
 
 class Director:
