@@ -12,7 +12,7 @@ from ocfpy.health.drained import Drained
 from ocfpy.health.fallback import FallbackCommands
 from ocfpy.health.hysteresis import Verdict, step
 from ocfpy.health.pool import Seen, watch_key
-from ocfpy.health.schedule import delay_until_due, delay_until_retry, phase
+from ocfpy.health.rounds import Rounds
 from ocfpy.health.watch import Watch
 from ocfpy.ipvs.model import endpoint
 from ocfpy.ocf.errors import OcfError
@@ -104,6 +104,7 @@ class Engine:
         self.warnings: list[str] = []
         self._owned: set[VirtualService] = set()
         self._drifts: dict[VirtualService, int] = {}
+        self._rounds = Rounds(wall, self._note, on_fault)
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()
         self._looked_at = self._compared_at = self._loop.time()
@@ -144,9 +145,11 @@ class Engine:
 
     async def stop(self) -> None:
         """Takes back everything: the attribute and our virtual services, no others. Raises OcfError."""
-        for task in [*self._tasks, *(watch.task for watch in self.watches.values())]:
-            if task is not None:
-                task.cancel()
+        for task in self._tasks:
+            task.cancel()
+        for watch in self.watches.values():
+            if watch.run is not None:
+                watch.run.end()
         await asyncio.gather(
             self.publisher.delete(),
             self.fallbacks.end(),
@@ -207,8 +210,8 @@ class Engine:
         self.desired.adopt(spec, found)
         self.drained = Drained(spec.drain_dir, spec.resource, spec.drain_hosts)
         for old in ended:
-            if old.task is not None:
-                old.task.cancel()
+            if old.run is not None:
+                old.run.end()
         if self.ways is not None:
             self.ways.keep(spec)
         for (virtual, key), watch in watch_of.items():
@@ -216,7 +219,7 @@ class Engine:
             if watch.verdict.up is None and in_kernel and in_kernel.weight:
                 watch.verdict = Verdict(None, watch.verdict.against, trusted=True)
         for watch, check in checks:
-            watch.task = self._spawn(self._check(watch, check))
+            watch.run = self._rounds.begin(watch, check)
         self._changed.set()
 
     def _watch(
@@ -235,21 +238,6 @@ class Engine:
             watch.failed_at = before.failed_at
         where = way.address if way else real.address
         return watch, self.make_check(where, real.port, settings, service.virtual, way)
-
-    async def _check(self, watch: Watch, check: Check) -> None:
-        interval, retry_interval = watch.settings.interval, watch.settings.retry_interval
-        offset = phase(f"{watch.name}|{watch.settings.identity()}", interval)
-        while True:
-            started = self.wall()
-            self._note(watch, await check.run())
-            if watch.verdict.up is not None:  # else we are in a hurry
-                now = self.wall()
-                if watch.verdict.against and retry_interval:
-                    delay = delay_until_retry(started, now, retry_interval)
-                else:
-                    delay = delay_until_due(started, now, interval, offset)
-                watch.next_at = now + delay
-                await asyncio.sleep(delay)
 
     def _note(self, watch: Watch, result: Result) -> None:
         before, share = watch.verdict, watch.percent

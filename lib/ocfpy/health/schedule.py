@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from zlib import crc32
 
-SLOTS = 100
-"""So many spread the checks well enough, and few enough let those of a large pool share their system calls."""
+SLOT_S = 0.05
+"""The instants at which checks are begun are so far apart. To wake for a single check costs several times what the check itself
+costs, so those of a large pool go several at a time; and fifty connections at once hurt nobody."""
 
 
 def phase(identity: str, interval: float) -> float:
     """Seconds after each multiple of `interval` (since the epoch) at which the check `identity` is due.
 
-    One of SLOTS instants: where there are many checks, the daemon wakes for several of them at once.
+    A multiple of SLOT_S: where there are many checks, the daemon wakes for several of them at once.
     """
-    return crc32(identity.encode()) % SLOTS / SLOTS * interval
+    return crc32(identity.encode()) % max(1, int(interval / SLOT_S)) * SLOT_S
 
 
 def delay_until_due(started: float, now: float, interval: float, offset: float) -> float:

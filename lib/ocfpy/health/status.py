@@ -175,7 +175,7 @@ def _checked(engine: Engine, service: ServiceSpec, real: RealServer) -> Json:
             "type": watch.settings.type,
             "up": watch.verdict.up,
             "seconds": round(watch.result.seconds, 4) if watch.result else None,
-            "next": round(watch.next_at, 3) if watch.task else None,
+            "next": round(watch.next_at, 3) if watch.run else None,
         },
     }
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import asyncio
-
     from ocfpy.health.checks.base import Result
     from ocfpy.health.hysteresis import Verdict
+    from ocfpy.health.rounds import Run
     from ocfpy.health.spec import CheckSettings
 
 
@@ -26,7 +25,7 @@ class Watch:
         self.failed_at = 0.0
         self.result: Result | None = None
         self.next_at = now
-        self.task: asyncio.Task[None] | None = None
+        self.run: Run | None = None
 
     @property
     def reason(self) -> str:

@@ -236,6 +236,7 @@ def test_a_failure_that_was_only_one_changes_nothing() -> None:
         world.dead = {TWO}
         while len(world.times_of(TWO)) == before:
             await asyncio.sleep(0.01)
+        await asyncio.sleep(0.005)  # until it has failed
         world.dead.clear()
         failed = world.times_of(TWO)[-1]
         await asyncio.sleep(10)

@@ -109,22 +109,26 @@ class Check:
         except CheckFailed as failed:
             reason = str(failed)
         except TimedOut:
-            reason = f"timed out after {self.settings.timeout:g} s{self._where()}{self._hint()}"
+            reason = self.timed_out()
         except OcfError as error:
             reason = error.reason
         except OSError as error:
-            reason = _WORDS.get(error.errno or 0) or f"{error.strerror or error}{self._where()}"
-            reason += self._hint()
+            reason = self.in_words(error)
         except Exception as error:  # an answer that nobody thought of must not end the checks
             reason = f"{type(error).__name__}: {error}{self._where()}"
         finally:
             self.timer.stop()
         if not reason:
             return Result(True, "", loop.time() - begun, weight)
-        # Parts of it may be the server's own words, which end up in logs and on terminals.
-        line = one_line(reason)
-        line = line if len(line) <= MAX_REASON else f"{line[:MAX_REASON]}..."
-        return Result(False, line or "a failure without words", loop.time() - begun)
+        return Result(False, readable(reason), loop.time() - begun)
+
+    def timed_out(self) -> str:
+        """The reason of a check that took too long."""
+        return f"timed out after {self.settings.timeout:g} s{self._where()}{self._hint()}"
+
+    def in_words(self, error: OSError) -> str:
+        """The reason of one that ended with an error."""
+        return (_WORDS.get(error.errno or 0) or f"{error.strerror or error}{self._where()}") + self._hint()
 
     async def _read_files(self) -> None:
         """What may have changed since the last attempt. Raises HostError."""
@@ -167,6 +171,20 @@ class Check:
 
     async def connect(self, kind: int, proto: int = 0, port: int | None = None) -> socket.socket:
         """A socket connected to the server, on another port than its own if one is given; the caller closes it."""
+        sock, error = self.connecting(kind, proto, port)
+        try:
+            if error == errno.EINPROGRESS:
+                fine = await self.timer.writable(sock)
+                error = 0 if fine else sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if error:
+                raise OSError(error, os.strerror(error))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def connecting(self, kind: int, proto: int = 0, port: int | None = None) -> tuple[socket.socket, int]:
+        """A socket, and the error that its connect has come to. Raises OSError."""
         self.doing = "connecting"
         sock = socket.socket(self.family, kind | socket.SOCK_NONBLOCK, proto)
         try:
@@ -178,16 +196,10 @@ class Check:
             if source:
                 sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
                 sock.bind((source, 0))
-            error = sock.connect_ex((self.host, self.port if port is None else port))
-            if error == errno.EINPROGRESS:
-                fine = await self.timer.writable(sock)
-                error = 0 if fine else sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if error:
-                raise OSError(error, os.strerror(error))
+            return sock, sock.connect_ex((self.host, self.port if port is None else port))
         except BaseException:
             sock.close()
             raise
-        return sock
 
     def secret(self, option: str = "secret") -> str:
         """What check_secret, or another such option, stands for: itself, or the first line of the file that it names.
@@ -195,6 +207,12 @@ class Check:
         The file is read before each attempt, so that a changed password is known at once.
         """
         return self._secrets[option]
+
+
+def readable(reason: str) -> str:
+    """Parts of a reason may be the server's own words, which end up in logs and on terminals."""
+    line = one_line(reason)
+    return (line if len(line) <= MAX_REASON else f"{line[:MAX_REASON]}...") or "a failure without words"
 
 
 def _without_port(host: str) -> str:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import errno
+import os
+import select
+import socket
+from typing import TYPE_CHECKING, Callable
 
-from ocfpy.health.checks.base import Check, CheckFailed
+from ocfpy.health.checks.base import Check, CheckFailed, Result, readable
+from ocfpy.health.checks.timer import Poller
 from ocfpy.health.expect import matcher, unescape
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ocfpy.health.spec import CheckSettings
     from ocfpy.ocf.addresses import Address
 
 MAX_ANSWER = 65536
 """Bytes of an answer in which the expected text has to be."""
+
+FAILED = select.EPOLLERR | select.EPOLLHUP
 
 
 class TcpCheck(Check):
@@ -23,6 +32,36 @@ class TcpCheck(Check):
         self.request = unescape(settings["request"])
         self.expect = settings["expect"]
         self.matches = matcher(self.expect) if self.expect else None
+
+    @property
+    def is_mere_connection(self) -> bool:
+        """Whether there is nothing to do but to connect, and `begin` will do."""
+        return not self.request and self.matches is None and self.way is None
+
+    def begin(self, loop: asyncio.AbstractEventLoop, tell: Callable[[Result], None]) -> None:
+        """What `run` does where there is no more than a connection, without a task and its waits; `tell` gets the result."""
+        begun = loop.time()
+
+        def end(error: OSError | None, reason: str = "") -> None:
+            if error is not None:
+                reason = self.in_words(error)
+            tell(Result(not reason, reason and readable(reason), loop.time() - begun))
+
+        def connected(events: int) -> None:
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if events & FAILED else 0
+            sock.close()
+            end(_os_error(error), "" if events else self.timed_out())
+
+        try:
+            sock, error = self.connecting(socket.SOCK_STREAM)
+        except OSError as failed:
+            end(failed)
+            return
+        if error == errno.EINPROGRESS:
+            Poller.of(loop).wait_for(sock.fileno(), select.EPOLLOUT, self.settings.timeout, connected)
+        else:
+            sock.close()
+            end(_os_error(error))
 
     async def attempt(self) -> None:
         with await self.open() as stream:
@@ -41,3 +80,7 @@ class TcpCheck(Check):
                 if self.matches(answer.decode(errors="replace")):
                     return
             raise CheckFailed(f"no '{self.expect}' in the first {MAX_ANSWER} bytes")
+
+
+def _os_error(number: int) -> OSError | None:
+    return OSError(number, os.strerror(number)) if number else None

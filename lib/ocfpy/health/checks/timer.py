@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import select
-from typing import TYPE_CHECKING, TypeVar
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Callable, TypeVar
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
@@ -25,13 +27,49 @@ class Poller:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._epoll = select.epoll()
-        self._waiters: dict[int, asyncio.Future[int]] = {}
+        self._waiting: dict[int, Callable[[int], None]] = {}
+        self._ending: dict[float, deque[tuple[float, int, Callable[[int], None]]]] = {}
         loop.add_reader(self._epoll.fileno(), self._wake)
 
-    def wait(self, fd: int, events: int, waiter: asyncio.Future[int]) -> None:
-        """Has `waiter` get what of `events` has happened, with EPOLLERR and EPOLLHUP."""
-        self._waiters[fd] = waiter
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> Poller:
+        """The one of an event loop."""
+        poller = _pollers.get(loop)
+        if poller is None:
+            poller = _pollers[loop] = cls(loop)
+        return poller
+
+    def wait_for(self, fd: int, events: int, seconds: float, tell: Callable[[int], None]) -> None:
+        """As `wait`, for so long: when the time is over, `tell` gets 0. All waits of the same length share one timer."""
+        self.wait(fd, events, tell)
+        end = self._loop.time() + seconds
+        ending = self._ending.get(seconds)
+        if ending is None:
+            ending = self._ending[seconds] = deque()
+            self._loop.call_at(end, self._end, seconds)
+        ending.append((end, fd, tell))
+
+    def _end(self, seconds: float) -> None:
+        ending = self._ending[seconds]
+        now = self._loop.time()
+        while ending:
+            end, fd, tell = ending[0]
+            if self._waiting.get(fd) is not tell:
+                ending.popleft()
+            elif end <= now:
+                ending.popleft()
+                self.forget(fd)
+                tell(0)
+            else:
+                self._loop.call_at(end, self._end, seconds)
+                return
+        del self._ending[seconds]
+
+    def wait(self, fd: int, events: int, tell: Callable[[int], None]) -> None:
+        """Has `tell` get what of `events` has happened, with EPOLLERR and EPOLLHUP; once."""
+        self._waiting[fd] = tell
         try:
             self._epoll.register(fd, events | select.EPOLLONESHOT)
         except FileExistsError:
@@ -39,13 +77,13 @@ class Poller:
 
     def forget(self, fd: int) -> None:
         """Nobody waits for the file any more."""
-        self._waiters.pop(fd, None)
+        self._waiting.pop(fd, None)
 
     def _wake(self) -> None:
         for fd, events in self._epoll.poll(0):
-            waiter = self._waiters.get(fd)
-            if waiter is not None and not waiter.done():
-                waiter.set_result(events)
+            tell = self._waiting.pop(fd, None)
+            if tell is not None:
+                tell(events)
 
 
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, Poller] = WeakKeyDictionary()
@@ -60,11 +98,8 @@ class Timer:
     __slots__ = ("_handle", "_loop", "_over", "_poller", "_waiter")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
-        poller = _pollers.get(loop)
-        if poller is None:
-            poller = _pollers[loop] = Poller(loop)
         self._loop = loop
-        self._poller = poller
+        self._poller = Poller.of(loop)
         self._over = False
         self._waiter: asyncio.Future[int] | None = None
         self._handle = loop.call_later(seconds, self._ring)
@@ -94,11 +129,7 @@ class Timer:
             waiter: asyncio.Future[int] = self._loop.create_future()
             self._waiter = waiter
 
-            def wake(_: asyncio.Future[T]) -> None:
-                if not waiter.done():
-                    waiter.set_result(0)
-
-            work.add_done_callback(wake)
+            work.add_done_callback(lambda _: _set(waiter, 0))
             await waiter
         return work.result()
 
@@ -114,8 +145,13 @@ class Timer:
         fd = file if isinstance(file, int) else file.fileno()
         waiter: asyncio.Future[int] = self._loop.create_future()
         self._waiter = waiter
-        self._poller.wait(fd, events, waiter)
+        self._poller.wait(fd, events, partial(_set, waiter))
         try:
             return await waiter
         finally:
             self._poller.forget(fd)
+
+
+def _set(waiter: asyncio.Future[int], events: int) -> None:
+    if not waiter.done():
+        waiter.set_result(events)
