@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from zlib import crc32
 
 from ocfpy import __version__
 from ocfpy.agents.ipvs_pool_config import ConfigParameters
@@ -10,7 +11,7 @@ from ocfpy.health.client import DEGRADED, RUNNING, STARTING, STOPPED, DaemonHang
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.proc import read_proc
 from ocfpy.ocf.agent import Action, Status
-from ocfpy.ocf.errors import DeadlineError, OcfError
+from ocfpy.ocf.errors import DeadlineError, HostError, OcfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ LAST_S = 60.0
 """A daemon that is lost again within this time is a failure."""
 REPLACED = "replaced"
 """In the record: when a monitor started a daemon last, seconds of the monotonic clock."""
+PARAMETERS = "parameters"
+"""In the record: a digest of the parameters that the daemon was told of last."""
+PROBED = "probed"
+"""The same of those with which Pacemaker found it running, where they were others."""
 PING_TIMEOUT_S = 1.0
 """The same when it is about to be stopped: taking a busy daemon for a hanging one does no harm then."""
 STOP_TIMEOUT_S = 5.0
@@ -89,13 +94,49 @@ location rule on the attribute.
             return self._replaced(f"the health daemon does not answer within {round(limit_s, 1):g} s")
         except NoDaemon:
             return self._observe_leftovers(claim)
-        if word == RUNNING:
-            return Status.running()
-        if word == DEGRADED:
-            return Status.degraded(reason)
+        if word in (RUNNING, DEGRADED):
+            reason = self._caught_up() or reason
+            return Status.degraded(reason) if reason else Status.running()
         if word == STARTING:
             return self._starting("the health daemon has no verdict on every real server yet")
         return Status.failed(reason)
+
+    def _caught_up(self) -> str:
+        """Has a monitor put in force what the daemon has not been told of; why that cannot be, empty if there is nothing.
+
+        The parameters may have been changed while the cluster was down and the daemon went on (maintenance mode). Pacemaker's
+        probe finds it running, and from then on the cluster takes the new ones for those in force. Other changes are Pacemaker's
+        to carry out, as soon as it manages the resource.
+        """
+        state, digest = self.context.state, self._digest()
+        record = state.read() or {}
+        if record.get(PARAMETERS, digest) == digest:
+            return ""
+        if self.context.is_probe:
+            state.write({**record, PROBED: digest})
+        if not self.context.interval or record.get(PROBED) != digest:
+            return ""
+        claim = self.claim()
+        try:
+            if record.get("attribute", claim["attribute"]) != claim["attribute"]:
+                raise HostError("attribute is another one, which takes a restart")
+            state.write({**record, **claim})  # as dispatch does before a reload-agent
+            self.reload_agent(claim)
+        except OcfError as error:
+            return f"the parameters were changed while the cluster was down, and are not in force: {error.reason}"
+        self.context.log.info("the parameters were changed while the cluster was down: they are in force now")
+        return ""
+
+    def _digest(self) -> str:
+        """Tells the parameters that can be changed while the pool runs from others."""
+        names = (parameter.name for parameter in self.parameters() if parameter.reloadable)
+        given = sorted((name, self.context.params[name]) for name in names if self.is_set(name))
+        return f"{crc32(repr(given).encode()):08x}"
+
+    def _told(self) -> None:
+        """The daemon goes by the parameters as they are."""
+        state = self.context.state
+        state.write({**(state.read() or {}), PARAMETERS: self._digest()})
 
     def _observe_leftovers(self, claim: dict[str, str]) -> Status:
         """Without a daemon that answers the pool is stopped, unless a start left a process or something in the kernel."""
@@ -170,6 +211,7 @@ location rule on the attribute.
         from ocfpy.health import control
 
         control.spawn(self.paths, self.spec(), self.context.deadline)
+        self._told()
 
     def stop(self, claim: dict[str, str]) -> None:
         from ocfpy.health import control
@@ -202,3 +244,4 @@ location rule on the attribute.
 
         state, deadline = self.context.state, self.context.deadline
         control.reload(state, claim, self.paths, self.spec(), check, deadline)
+        self._told()

@@ -18,6 +18,7 @@ from ocfpy.agents.ipvs_pool import IpvsPool
 from ocfpy.health import control
 from ocfpy.health.checks.registry import TYPES
 from ocfpy.health.marks import Marks
+from ocfpy.health.spec import read_spec
 from ocfpy.ipvs.model import VirtualService, parse_virtual
 from ocfpy.ipvs.proc import ProcService
 from ocfpy.ocf import dispatch
@@ -545,7 +546,10 @@ def test_until_a_reload_is_done_stop_knows_of_both_configurations(
     Path(now.paths.socket).unlink()
     with daemon_that_says(now, __version__, "running"):
         now.reload_agent(now.claim())
-    assert now.context.state.read() == {**now.claim(), "kept": "yes"}
+    record = now.context.state.read()
+    assert record is not None
+    assert record.pop("parameters")
+    assert record == {**now.claim(), "kept": "yes"}
 
 
 def test_a_daemon_of_another_version_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -581,3 +585,87 @@ def test_no_message_and_no_log_shows_a_secret(tmp_path: Path) -> None:
         agent(tmp_path, check_secret="hush\n" * 2 + "hush")
     assert "hush" not in raised.value.reason
     assert "hush" not in repr(agent(tmp_path, check="off", check_secret="hush").spec())
+
+
+def monitored(tmp_path: Path, **params: str) -> IpvsPool:
+    """The pool as a recurring monitor meets it."""
+    return IpvsPool(
+        Context(
+            ["ipvs-pool", "monitor"],
+            environ(tmp_path, {**MINIMUM, **params}, OCF_RESKEY_CRM_meta_interval="10000"),
+            "ipvs-pool",
+        )
+    )
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a pool has been started with the least of parameters, as far as its record says."""
+    monkeypatch.setattr("ocfpy.ipvs.kernel.require_ipvs", lambda deadline: None)
+    monkeypatch.setattr(control, "spawn", lambda *_: None)
+    pool = monitored(tmp_path)
+    pool.context.state.write(pool.claim())
+    pool.start(pool.claim())
+    pool.spec().write(pool.paths.spec)
+    return tmp_path
+
+
+def test_a_monitor_with_the_parameters_of_the_start_asks_and_no_more(told: Path) -> None:
+    pool = monitored(told)
+    with daemon_that_says(pool, "running") as heard:
+        assert pool.observe(pool.claim()).kind == "running"
+    assert heard == ["monitor"]
+
+
+def probe(rundir: Path, **params: str) -> None:
+    pool = agent(rundir, **params)
+    with daemon_that_says(pool, "running") as heard:
+        assert pool.observe(pool.claim()).kind == "running"
+    assert heard == ["monitor"]
+    Path(pool.paths.socket).unlink()
+
+
+def test_parameters_that_were_changed_while_nobody_watched_are_put_in_force(told: Path) -> None:
+    changed = {"real_servers": "10.0.0.11 10.0.0.13", "check_interval": "5s"}
+    probe(told, **changed)
+    pool = monitored(told, **changed)
+    with daemon_that_says(pool, "running", __version__, "running") as heard:
+        assert pool.observe(pool.claim()).kind == "running"
+    assert heard == ["monitor", "version", "reload"]
+    assert [str(real) for real in read_spec(pool.paths.spec).services[0].reals.values()] == ["10.0.0.11:53", "10.0.0.13:53"]
+    Path(pool.paths.socket).unlink()
+    with daemon_that_says(pool, "degraded something else"):
+        assert pool.observe(pool.claim()).reason == "something else"
+
+
+def test_parameters_that_pacemaker_has_yet_to_reload_are_left_to_it(told: Path) -> None:
+    probe(told)
+    pool = monitored(told, real_servers="10.0.0.13")
+    with daemon_that_says(pool, "running") as heard:
+        assert pool.observe(pool.claim()).kind == "running"
+    assert heard == ["monitor"]
+
+
+def test_parameters_that_cannot_be_put_in_force_are_a_reason(told: Path) -> None:
+    probe(told, real_servers="10.0.0.13")
+    pool = monitored(told, real_servers="10.0.0.13")
+    with daemon_that_says(pool, "running", __version__, "failed the kernel says no"):
+        status = pool.observe(pool.claim())
+    before = "the parameters were changed while the cluster was down, and are not in force: "
+    assert (status.kind, status.reason) == ("degraded", f"{before}the kernel says no")
+    Path(pool.paths.socket).unlink()
+    changed = {"real_servers": "10.0.0.13", "attribute": "another"}
+    probe(told, **changed)
+    pool = monitored(told, **changed)
+    with daemon_that_says(pool, "running"):
+        assert pool.observe(pool.claim()).reason == f"{before}attribute is another one, which takes a restart"
+    assert (pool.context.state.read() or {})["attribute"] == "healthy-dns"
+
+
+def test_the_record_of_an_older_version_is_believed(told: Path) -> None:
+    agent(told).context.state.write(agent(told).claim())
+    probe(told, real_servers="10.0.0.13")
+    pool = monitored(told, real_servers="10.0.0.13")
+    with daemon_that_says(pool, "running") as heard:
+        assert pool.observe(pool.claim()).kind == "running"
+    assert heard == ["monitor"]
