@@ -43,7 +43,8 @@ DEBS_CHECKS      := $(DEBS_PLAY) python3-cryptography nginx-light squid bind9 sl
                     dovecot-imapd dovecot-pop3d mariadb-server-core postgresql freeradius kamailio kamailio-tls-modules
 # The lab's nodes and real servers run from a Debian root that the lab builds; frr is for the routers.
 DEBS_LAB         := $(DEBS_PLAY) $(DEBS_DEB) $(DEBS_WHEEL) python3-matplotlib frr mmdebstrap e2fsprogs
-DEBS_BENCH       := $(DEBS_LAB) $(DEBS_AGENTS)
+# A compiler for the one program that says what is the least.
+DEBS_BENCH       := $(DEBS_LAB) $(DEBS_AGENTS) gcc libc6-dev
 DEBS_LINT        := $(DEBS_PYTEST) python3-venv python3-matplotlib python3-cryptography ca-certificates
 DEBS_TEST        := $(sort $(foreach suite,UNIT CONFORMANCE FRR SIMULATE CHECKS LAB,$(DEBS_$(suite))))
 

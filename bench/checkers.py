@@ -1,8 +1,12 @@
 """The three that check real servers: how each is told to check the same servers in the same way, started and stopped."""
 from __future__ import annotations
 
+import base64
+import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.lab.testbed.uml import UmlNode
 
@@ -107,6 +111,25 @@ class Ldirectord(Checker):
 
     def stop(self, node: UmlNode) -> None:
         node.run("ldirectord /etc/ha.d/bench.cf stop; pkill -9 ldirectord; ipvsadm -C; true", timeout=120).check()
+
+
+class Floor(Checker):
+    """What no checker can do without: a program in C that connects and closes, and neither judges nor tells."""
+
+    name = "connect and close, in C"
+    pattern = "^/root/floor "
+
+    def start(self, node: UmlNode, services: Sequence[Service], interval_s: int) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            program = Path(directory) / "floor"
+            subprocess.run(["cc", "-O2", "-o", program, Path(__file__).parent / "floor.c"], check=True)
+            node.put("/root/floor.base64", base64.encodebytes(program.read_bytes()).decode())
+        node.run("base64 -d /root/floor.base64 >/root/floor; chmod 755 /root/floor").check()
+        reals = " ".join(real for service in services for real in service.reals)
+        node.run(f"setsid /root/floor {interval_s} {reals} </dev/null >/dev/null 2>&1 &").check()
+
+    def stop(self, node: UmlNode) -> None:
+        node.run(f"pkill -f '{self.pattern}'").check()
 
 
 CHECKERS: Sequence[Checker] = (Pool(), Keepalived(), Ldirectord())
