@@ -170,6 +170,9 @@ def load(target: str) -> type[Agent]:
 
 def main(argv: list[str]) -> int:
     """Print the page of the agent that argv names."""
+    if len(argv) != 2:
+        sys.stderr.write(f"{(__doc__ or '').strip()}\n")
+        return 2
     sys.stdout.write(render(load(argv[1])))
     return 0
 

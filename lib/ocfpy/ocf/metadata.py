@@ -127,6 +127,9 @@ def _escaped(text: str) -> str:
 
 def main(argv: list[str]) -> int:
     """Print the metadata of the agent that argv names as MODULE:CLASS, with argv's DTD: for the installation."""
+    if len(argv) != 3:
+        sys.stderr.write(f"{(__doc__ or '').splitlines()[0]}\n")
+        return 2
     module, _, name = argv[1].partition(":")
     sys.stdout.write(render(getattr(__import__(module, fromlist=[name]), name), argv[2]))
     return 0

@@ -217,7 +217,7 @@ class BoolParam(Parameter[bool]):
 
     def parse(self, text: str) -> bool:
         word = text.lower()
-        if word in ("yes", "true", "1", "y", "on"):
+        if word in ("yes", "true", "1", "y", "on", "ja"):
             return True
         if word in ("no", "false", "0", "n", "off"):
             return False
