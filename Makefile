@@ -38,13 +38,15 @@ DEBS_CONFORMANCE := $(DEBS_PLAY) $(DEBS_AGENTS) crmsh pcs groff-base ldirectord 
 # FRR 8.4 is this host's, FRR 10 that of a Debian 13 root that the suite builds.
 DEBS_FRR         := $(DEBS_PLAY) $(DEBS_AGENTS) frr frr-pythontools mmdebstrap
 DEBS_SIMULATE    := $(DEBS_PYTEST) $(DEBS_AGENTS) pacemaker crmsh
-# The servers that the checks are tried against.
-DEBS_CHECKS      := $(DEBS_PLAY) python3-cryptography nginx-light squid bind9 slapd chrony exim4-daemon-light \
+# The servers that the checks are tried against; the first of them are the five services of the lab, too.
+DEBS_SERVICES    := python3-cryptography nginx-light squid bind9 slapd chrony
+DEBS_CHECKS      := $(DEBS_PLAY) $(DEBS_SERVICES) exim4-daemon-light \
                     dovecot-imapd dovecot-pop3d mariadb-server-core postgresql freeradius kamailio kamailio-tls-modules
-# The lab's nodes and real servers run from a Debian root that the lab builds; frr is for the routers.
-DEBS_LAB         := $(DEBS_PLAY) $(DEBS_DEB) $(DEBS_WHEEL) python3-matplotlib frr mmdebstrap e2fsprogs
+# The lab's nodes and its own real servers run from a Debian root that it builds; frr is for the routers.
+DEBS_DEMO        := $(DEBS_PLAY) $(DEBS_DEB) python3-matplotlib frr mmdebstrap e2fsprogs
+DEBS_LAB         := $(DEBS_DEMO) $(DEBS_WHEEL) $(DEBS_SERVICES) python3-ldap3
 # A compiler for the one program that says what is the least.
-DEBS_BENCH       := $(DEBS_LAB) $(DEBS_AGENTS) gcc libc6-dev
+DEBS_BENCH       := $(DEBS_DEMO) $(DEBS_AGENTS) gcc libc6-dev
 DEBS_LINT        := $(DEBS_PYTEST) python3-venv python3-matplotlib python3-cryptography ca-certificates
 DEBS_TEST        := $(sort $(foreach suite,UNIT CONFORMANCE FRR SIMULATE CHECKS LAB,$(DEBS_$(suite))))
 
@@ -180,7 +182,7 @@ build/venv/stamp: Makefile
 	build/venv/bin/python -m pip install --quiet --disable-pip-version-check $(RUFF) $(MYPY)
 	touch $@
 
-demo: deps-lab deb
+demo: deps-demo deb
 	$(PYTHON) -m tests.lab.demo
 
 # The table in docs/checks.md, from what the checks say today.
@@ -192,7 +194,7 @@ bench: deps-bench deb stage
 
 # `make deps` installs what any target can need; deps-X what `make X` (or test-X) needs.
 deps: deps-test deps-lint
-deps-deb deps-rpm deps-wheel deps-unit deps-conformance deps-frr deps-simulate deps-checks deps-lab deps-bench deps-lint deps-test: deps-%:
+deps-deb deps-rpm deps-wheel deps-unit deps-conformance deps-frr deps-simulate deps-checks deps-demo deps-lab deps-bench deps-lint deps-test: deps-%:
 	@$(APT_INSTALL) $(DEBS_$(shell echo $* | tr a-z A-Z))
 
 clean:

@@ -56,7 +56,10 @@ class Nginx(Server):
 
 
 class Squid(Server):
-    """A proxy that takes requests for port 80 and refuses all others. It takes www.example.com for `origin`."""
+    """A proxy that takes requests for port 80 and refuses all others; www.example.com is the address `origin` to it.
+
+    `caches` says whether it answers a question a second time by itself.
+    """
 
     name = "squid"
     port = 3128
@@ -64,6 +67,7 @@ class Squid(Server):
     user = "proxy"
     needs = ("nginx",)
     origin = ORIGIN
+    caches = False
 
     def prepare(self) -> None:
         hosts = self.write("hosts", f"{self.origin} www.example.com\n")
@@ -75,7 +79,7 @@ class Squid(Server):
             acl web port 80
             http_access deny !web
             http_access allow all
-            cache deny all
+            cache {"allow" if self.caches else "deny"} all
             cache_log {self.directory}/cache.log
             access_log none
             pid_filename none
