@@ -221,7 +221,7 @@ class TestStart:
 
     def test_only_observe_counts(self, runner: Runner, toy: type[Toy]) -> None:
         toy.plan["start"] = lambda agent, claim: "did nothing"
-        assert runner("start", meta_timeout="300") == 1
+        assert runner("start", meta_timeout="1500") == 1
         assert runner.reason.endswith("waiting for toy to run, it is stopped: it is not here")
 
     def test_degraded_is_started(self, runner: Runner, toy: type[Toy]) -> None:
@@ -314,7 +314,7 @@ class TestStop:
     def test_a_missing_tool_does_not_hide_what_is_left(self, runner: Runner, toy: type[Toy]) -> None:
         runner("start")
         toy.plan["stop"] = raising(NotInstalledError("no tool"))
-        assert runner("stop", meta_timeout="300") == 1
+        assert runner("stop", meta_timeout="1500") == 1
         assert runner.reason.endswith("waiting for toy to be gone, it is running")
         assert runner.recorded
 
@@ -322,7 +322,7 @@ class TestStop:
         runner("start")
         toy.plan["stop"] = lambda agent, claim: "nothing"
         toy.plan["observe"] = saying(Status.failed("the route is still there"))
-        assert runner("stop", meta_timeout="300") == 1
+        assert runner("stop", meta_timeout="1500") == 1
         assert runner.reason.endswith("waiting for toy to be gone, it is failed: the route is still there")
         assert runner.recorded
 
