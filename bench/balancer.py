@@ -10,7 +10,7 @@ from types import TracebackType
 
 from tests.lab.testbed import rootfs
 from tests.lab.testbed.base import wait_for
-from tests.lab.testbed.network import Fabric, sweep
+from tests.lab.testbed.network import Fabric, Namespace, sweep
 from tests.lab.testbed.uml import Nic, UmlNode
 
 CONTROL, LAN = "control", "lan"
@@ -65,9 +65,9 @@ class Balancer:
 
 
 class Listener(threading.Thread):
-    """Takes every connection at `addresses` (port 80) and closes it when the other side does; `taken` counts them."""
+    """Takes every connection at `addresses` (port 80) of a namespace and closes it when the other side does; `taken` counts."""
 
-    def __init__(self, balancer: Balancer, *addresses: str) -> None:
+    def __init__(self, namespace: Namespace, *addresses: str) -> None:
         super().__init__(daemon=True)
         self.taken = 0
         self._selector = selectors.DefaultSelector()
@@ -75,7 +75,7 @@ class Listener(threading.Thread):
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._listening: list[socket.socket] = []
         for address in addresses:
-            listening = balancer.servers.within(lambda address=address: socket.create_server((address, 80), backlog=4096))  # type: ignore[misc]
+            listening = namespace.within(lambda address=address: socket.create_server((address, 80), backlog=4096))  # type: ignore[misc]
             listening.setblocking(False)
             self._selector.register(listening, selectors.EVENT_READ, listening)
             self._listening.append(listening)

@@ -121,15 +121,21 @@ class Floor(Checker):
 
     def start(self, node: UmlNode, services: Sequence[Service], interval_s: int) -> None:
         with tempfile.TemporaryDirectory() as directory:
-            program = Path(directory) / "floor"
-            subprocess.run(["cc", "-O2", "-o", program, Path(__file__).parent / "floor.c"], check=True)
-            node.put("/root/floor.base64", base64.encodebytes(program.read_bytes()).decode())
+            program = compile_floor(Path(directory)).read_bytes()
+        node.put("/root/floor.base64", base64.encodebytes(program).decode())
         node.run("base64 -d /root/floor.base64 >/root/floor; chmod 755 /root/floor").check()
         reals = " ".join(real for service in services for real in service.reals)
         node.run(f"setsid /root/floor {interval_s} {reals} </dev/null >/dev/null 2>&1 &").check()
 
     def stop(self, node: UmlNode) -> None:
         node.run(f"pkill -f '{self.pattern}'").check()
+
+
+def compile_floor(directory: Path) -> Path:
+    """The program of floor.c, made in a directory."""
+    program = directory / "floor"
+    subprocess.run(["cc", "-O2", "-o", program, Path(__file__).parent / "floor.c"], check=True)
+    return program
 
 
 CHECKERS: Sequence[Checker] = (Pool(), Keepalived(), Ldirectord())

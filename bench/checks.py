@@ -22,7 +22,7 @@ def run() -> dict[str, Any]:
         for number in range(SERVICES)
     ]
     with Balancer() as balancer:
-        listener = Listener(balancer, "")
+        listener = Listener(balancer.servers, "")
         before = balancer.node.cpu_s()
         time.sleep(IDLE_S)
         idle = (balancer.node.cpu_s() - before) / IDLE_S

@@ -37,8 +37,8 @@ def run() -> dict[str, Any]:
 def _measure(balancer: Balancer, checker: Checker) -> dict[str, Any]:
     dice = random.Random(SEED)  # the same moments for each
     steady, victim = real(0), real(1)
-    others = Listener(balancer, steady)
-    mortal = Listener(balancer, victim)
+    others = Listener(balancer.servers, steady)
+    mortal = Listener(balancer.servers, victim)
     checker.start(balancer.node, [Service(VIRTUAL, [steady, victim])], INTERVAL_S)
     took = []
     for _ in range(DEATHS):
@@ -47,7 +47,7 @@ def _measure(balancer: Balancer, checker: Checker) -> dict[str, Any]:
         died = time.time()
         mortal.close()
         took.append(_await_weight(balancer, victim, "0") - died)
-        mortal = Listener(balancer, victim)
+        mortal = Listener(balancer.servers, victim)
     _await_weight(balancer, victim, "1")
     checker.stop(balancer.node)
     mortal.close()

@@ -1,0 +1,44 @@
+"""The pool's engine without a kernel's IPVS and without a cluster: python3 -m bench.engine ADDRESS... checks them for ever."""
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+from ocfpy.health.engine import Engine
+from ocfpy.health.kernel import Kernel
+from ocfpy.health.publisher import Publisher
+from ocfpy.health.spec import CheckSettings, PoolSpec, ServiceSpec
+from ocfpy.ipvs.model import RealKey, ServiceSettings, Table, VirtualService, by_key, parse_real_server, parse_virtual
+from ocfpy.ipvs.plan import Change
+from ocfpy.ocf.context import Log
+
+
+class EmptyTable:
+    """A table that takes everything, and of which nobody asks anything."""
+
+    def read(self) -> Table:
+        return {}
+
+    def connections(self, virtual: VirtualService) -> dict[RealKey, int]:
+        return {}
+
+    def apply(self, changes: list[Change]) -> None:
+        pass
+
+
+def no_proc() -> dict[VirtualService, object]:
+    raise FileNotFoundError  # as where IPVS is not loaded: what was made is believed
+
+
+async def run(addresses: list[str]) -> None:
+    check = CheckSettings("tcp", interval=1.0, timeout=0.9)
+    reals = by_key(parse_real_server(f"{address}:80") for address in addresses)
+    service = ServiceSpec(parse_virtual("tcp/192.0.2.1:80"), reals, ServiceSettings(), check)
+    kernel = Kernel(EmptyTable, no_proc)  # type: ignore[arg-type]
+    publisher = Publisher(lambda value: True, lambda: True)
+    await Engine(PoolSpec("bench", (service,), "bench"), kernel, publisher, Log("bench", "bench", os.environ)).start()
+    await asyncio.Event().wait()
+
+
+asyncio.run(run(sys.argv[1:]))
