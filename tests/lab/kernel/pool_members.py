@@ -226,6 +226,16 @@ def steps(pool: Pool, client: Host) -> Iterator[str]:
     pool.until(full, "all are back")
     yield "with one of two that make the quorum the attribute is 0, with two it is 2"
 
+    # As Pacemaker does it that was down meanwhile.
+    pool.agent.params.update(real_servers=pool.reals(ONE, TWO), check_retry_interval="100ms")
+    pool.agent.must("monitor")
+    expect(pool.weights(), full, "the table before the cluster has found it running")
+    pool.agent.must("probe")
+    expect(pool.weights(), full, "the table after the probe")
+    pool.agent.must("monitor")
+    pool.until({ONE: full[ONE], TWO: full[TWO]}, "the parameters are in force")
+    yield "parameters that were changed while the cluster was down are in force after the first monitor"
+
     pool.agent.must("stop")
     expect(pool.weights(), {}, "the table after stop")
 
