@@ -9,7 +9,7 @@ from bench.checkers import CHECKERS, Checker, Floor, Pool, Service
 from tests.lab.testbed.base import wait_for
 
 SERVICES, REALS_EACH = 10, 100
-SETTLE_S, MEASURE_S, IDLE_S = 10, 60, 10
+SETTLE_S, MEASURE_S, IDLE_S = 10, 30, 10
 SETUP_LIMIT_S = 300
 INTERVAL_S = 1
 ONE = "ipvs-pool, one of them all"

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from zlib import crc32
 
-SLOT_S = 0.05
+SLOT_S = 0.1
 """The instants at which checks are begun are so far apart. To wake for a single check costs several times what the check itself
-costs, so those of a large pool go several at a time; and fifty connections at once hurt nobody."""
+costs, so those of a large pool go several at a time; and a hundred connections at once hurt nobody."""
 
 
 def phase(identity: str, interval: float) -> float:

@@ -9,17 +9,13 @@ from pathlib import Path
 
 import pytest
 from ocfpy.health import control
-from ocfpy.health.checks import make_check
+from ocfpy.health.checks import files, make_check
 from ocfpy.health.checks.files import look
 from ocfpy.ocf.addresses import parse_address
 from ocfpy.ocf.errors import HostError
 
 from tests.unit.health.samples import pool
 from tests.unit.health.test_checks import PATIENCE_S, TIMEOUT_S, http, says, settings
-
-
-def readers() -> int:
-    return sum(1 for thread in threading.enumerate() if thread.name == "file")
 
 
 def test_a_password_that_cannot_be_read_now_fails_those_who_need_it_and_delays_nobody(tmp_path: Path) -> None:
@@ -37,7 +33,7 @@ def test_a_password_that_cannot_be_read_now_fails_those_who_need_it_and_delays_n
             reason = f"timed out after {TIMEOUT_S:g} s, reading the secret in {secret}"
             assert [result.reason for result in results] == [reason, reason, ""]
             assert (await first.run()).reason == reason
-            assert readers() == 1, "whoever waits, waits for the same"
+            assert len(files._under_way) == 1, "whoever waits, waits for the same"
             await asyncio.get_running_loop().run_in_executor(None, secret.write_text, "open sesame\n")
             secret.unlink()
             secret.write_text("open sesame\n")

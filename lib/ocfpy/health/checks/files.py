@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from ocfpy.health.checks.timer import TimedOut, Timer
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MAX_HANGING = 32
+"""So many files may hang at the same time, before the others have to wait for them."""
+
+_threads = ThreadPoolExecutor(MAX_HANGING, "file")
 _under_way: dict[tuple[asyncio.AbstractEventLoop, Hashable], asyncio.Future[Any]] = {}
 
 
@@ -25,12 +29,9 @@ async def read(name: Hashable, work: Callable[[], T], timer: Timer) -> T:
     loop = asyncio.get_running_loop()
     future = _under_way.get((loop, name))
     if future is None:
-        future = _under_way[loop, name] = loop.create_future()
-        threading.Thread(target=_run, args=(loop, name, work), name="file", daemon=True).start()
-    value, error = await timer.result(future)
-    if error is not None:
-        raise error
-    result: T = value
+        future = _under_way[loop, name] = loop.run_in_executor(_threads, work)
+        future.add_done_callback(lambda done: _end(loop, name, done))
+    result: T = await timer.result(future)
     return result
 
 
@@ -52,17 +53,7 @@ async def look(name: Hashable, work: Callable[[], object], seconds: float) -> bo
         timer.stop()
 
 
-def _run(loop: asyncio.AbstractEventLoop, name: Hashable, work: Callable[[], object]) -> None:
-    value, failure = None, None
-    try:
-        value = work()
-    except Exception as error:
-        failure = error
-    try:
-        loop.call_soon_threadsafe(_finish, loop, name, (value, failure))
-    except RuntimeError:
-        pass  # the loop has ended meanwhile
-
-
-def _finish(loop: asyncio.AbstractEventLoop, name: Hashable, outcome: object) -> None:
-    _under_way.pop((loop, name)).set_result(outcome)
+def _end(loop: asyncio.AbstractEventLoop, name: Hashable, done: asyncio.Future[Any]) -> None:
+    del _under_way[loop, name]
+    if not done.cancelled():
+        done.exception()  # it has been heard of, even where nobody waits any more
