@@ -170,8 +170,11 @@ class Checker:
     def _ldap_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
         # The entry itself, without its attributes: only its name is looked at.
         search = quote(request[1:], safe="=,+ \"<>;#/\\()") + "?1.1"
-        login = {"user": self.virtual.login, "secret": self._password()} if self.virtual.login and self.virtual.passwd else {}
-        return {"request": search, "expect": in_dn(receive), **login}
+        options = {"request": search, "expect": in_dn(receive)}
+        if self.virtual.login and self.virtual.passwd:
+            options.update(user=self.virtual.login, secret=self._password())
+        # Net::LDAP verifies nothing by itself; what opens imaps and pops does.
+        return {**options, "tls_verify": "false"} if self.service == "ldaps" else options
 
     def _sql_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
         if not self.virtual.login or not request[1:]:

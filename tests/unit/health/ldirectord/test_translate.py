@@ -176,8 +176,11 @@ def test_http() -> None:
     full = check('request="a b?c=d"', 'receive="^ok"', "virtualhost=www.example.com", "httpmethod=HEAD")
     assert (full["path"], full["method"], full["status"]) == ("/a%20b?c=d", "HEAD", "200-299")
     assert (full["expect"], full["host"]) == ("re:(?a-m:^ok)", "www.example.com")
-    secure = check("service=https", real="real=10.0.0.1:443 masq")
-    assert not secure.flag("tls_verify")
+
+
+@pytest.mark.parametrize(("kind", "verified"), [("https", False), ("ldaps", False), ("imaps", True), ("pops", True)])
+def test_a_certificate_is_verified_where_ldirectord_does(kind: str, verified: bool) -> None:
+    assert check(f"service={kind}").flag("tls_verify") is verified
 
 
 def test_requests_of_single_servers() -> None:
