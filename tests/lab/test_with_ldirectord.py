@@ -26,4 +26,5 @@ def test_the_same_as_ldirectord(node: UmlNode) -> None:
     """Files of ldirectord's to ldirectord and to ipvs-pool: the same tables, whatever happens to the servers."""
     for config in (SCRIPTS / "ldirectord").glob("*.cf"):
         node.put(f"/root/ldirectord/{config.name}", config.read_text())
+    node.put("/root/ldirectord_servers.py", (SCRIPTS / "ldirectord_servers.py").read_text())
     run(node, "ldirectord_same.py", "python3 /root/ldirectord_same.py /root/ldirectord", timeout=1800)

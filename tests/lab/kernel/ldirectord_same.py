@@ -9,7 +9,6 @@ step; when one of them failed, also a second time, the exit code is 1, and the d
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import difflib
 import os
@@ -19,12 +18,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
 
+import ldirectord_servers  # type: ignore[import-not-found]  # beside this file
+from ldirectord_servers import NETS, SILENT, UNREACHABLE
+
 AGENT = "/usr/lib/ocf/resource.d/anycast/ipvs-pool"
 WORK = Path("/run/same")
+CERTIFICATE = f"{WORK}/certificate"
 THEIRS, OURS, SERVERS = "same-ld", "same-us", "same-rs"
 AT_A_TIME = 4
 """Files. All at once they use up 512 MiB: then what is run is read from the disk anew each time, and nothing settles any more."""
@@ -32,7 +35,6 @@ ATTEMPTS = 2
 LIMIT_S = 240.0
 CALM_S = 2.5
 """So long, which is more than two check intervals, must nothing change any more."""
-NETS = ("10.254.1.{}", "fd00:254:1::{}")
 HOSTS = """127.0.0.1 localhost
 ::1 localhost
 192.0.2.10 vip.example.com
@@ -43,11 +45,6 @@ fd00:254:1::11 web1.example.com web1
 fd00:254:1::12 web2.example.com web2
 """
 
-ALIVE = (11, 12, 14, 15, 16)
-"""Last parts of the addresses: 11 is right in everything, 12 does not know the password, 13 refuses everything and answers
-pings, 14 says something else, 15 is there on port 8080 only, 16 sends redirects and fails in the DNS; what is sent to 18 is
-never answered, and 19 cannot be reached."""
-REFUSING, SILENT, UNREACHABLE = 13, 18, 19
 RESOLVER = "options timeout:2 attempts:1\n"
 """ldirectord's: it does not see that a port for UDP is closed, and is to wait no longer than that."""
 LOCAL = (" -r 127.0.0.1:", " -r [::1]:")
@@ -74,146 +71,7 @@ def table(namespace: str) -> list[str]:
     return sorted(run("nsenter", f"--net=/run/netns/{namespace}", "ipvsadm", "-Sn").splitlines())
 
 
-# ---- the servers
-
-
-def page(number: int, path: str, method: str) -> bytes:
-    status, more = "200 OK", ""
-    body = "Other Page" if "other" in path else "Wrong Page" if number == 14 else "Test Page\n"
-    if number == 16 and path != "/index.html":
-        status, more, body = "301 Moved Permanently", "Location: /index.html\r\n", ""
-    elif "missing" in path:
-        status, body = "404 Not Found", "nothing"
-    head = f"HTTP/1.1 {status}\r\n{more}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    return (head + ("" if method == "HEAD" else body)).encode()
-
-
-async def http(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    request = (await reader.readuntil(b"\r\n\r\n")).decode()
-    method, path, _ = request.split(None, 2)
-    writer.write(page(number, path, method))
-
-
-def dns_answer(number: int, query: bytes) -> bytes:
-    """An address for www.example.com, a name for 192.0.2.7; another address from 14, REFUSED from 13, SERVFAIL from 16."""
-    end = query.index(b"\0", 12) + 5
-    question = query[12:end]
-    if number in (REFUSING, 16):
-        return query[:2] + bytes((0x84, 5 if number == REFUSING else 2)) + b"\0\1\0\0\0\0\0\0" + question
-    if question[-4:-2] == b"\0\x0c":
-        kind, data = b"\0\x0c", b"\3www\7example\3com\0"
-    else:
-        kind, data = b"\0\1", bytes((192, 0, 2, 9 if number == 14 else 7))
-    record = b"\xc0\x0c" + kind + b"\0\1\0\0\0\x3c" + len(data).to_bytes(2, "big") + data
-    return query[:2] + b"\x84\0\0\1\0\1\0\0\0\0" + question + record
-
-
-async def dns_tcp(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    size = int.from_bytes(await reader.readexactly(2), "big")
-    answer = dns_answer(number, await reader.readexactly(size))
-    writer.write(len(answer).to_bytes(2, "big") + answer)
-
-
-class DnsUdp(asyncio.DatagramProtocol):
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self.transport = transport
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        self.transport.sendto(dns_answer(self.number, data), addr)
-
-
-async def smtp(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"554 go away\r\n" if number == 14 else b"220 here\r\n")
-    while not (line := await reader.readline()).upper().startswith(b"QUIT") and line:
-        writer.write(b"250 here\r\n")
-    writer.write(b"221 bye\r\n")
-
-
-async def pop(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"+OK here\r\n")
-    while not (line := await reader.readline()).upper().startswith(b"QUIT") and line:
-        refused = line.upper().startswith(b"PASS") and number == 12
-        answer = b"+OK\r\nUSER\r\n.\r\n" if line.upper().startswith(b"CAPA") else b"+OK 0 0\r\n"
-        writer.write(b"-ERR no\r\n" if refused else answer)
-    writer.write(b"+OK bye\r\n")
-
-
-async def imap(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"* OK [CAPABILITY IMAP4rev1] here\r\n")
-    while line := await reader.readline():
-        tag, verb, *_ = line.decode().split()
-        refused = verb.upper() == "LOGIN" and number == 12
-        if verb.upper() == "CAPABILITY":
-            writer.write(b"* CAPABILITY IMAP4rev1\r\n")
-        writer.write(f"{tag} {'NO' if refused else 'OK'} done\r\n".encode())
-        if verb.upper() == "LOGOUT":
-            break
-
-
-async def nntp(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"502 no\r\n" if number == 14 else b"200 here\r\n")
-    await reader.read()
-
-
-async def echo(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    line = await reader.readline()
-    writer.write(b"welcome\nyou said " + line)
-
-
-SPEAKERS = {
-    25: smtp, 53: dns_tcp, 80: http, 110: pop, 119: nntp, 143: imap, 7000: echo, 8080: http,
-}  # fmt: skip
-
-
-async def serve() -> None:
-    """Serves at all addresses; "down 12" and "up 12" on standard input take one out and bring it back."""
-    listening: dict[int, list[asyncio.AbstractServer | asyncio.BaseTransport]] = {}
-
-    async def start(number: int) -> None:
-        found = listening.setdefault(number, [])
-        for net in NETS:
-            host = net.format(number)
-            for port, speak in SPEAKERS.items():
-                if number != 15 or port == 8080:
-                    found.append(await asyncio.start_server(speaker(number, speak), host, port))
-            found.append(await dns_udp(number, host))
-
-    for number in ALIVE:
-        await start(number)
-    for net in NETS:
-        await dns_udp(REFUSING, net.format(REFUSING))
-    print("ready", flush=True)
-    while command := await asyncio.to_thread(sys.stdin.readline):
-        word, address = command.split()
-        if word == "up":
-            await start(int(address))
-        else:
-            for one in listening.pop(int(address)):
-                one.close()
-        print("done", flush=True)
-
-
-async def dns_udp(number: int, host: str) -> asyncio.BaseTransport:
-    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: DnsUdp(number), (host, 53))
-    return transport
-
-
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-Speak = Callable[[int, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-def speaker(number: int, speak: Speak) -> Talk:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, ValueError, asyncio.IncompleteReadError):
-            await speak(number, reader, writer)
-            await writer.drain()
-        writer.close()
-
-    return talk
+# ---- the wiring
 
 
 class Servers:
@@ -222,7 +80,7 @@ class Servers:
     def __init__(self) -> None:
         with (WORK / "servers").open("w") as errors:
             self.process = subprocess.Popen(
-                within(SERVERS, sys.executable, "-IS", os.path.abspath(__file__), "--serve"),
+                within(SERVERS, sys.executable, "-IS", ldirectord_servers.__file__, CERTIFICATE),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
             )  # fmt: skip
         self._answer("ready")
@@ -243,9 +101,6 @@ class Servers:
         """End it."""
         self.process.kill()
         self.process.wait()
-
-
-# ---- the wiring
 
 
 def wire() -> None:
@@ -317,9 +172,15 @@ class Directors:
         self.configs = configs
 
     def start(self) -> list[subprocess.Popen[bytes]]:
-        """Each becomes a daemon when it has started, and its process ends."""
+        """Each becomes a daemon when it has started, and its process ends.
+
+        They trust the servers' certificate, without which they take https for dead; its name is that of no server.
+        """
+        environ = {**os.environ, "SSL_CERT_FILE": f"{CERTIFICATE}.pem"}
         return [
-            subprocess.Popen(within(THEIRS, "/usr/sbin/ldirectord", str(config), "start"), stdout=subprocess.DEVNULL)
+            subprocess.Popen(
+                within(THEIRS, "/usr/sbin/ldirectord", str(config), "start"), env=environ, stdout=subprocess.DEVNULL
+            )
             for config in self.configs
         ]
 
@@ -499,9 +360,6 @@ def logs() -> str:
 
 
 def main(argv: list[str]) -> int:
-    if argv == ["--serve"]:
-        asyncio.run(serve())
-        return 0
     agent = argv[1] if len(argv) > 1 else AGENT
     configs = sorted(Path(argv[0]).glob("*.cf"))
     for first in range(0, len(configs), AT_A_TIME):
