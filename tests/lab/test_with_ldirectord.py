@@ -19,7 +19,7 @@ def node(lab: Lab) -> UmlNode:
 
 def test_moving_from_ldirectord(node: UmlNode) -> None:
     """A client's stream while ipvs-pool takes the table that ldirectord left, and while the file is edited."""
-    run(node, "from_ldirectord.py", "python3 /root/from_ldirectord.py")
+    run(node, "from_ldirectord.py", "python3 /root/from_ldirectord.py", timeout=600)
 
 
 def test_the_same_as_ldirectord(node: UmlNode) -> None:
