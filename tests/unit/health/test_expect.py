@@ -33,6 +33,13 @@ def test_what_is_no_status(text: str) -> None:
         ("re:h.llo", "hello", True),
         ("re:^ok$", "no\nok\n", True),
         ("re:^ok$", "not ok", False),
+        ("re:(?i)OK$", "x" * 30 + "ok", True),
+        ("re:(?#what)(?x) o k  # ever", "x" * 31 + "ok", True),
+        ("re:(?<=x)ok", "x" * 32 + "ok", True),
+        ("re:\\Aok", "x" * 32 + "ok", False),
+        ("re:need|ok", "x" * 700 + "ok", True),
+        ("re:^$", "x" * 32 + "\n", True),
+        ("re:(a|b)(?(1)c|d)", "x" * 32 + "bc", True),
     ],
 )
 def test_matcher(expect: str, text: str, found: bool) -> None:
@@ -52,7 +59,10 @@ def test_a_bad_expression_is_explained(expression: str) -> None:
         ("re:(x+x+)+y", "x" * 60),
         ("re:(.*a){20}b", "a" * 60),
         (r"re:^(\w+\s?)*$", "one word after the other and never an end!"),
+        ("re:.*ok", "x" * 2**17 + "b"),
+        ("re:x[a-z]*=", "x" * 2**17 + "b"),
     ],
+    ids=range(6),
 )
 def test_a_search_without_end_is_a_failed_check(expect: str, text: str) -> None:
     found = matcher(expect)
