@@ -18,6 +18,8 @@ from tests.lab.testbed import Lab, LabError, Site, UmlNode, wait_for
 NAMES = [kind.name for kind in KINDS]
 LIMIT = 180.0
 """Seconds for anything to happen: the slowest check takes three times 5 s to give a server up."""
+LOOK = 1.0
+"""Seconds between two looks, each of which costs both nodes an interpreter."""
 SESSIONS = 12
 """So many that each of two directories has some of them, but for once in two thousand times."""
 SECRET = "/etc/anycast/ldap-probe"
@@ -154,7 +156,7 @@ def restore(site: Site, words: Sequence[str]) -> None:
     stop = "crm_resource --meta --set-parameter target-role --parameter-value Stopped --resource"
     site.cluster.run("; ".join(f"{stop} {name}-pool-clone" for name in NAMES)).check()
     for node in site.nodes:
-        wait_for(partial(has_none, node, words), LIMIT, f"{node.name} has nothing of the five left", every=0.3)
+        wait_for(partial(has_none, node, words), LIMIT, f"{node.name} has nothing of the five left", every=LOOK)
     site.cluster.run(f"cibadmin --replace --scope configuration --xml-file {BEFORE}").check()
     site.cluster.wait_idle(LIMIT)
 
@@ -169,7 +171,7 @@ def has_none(node: UmlNode, words: Sequence[str]) -> bool:
 
 def test_all_five_serve(five: Five) -> None:
     """Each as its example stands: every server is up on both nodes, and a client has its answer through the address."""
-    wait_for(partial(five.said_as, {}), LIMIT, "every server is up", every=0.5)
+    wait_for(partial(five.said_as, {}), LIMIT, "every server is up", every=LOOK)
     answers = five.ask_all()
     print(answers)
     assert answers.pop("sso") in [host.name for host in five.services.hosts]
@@ -196,7 +198,7 @@ def test_a_browser_keeps_its_server_when_the_address_moves(five: Five) -> None:
 def test_what_breaks_is_out_and_named_and_comes_back(five: Five) -> None:
     """One server of each service in its usual way, all at once: it is out, its reason is shown, and clients have the others."""
     site, all_five = five.site, five.services.all
-    wait_for(partial(five.said_as, {}), LIMIT, "every server is up", every=0.5)
+    wait_for(partial(five.said_as, {}), LIMIT, "every server is up", every=LOOK)
     hosts = [host.name for host in five.services.hosts]
     used = five.ask_all()["sso"]
     broken = dict.fromkeys(NAMES, 0) | {"sso": hosts.index(used)}  # a browser is sent on that has been there
@@ -205,9 +207,9 @@ def test_what_breaks_is_out_and_named_and_comes_back(five: Five) -> None:
     sessions = five.connected()
     try:
         at_once([partial(service.spoil, broken[service.name]) for service in all_five])
-        wait_for(partial(five.said_as, broken), LIMIT, "those and no others are out", every=0.5)
+        wait_for(partial(five.said_as, broken), LIMIT, "those and no others are out", every=LOOK)
         print(f"all out after {time.monotonic() - begin:.1f} s")
-        wait_for(partial(five.shown_as, broken), LIMIT, "people are shown why", every=0.5)
+        wait_for(partial(five.shown_as, broken), LIMIT, "people are shown why", every=LOOK)
         answers = five.ask_all()
         assert answers["sso"] in set(hosts) - {used}, "who was there goes on with another server"
         assert answers["ntp"] == "stratum 3"
@@ -216,7 +218,7 @@ def test_what_breaks_is_out_and_named_and_comes_back(five: Five) -> None:
         begin = time.monotonic()
     finally:
         at_once([partial(service.mend, broken[service.name]) for service in all_five])
-    wait_for(partial(five.said_as, {}), LIMIT, "every server is back", every=0.5)
+    wait_for(partial(five.said_as, {}), LIMIT, "every server is back", every=LOOK)
     print(f"all back after {time.monotonic() - begin:.1f} s")
     five.ask_all()
     if site.router.bfd_downs() == downs:
