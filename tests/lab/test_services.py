@@ -16,8 +16,9 @@ from tests.lab.services import FIRST_NUMBER, KINDS, HttpProxy, Ldap, Origin, Ser
 from tests.lab.testbed import Lab, LabError, Site, UmlNode, wait_for
 
 NAMES = [kind.name for kind in KINDS]
-LIMIT = 180.0
-"""Seconds for anything to happen: the slowest check takes three times 5 s to give a server up."""
+LIMIT = 300.0
+"""Seconds for anything to happen: the slowest check takes three times 5 s to give a server up, and twenty resources start and
+stop, on a machine that may be busy."""
 LOOK = 1.0
 """Seconds between two looks, each of which costs both nodes an interpreter."""
 SESSIONS = 12
