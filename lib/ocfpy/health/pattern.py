@@ -8,8 +8,8 @@ import threading
 
 from ocfpy.health.checks.errors import CheckFailed
 
-LIMIT_S = 0.05
-"""Of processor time for one search; a mebibyte takes a good pattern a few milliseconds."""
+LIMIT_S = 0.1
+"""Of processor time for one search; a mebibyte takes a good pattern 5 to 30 milliseconds."""
 AT_ONCE = 32
 """So many characters are tried as the beginning of a match before signals are looked at, at the latest."""
 _FLAGS = re.compile(r"(?:\(\?[aimsux]+\)|\(\?#[^)]*\))*")

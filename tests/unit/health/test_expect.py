@@ -67,13 +67,13 @@ def test_a_bad_expression_is_explained(expression: str) -> None:
 def test_a_search_without_end_is_a_failed_check(expect: str, text: str) -> None:
     found = matcher(expect)
     for _ in range(2):
-        with pytest.raises(CheckFailed, match=f"takes more than 50 ms for {len(text)} characters"):
+        with pytest.raises(CheckFailed, match=f"takes more than 100 ms for {len(text)} characters"):
             found(text)
     assert matcher("re:b$")(text) is text.endswith("b"), "and the next one is as if nothing had happened"
 
 
 def test_a_long_answer_is_searched_to_its_end() -> None:
-    text = "nothing here\n" * 80000
+    text = "nothing here\n" * 20000
     assert not matcher(r"re:^status=\d+$")(text)
     assert matcher(r"re:^status=\d+$")(f"{text}status=7\n")
 
