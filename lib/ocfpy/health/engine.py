@@ -280,7 +280,7 @@ class Engine:
         drift: list[Change] = []
         spec = self.spec
         try:
-            if self.desired.draining:
+            if self.desired.draining and self.desired.places:  # else they are of the daemon before, and may be over
                 busy = await self.kernel.connections({virtual for virtual, _ in self.desired.draining})
                 news = self._end_drains(busy, now) or news
                 spec = self.spec

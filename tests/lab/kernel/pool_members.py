@@ -157,6 +157,10 @@ def steps(pool: Pool, client: Host) -> Iterator[str]:
         sessions.close()
         took = pool.until({TWO: 10, THREE: 10}, "the server has drained")
     never_empty(observer.seen, "a server is removed")
+    mark = Path(pool.agent.params["drain_dir"], one.ip4)
+    mark.touch()
+    pool.ctl("undrain", one.ip4)
+    expect(mark.exists(), False, "that a server of no pool is still marked as taken out")
     yield f"a server that is no longer configured drains, and is gone {took:.1f} s after its last session"
 
     pool.change(real_servers=pool.reals(ONE, TWO, THREE))

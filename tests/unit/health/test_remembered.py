@@ -54,6 +54,25 @@ def test_a_drain_ends_when_it_would_have_ended(tmp_path: Path) -> None:
     clock.run(story())
 
 
+def test_a_drain_that_was_called_off_meanwhile_is_over(tmp_path: Path) -> None:
+    async def story() -> None:
+        spec = pool(drain_timeout=60.0).replace(drain_dir=str(tmp_path))
+        world = World(spec)
+        await world.engine.start()
+        (tmp_path / ONE).touch()
+        world.kernel.connections_of = {ONE: 3}
+        await asyncio.sleep(2.1)
+        assert world.kernel.weights() == {DNS: {ONE: 0, TWO: 1}}
+        world.kernel.connections_of = {}
+        (tmp_path / ONE).unlink()
+        again = another(world, spec, tmp_path / "status")
+        await again.engine.start()
+        assert again.kernel.weights() == {DNS: {ONE: 1, TWO: 1}}
+        assert not [line for line in again.log.lines if "has drained" in line]
+
+    clock.run(story())
+
+
 def test_a_slow_start_goes_on(tmp_path: Path) -> None:
     async def story() -> None:
         spec = pool(reals=f"{ONE},weight=10 {TWO},weight=10", slow_start=30.0)
