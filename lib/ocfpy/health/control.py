@@ -272,6 +272,25 @@ def _try_lock(fd: int) -> bool:
 
 
 def _holder(fd: int) -> int | None:
-    """The process that holds the lock; None in the moment before its number is written there."""
-    number = os.pread(fd, 32, 0).strip()
-    return int(number) if number.isdigit() else None
+    """The process that holds the lock; None in the moment before its number is written there.
+
+    And None when that is the number of one that is gone, and may be another's by now: while a monitor looks whether the lock
+    is held (client.is_alive), or a child of the daemon's has not got to its own program.
+    """
+    number = os.pread(fd, 32, 0).decode(errors="replace").strip()
+    return int(number) if number.isdigit() and _has_open(number, os.readlink(f"/proc/self/fd/{fd}")) else None
+
+
+def _has_open(number: str, path: str) -> bool:
+    """Whether a process has the file open; never waits for a file server, as a look at the files themselves might."""
+    try:
+        names = os.listdir(f"/proc/{number}/fd")
+    except OSError:
+        return False
+    for name in names:
+        try:
+            if os.readlink(f"/proc/{number}/fd/{name}") == path:
+                return True
+        except OSError:
+            pass  # closed meanwhile
+    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -247,6 +248,23 @@ def test_killed_it_is_gone_and_its_lock_with_it(base: str) -> None:
     with pytest.raises(NoDaemon):
         ask(paths.socket, "monitor", LIMIT_S)
     control.kill(paths, Deadline(LIMIT_S))
+
+
+def test_nobody_is_killed_for_a_number_that_was_a_daemons(base: str) -> None:
+    paths = Paths(base)
+    other = subprocess.Popen(["sleep", str(5 * LIMIT_S)])
+    Path(paths.lock).write_text(f"{other.pid}\n")  # as a daemon that was killed leaves it
+    try:
+        with open(paths.lock) as looking:  # as a monitor does for a moment
+            fcntl.flock(looking, fcntl.LOCK_SH)
+            with pytest.raises(DeadlineError):
+                control.kill(paths, Deadline(0.2))
+        assert other.poll() is None
+        control.kill(paths, Deadline(LIMIT_S))
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_two_by_hand_are_one_too_many(base: str) -> None:
