@@ -24,7 +24,7 @@ def remembered(path: str, now: float, wall: float) -> Desired:
     for service in _services(path):
         try:
             _remember(desired, service, now - wall)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             pass
     for where, drain in desired.draining.items():
         desired.draining[where] = drain._replace(begun=min(drain.begun, now))  # the clock may have been put back
@@ -37,7 +37,7 @@ def _services(path: str) -> list[Json]:
     try:
         with open(path, encoding="utf-8") as file:
             return list(json.load(file)["virtual"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
 
 

@@ -93,6 +93,11 @@ def test_a_slow_start_goes_on(tmp_path: Path) -> None:
     clock.run(story())
 
 
+def test_a_weight_without_end_is_none(tmp_path: Path) -> None:
+    path = left(tmp_path / "status", slow_start=SINCE["drain"], configured=float("inf"))
+    assert not remembered(path, 50.0, 1010.0).ramping
+
+
 def test_a_quorum_that_was_lost_and_a_drain(tmp_path: Path) -> None:
     desired = remembered(left(tmp_path / "status", **SINCE), 50.0, 1010.0)
     assert desired.without_quorum == {WHERE[0]}
@@ -107,7 +112,8 @@ def test_a_clock_that_was_put_back_makes_nothing_begin_in_the_future(tmp_path: P
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"virtual": 3}', '{"virtual": [3, {"service": 7}, {"service": "x"}, {"service": "fwmark/7"}]}'],
+    ["", "[]", "{}", '{"virtual": 3}', '{"virtual": [3, {"service": 7}, {"service": "x"}, {"service": "fwmark/7"}]}', "[" * 9999],
+    ids=range(6),
 )
 def test_what_is_not_understood_says_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "status").write_text(text)
