@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ocfpy.health.checks.errors import CheckFailed
 from ocfpy.health.checks.files import read
-from ocfpy.health.checks.registry import SECRETS, TLS_FILES, kind_of
+from ocfpy.health.checks.registry import SECRETS, TLS, TLS_FILES, kind_of
 from ocfpy.health.checks.stream import Datagrams, Stream
 from ocfpy.health.checks.timer import TimedOut, Timer
 from ocfpy.health.secretfile import read_secret, secret_files
@@ -139,7 +139,8 @@ class Check:
             from ocfpy.health.checks.tls import context_for
 
             self.doing = f"reading {' and '.join(files)}"
-            self._tls = await read(tuple(files), partial(context_for, self.settings), self.timer)
+            what = tuple(map(self.settings.__getitem__, TLS))  # the same files may be put to another use
+            self._tls = await read(what, partial(context_for, self.settings), self.timer)
         self.doing = ""
 
     def _where(self) -> str:
