@@ -87,9 +87,10 @@ class CheckParameters(MemberParameters):
     check_retry_interval = DurationParam(
         "time between two checks in doubt",
         "How soon a check follows one that says something else than is believed of the server, until as many as fall or rise have"
-        " decided. So a dead server is out after check_interval and fall - 1 times this, at the latest, and not only after fall"
-        " times check_interval. HAProxy calls it fastinter, keepalived delay_before_retry. Not longer than check_interval."
-        " Unset: check_interval.",
+        " decided. So a server that refuses is out after check_interval and fall - 1 times this, at the latest, and not only"
+        " after fall times check_interval. One that is silent is out after check_interval and fall times check_timeout, where"
+        " that is longer than this: no check begins before the last one has ended. HAProxy calls it fastinter, keepalived"
+        " delay_before_retry. Not longer than check_interval. Unset: check_interval.",
         minimum="10ms",
         maximum="1h",
         reloadable=True,

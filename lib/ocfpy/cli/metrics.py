@@ -26,7 +26,7 @@ HELP = {
     "real_server_up": ("gauge", "1 where the checks say that the real server is up."),
     "real_server_weight": ("gauge", "Weight in the kernel; no sample where the server is not in the table."),
     "real_server_state": ("gauge", "1, with the state in words as a label."),
-    "real_server_since_seconds": ("gauge", "Since when the checks say what they say, in seconds since the epoch."),
+    "real_server_since_seconds": ("gauge", "Since when the checks say so, or it is draining, in seconds since the epoch."),
     "real_server_check_seconds": ("gauge", "How long the last check took."),
     "real_server_connections": ("gauge", "Connections that the kernel remembers."),
     "service_connections_total": ("counter", "Connections that the virtual service has had."),
