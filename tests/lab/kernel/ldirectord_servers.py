@@ -65,8 +65,8 @@ async def dns_tcp(number: int, reader: asyncio.StreamReader, writer: asyncio.Str
 
 
 def radius_answer(number: int, query: bytes) -> bytes:
-    """Access-Accept, from 12 Access-Reject (RFC 2865), with a Message-Authenticator (RFC 3579)."""
-    head = bytes((3 if number == 12 else 2, query[1], 0, 38))
+    """Access-Accept, from 14 Access-Reject (RFC 2865), with a Message-Authenticator (RFC 3579)."""
+    head = bytes((3 if number == 14 else 2, query[1], 0, 38))
     attribute = bytes((80, 18))
     code = hmac.new(SECRET, head + query[4:20] + attribute + bytes(16), "md5").digest()
     return head + hashlib.md5(head + query[4:20] + attribute + code + SECRET).digest() + attribute + code
