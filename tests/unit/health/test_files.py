@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,21 @@ def test_a_look_that_hangs_is_waited_for_once() -> None:
             await asyncio.sleep(0.01)
 
     asyncio.run(asyncio.wait_for(story(), PATIENCE_S))
+
+
+def test_a_thread_that_cannot_be_had_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def story() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            assert not await look("directory", lambda: None, PATIENCE_S)
+        assert await look("directory", lambda: None, PATIENCE_S)
+
+    with ThreadPoolExecutor(1) as threads:
+        monkeypatch.setattr(files, "_threads", threads)
+        asyncio.run(asyncio.wait_for(story(), PATIENCE_S))
 
 
 def test_what_is_wrong_with_a_file_is_said_when_the_pool_starts(tmp_path: Path) -> None:

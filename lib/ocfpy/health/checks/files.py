@@ -47,7 +47,7 @@ async def look(name: Hashable, work: Callable[[], object], seconds: float) -> bo
     try:
         await read(name, work, timer)
         return True
-    except TimedOut:
+    except (TimedOut, RuntimeError):  # the latter: no thread is to be had now
         return False
     finally:
         timer.stop()
