@@ -97,7 +97,9 @@ class Stream:
         argv = site.client.command(sys.executable, "-I", str(PACKETS), "send", VIP)
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout
-        if not select.select([self._process.stdout], [], [], ANSWER_LIMIT_S)[0]:
+        poller = select.poll()
+        poller.register(self._process.stdout, select.POLLIN)
+        if not poller.poll(ANSWER_LIMIT_S * 1000):
             said = self._process.communicate("\n")[0]
             raise AssertionError(f"nobody answers the client within {ANSWER_LIMIT_S:g} s: {said}")
         assert self._process.stdout.readline() == "answered\n"

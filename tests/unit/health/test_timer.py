@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import select
 import socket
 
 import pytest
-from ocfpy.health.checks.timer import TimedOut, Timer
+from ocfpy.health.checks.timer import Poller, TimedOut, Timer
 
 LIMIT_S = 20.0
 
@@ -76,3 +78,23 @@ def test_to_be_cancelled_is_not_to_be_timed_out() -> None:
         os.close(writer)
 
     asyncio.run(story())
+
+
+def test_a_loop_that_has_ended_leaves_nothing_open() -> None:
+    async def story() -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            Poller.of(asyncio.get_running_loop()).wait_for(ours.fileno(), select.EPOLLIN, LIMIT_S, lambda _: None)
+            timer = Timer(asyncio.get_running_loop(), LIMIT_S)
+            assert await timer.writable(theirs)
+            timer.stop()
+
+    def open_files() -> int:
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    asyncio.run(story())
+    before = open_files()
+    for _ in range(5):
+        asyncio.run(story())
+    assert open_files() == before

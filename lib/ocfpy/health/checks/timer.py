@@ -7,7 +7,7 @@ import select
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Callable, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 if TYPE_CHECKING:
     import socket
@@ -35,10 +35,12 @@ class Poller:
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> Poller:
-        """The one of an event loop."""
-        poller = _pollers.get(loop)
+        """The one of an event loop, which keeps it, as one of its readers; a loop that has ended is gone with its poller."""
+        known = _pollers.get(loop)
+        poller = known() if known is not None else None
         if poller is None:
-            poller = _pollers[loop] = cls(loop)
+            poller = cls(loop)
+            _pollers[loop] = ref(poller)
         return poller
 
     def wait_for(self, fd: int, events: int, seconds: float, tell: Callable[[int], None]) -> None:
@@ -86,7 +88,7 @@ class Poller:
                 tell(events)
 
 
-_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, Poller] = WeakKeyDictionary()
+_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, ref[Poller]] = WeakKeyDictionary()
 
 
 class Timer:
