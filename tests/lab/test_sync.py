@@ -104,8 +104,8 @@ def wait_known(node: UmlNode, sessions: Sessions) -> None:
 
 
 def move(lab: Lab, target: UmlNode) -> None:
-    """`crm resource move` of everything to a node."""
-    lab.site_a.cluster.crm(f"resource move vip4 {target.name}")
+    """`crm resource move` of everything to the other node, which is `target`."""
+    lab.site_a.cluster.crm("resource move vip4 force")
     arrived(lab, target)
     lab.site_a.cluster.crm("resource clear vip4")
 
