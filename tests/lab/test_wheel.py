@@ -12,7 +12,7 @@ INSIDE = Path(LAB, "wheel")
 
 
 def test_on_the_python_of_the_nodes(tmp_path: Path) -> None:
-    root = rootfs.prepare(rootfs.find_deb()).root
+    root = rootfs.debian_root(rootfs.find_deb())
     binds = {INSIDE.name: unpack(tmp_path)}
 
     def inside(*argv: str) -> list[str]:

@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,10 +116,11 @@ def _in_use(path: Path, pattern: str, kept: int) -> Path:
 
     The newest `kept` stay, and whatever a lab is made from, wherever that runs: its process holds the same lock.
     """
-    os.utime(path)
+    # When it was used last is its access time: a node does not boot from a disk whose modification time is another one.
+    os.utime(path, (time.time(), path.stat().st_mtime))
     _held.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
     fcntl.flock(_held[-1], fcntl.LOCK_SH)
-    for old in sorted(CACHE.glob(pattern), key=lambda found: found.stat().st_mtime)[:-kept]:
+    for old in sorted(CACHE.glob(pattern), key=lambda found: found.stat().st_atime)[:-kept]:
         descriptor = os.open(old, os.O_RDONLY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

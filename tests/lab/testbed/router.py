@@ -72,6 +72,8 @@ class Router:
         ]
         if daemon == "bfdd":
             words += ["--bfdctl", str(directory / "bfdd.sock")]
+        if daemon == "zebra":
+            words += ["--v6-rr-semantics"]  # or an IPv6 route is deleted and added to change it: docs/bgp.md
         with log.open("ab") as file:
             process = subprocess.Popen(
                 self.namespace.enter(*words), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
