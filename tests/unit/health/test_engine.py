@@ -402,15 +402,21 @@ def test_a_service_of_somebody_else_is_taken_over_with_a_word() -> None:
     clock.run(story())
 
 
+async def taken_out(drain_dir: Path) -> tuple[PoolSpec, World]:
+    """A pool one of whose servers a file has taken out, and that has connections yet."""
+    spec = pool(drain_timeout=60.0).replace(drain_dir=str(drain_dir))
+    world = World(spec)
+    await world.engine.start()
+    (drain_dir / ONE).touch()
+    world.kernel.connections_of = {ONE: 3}
+    await asyncio.sleep(2.1)
+    assert world.kernel.weights() == {DNS: {ONE: 0, TWO: 1}}
+    return spec, world
+
+
 def test_a_file_takes_a_server_out_and_a_restart_keeps_it_out(tmp_path: Path) -> None:
     async def story() -> None:
-        spec = pool(drain_timeout=60.0).replace(drain_dir=str(tmp_path))
-        world = World(spec)
-        await world.engine.start()
-        (tmp_path / ONE).touch()
-        world.kernel.connections_of = {ONE: 3}
-        await asyncio.sleep(2.1)
-        assert world.kernel.weights() == {DNS: {ONE: 0, TWO: 1}}
+        spec, world = await taken_out(tmp_path)
         assert world.cluster.value == 1
         (service,) = status_document(world.engine)["virtual"]
         assert [real["state"] for real in service["real_servers"]] == ["draining", "up"]

@@ -14,7 +14,7 @@ from ocfpy.ipvs.model import parse_real_server, parse_virtual
 
 from tests.unit.health import clock
 from tests.unit.health.samples import DNS, pool
-from tests.unit.health.test_engine import ONE, TWO, World
+from tests.unit.health.test_engine import ONE, TWO, World, taken_out
 
 WHERE = parse_virtual(DNS), parse_real_server(f"{ONE}:53").key
 SINCE = {"drain": {"since": 1000.0, "until": 1060.0}}
@@ -56,13 +56,7 @@ def test_a_drain_ends_when_it_would_have_ended(tmp_path: Path) -> None:
 
 def test_a_drain_that_was_called_off_meanwhile_is_over(tmp_path: Path) -> None:
     async def story() -> None:
-        spec = pool(drain_timeout=60.0).replace(drain_dir=str(tmp_path))
-        world = World(spec)
-        await world.engine.start()
-        (tmp_path / ONE).touch()
-        world.kernel.connections_of = {ONE: 3}
-        await asyncio.sleep(2.1)
-        assert world.kernel.weights() == {DNS: {ONE: 0, TWO: 1}}
+        spec, world = await taken_out(tmp_path)
         world.kernel.connections_of = {}
         (tmp_path / ONE).unlink()
         again = another(world, spec, tmp_path / "status")
