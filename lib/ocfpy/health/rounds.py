@@ -6,7 +6,6 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Callable
 
-from ocfpy.health.checks.tcp import TcpCheck
 from ocfpy.health.schedule import delay_until_due, delay_until_retry, phase
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ class Run:
         self.done = partial(done, self)
         self.task: asyncio.Task[None] | None = None
         # A thousand mere connections a second should cost next to nothing: they do without a task.
-        self.begin = check.begin if isinstance(check, TcpCheck) and check.is_mere_connection else None
+        self.begin = check.shortcut()
 
     def end(self) -> None:
         """It is not begun again; what is under way is cancelled, or says nothing any more."""

@@ -124,13 +124,13 @@ class World:
         self, address: Address, port: int, settings: CheckSettings, _: VirtualService, way: Way | None = None
     ) -> Check:
         self.ways.append(way)
-        return cast(Check, _PlayedCheck(self, str(address), settings.timeout))
+        return _PlayedCheck(self, str(address), settings.timeout)
 
     def times_of(self, address: str) -> list[float]:
         return [at for at, name in self.checks if name == address]
 
 
-class _PlayedCheck:
+class _PlayedCheck(Check):
     def __init__(self, world: World, address: str, timeout: float) -> None:
         self.world, self.address, self.timeout = world, address, timeout
 

@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from ocfpy.health.checks.errors import CheckFailed
 from ocfpy.health.checks.files import read
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ocfpy.ipvs.model import VirtualService
     from ocfpy.ocf.addresses import Address
 
-__all__ = ["Check", "CheckFailed", "Datagrams", "Result", "Stream", "TimedOut"]
+__all__ = ["Check", "CheckFailed", "Datagrams", "Result", "Shortcut", "Stream", "TimedOut"]
 
 IP_BIND_ADDRESS_NO_PORT = 24
 """linux/in.h: the port is chosen at connect, so that those of one source address do not run out."""
@@ -54,6 +54,10 @@ class Result(NamedTuple):
     reason: str
     seconds: float
     weight: int | None = None
+
+
+Shortcut = Callable[[asyncio.AbstractEventLoop, Callable[[Result], None]], None]
+"""Begins an attempt, and returns; the result is told later on, or at once."""
 
 
 class Check:
@@ -96,6 +100,10 @@ class Check:
         and `open_datagrams` return, or waits for `self.timer`: that is what the timeout ends.
         """
         raise NotImplementedError
+
+    def shortcut(self) -> Shortcut | None:
+        """What does the same as `run` without a task, where one wait is all that there is to do; None for all other checks."""
+        return None
 
     async def run(self) -> Result:
         """One attempt, never longer than the timeout, never an exception of its own."""

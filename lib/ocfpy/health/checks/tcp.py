@@ -8,7 +8,7 @@ import select
 import socket
 from typing import TYPE_CHECKING, Callable
 
-from ocfpy.health.checks.base import Check, CheckFailed, Result, readable
+from ocfpy.health.checks.base import Check, CheckFailed, Result, Shortcut, readable
 from ocfpy.health.checks.timer import Poller
 from ocfpy.health.expect import matcher, unescape
 
@@ -33,13 +33,11 @@ class TcpCheck(Check):
         self.expect = settings["expect"]
         self.matches = matcher(self.expect) if self.expect else None
 
-    @property
-    def is_mere_connection(self) -> bool:
-        """Whether there is nothing to do but to connect, and `begin` will do."""
-        return not self.request and self.matches is None and self.way is None
+    def shortcut(self) -> Shortcut | None:
+        """There is one where there is nothing to do but to connect."""
+        return None if self.request or self.matches is not None or self.way is not None else self._connect
 
-    def begin(self, loop: asyncio.AbstractEventLoop, tell: Callable[[Result], None]) -> None:
-        """What `run` does where there is no more than a connection, without a task and its waits; `tell` gets the result."""
+    def _connect(self, loop: asyncio.AbstractEventLoop, tell: Callable[[Result], None]) -> None:
         begun = loop.time()
 
         def end(error: OSError | None, reason: str = "") -> None:
