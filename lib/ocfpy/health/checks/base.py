@@ -14,6 +14,7 @@ from ocfpy.health.checks.files import read
 from ocfpy.health.checks.registry import SECRETS, TLS, TLS_FILES, kind_of
 from ocfpy.health.checks.stream import Datagrams, Stream
 from ocfpy.health.checks.timer import TimedOut, Timer
+from ocfpy.health.expect import matcher
 from ocfpy.health.secretfile import read_secret, secret_files
 from ocfpy.ocf.addresses import parse_address
 from ocfpy.ocf.errors import OcfError, one_line
@@ -64,7 +65,8 @@ class Check:
     """One server and how it is tried.
 
     Subclasses implement `attempt`; an object makes one attempt at a time. `virtual` is the service that the server is
-    checked for, `way` leads to the server when the address is that of the service.
+    checked for, `way` leads to the server when the address is that of the service. `matches` says of a text whether it has
+    what is expected, None when nothing is.
     """
 
     virtual: VirtualService | None = None
@@ -78,6 +80,8 @@ class Check:
         self.family = socket.AF_INET6 if address.family == 6 else socket.AF_INET
         self.port = port
         self.doing = ""
+        self.expect = settings["expect"]
+        self.matches = matcher(self.expect) if self.expect else None
         self._source = next(
             (word for word in settings["bind"].split() if parse_address(word).family == address.family), ""
         )

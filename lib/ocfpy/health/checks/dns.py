@@ -12,7 +12,6 @@ import dns.rcode
 import dns.rdatatype
 
 from ocfpy.health.checks.base import Check, CheckFailed
-from ocfpy.health.expect import matcher
 
 if TYPE_CHECKING:
     from ocfpy.health.spec import CheckSettings
@@ -27,8 +26,6 @@ class DnsCheck(Check):
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
-        self.expect = settings["expect"]
-        self.matches = matcher(self.expect) if self.expect else None
         self.query = dns.message.make_query(settings["name"], settings["rdtype"])
         self.rdtype = dns.rdatatype.from_text(settings["rdtype"])
         self.wanted = tuple(map(dns.rcode.from_text, settings["rcode"].split()))

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import re
 import socket
-from typing import TYPE_CHECKING
 
 from ocfpy.health.checks.base import CheckFailed, Stream
 from ocfpy.health.checks.dialogue import MAX_LINES, Dialogue, refused
-from ocfpy.health.expect import matcher
 from ocfpy.ipvs.model import MAX_PORT
-
-if TYPE_CHECKING:
-    from ocfpy.health.spec import CheckSettings
-    from ocfpy.ocf.addresses import Address
 
 MAX_FILE = 1 << 20
 """Bytes of the file in which the expected text has to be."""
@@ -29,11 +23,6 @@ class FtpCheck(Dialogue):
 
     The connection for the data is a passive one, always to the address that is checked.
     """
-
-    def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
-        super().__init__(address, port, settings)
-        self.expect = settings["expect"]
-        self.matches = matcher(self.expect) if self.expect else None
 
     async def greeting(self, stream: Stream) -> None:
         await _reply(stream, "greeting", "220")

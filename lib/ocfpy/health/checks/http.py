@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import h11
 
 from ocfpy.health.checks.base import Check, CheckFailed, Stream
-from ocfpy.health.expect import matcher, parse_headers, parse_status, unescape
+from ocfpy.health.expect import parse_headers, parse_status, unescape
 
 if TYPE_CHECKING:
     from ocfpy.health.spec import CheckSettings
@@ -34,8 +34,6 @@ class HttpCheck(Check):
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
-        self.expect = settings["expect"]
-        self.matches = matcher(self.expect) if self.expect else None
         self.wanted = tuple(map(parse_status, settings["status"].split()))
         self.body = self._body()
         self.method, self.target, host = self._question()

@@ -9,7 +9,6 @@ from ocfpy.health.checks import ber
 from ocfpy.health.checks.base import Check, CheckFailed, Stream
 from ocfpy.health.checks.ldap_search import NO_ATTRIBUTES, parse_search
 from ocfpy.health.checks.words import said
-from ocfpy.health.expect import matcher
 
 if TYPE_CHECKING:
     from ocfpy.health.spec import CheckSettings
@@ -61,8 +60,6 @@ class LdapCheck(Check):
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
         self.search = parse_search(settings["request"])
-        self.expect = settings["expect"]
-        self.matches = matcher(self.expect) if self.expect else None
 
     async def attempt(self) -> None:
         with await self.open() as stream:

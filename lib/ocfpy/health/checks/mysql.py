@@ -27,7 +27,7 @@ from ocfpy.health.checks.mysql_packets import (
     row,
     tls_request,
 )
-from ocfpy.health.expect import matcher, unescape
+from ocfpy.health.expect import unescape
 
 if TYPE_CHECKING:
     from ocfpy.health.spec import CheckSettings
@@ -50,8 +50,6 @@ class MysqlCheck(Check):
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
         self.query = unescape(settings["request"]) or QUERY.encode()
-        self.expect = settings["expect"]
-        self.matches = matcher(self.expect) if self.expect else None
 
     async def attempt(self) -> None:
         with await self.open() as stream:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ocfpy.health.checks.base import Check, CheckFailed, Stream
 from ocfpy.health.checks.scram import MECHANISM, Scram
 from ocfpy.health.checks.words import said
-from ocfpy.health.expect import matcher, unescape
+from ocfpy.health.expect import unescape
 
 if TYPE_CHECKING:
     from ocfpy.health.spec import CheckSettings
@@ -40,8 +40,6 @@ class PostgresqlCheck(Check):
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
         self.query = unescape(settings["request"]) or QUERY.encode()
-        self.expect = settings["expect"]
-        self.matches = matcher(self.expect) if self.expect else None
         self._keys: dict[tuple[str, bytes, int], bytes] = {}
 
     async def attempt(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Callable
 
 from ocfpy.health.checks.base import Check, CheckFailed, Result, Shortcut, readable
 from ocfpy.health.checks.timer import Poller
-from ocfpy.health.expect import matcher, unescape
+from ocfpy.health.expect import unescape
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,8 +30,6 @@ class TcpCheck(Check):
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
         self.request = unescape(settings["request"])
-        self.expect = settings["expect"]
-        self.matches = matcher(self.expect) if self.expect else None
 
     def shortcut(self) -> Shortcut | None:
         """There is one where there is nothing to do but to connect."""

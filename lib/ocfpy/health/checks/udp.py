@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ocfpy.health.checks.base import Check, CheckFailed, TimedOut
 from ocfpy.health.checks.ping import open_echo
-from ocfpy.health.expect import matcher, unescape
+from ocfpy.health.expect import unescape
 
 if TYPE_CHECKING:
     from ocfpy.health.spec import CheckSettings
@@ -24,8 +24,6 @@ class UdpCheck(Check):
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
         self.request = unescape(settings["request"])
-        self.expect = settings["expect"]
-        self.matches = matcher(self.expect) if self.expect else None
 
     async def attempt(self) -> None:
         with await self.open_datagrams() as server:
