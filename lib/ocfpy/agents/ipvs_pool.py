@@ -11,6 +11,7 @@ from ocfpy.health.client import DEGRADED, RUNNING, STARTING, STOPPED, DaemonHang
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.proc import read_proc
 from ocfpy.ocf.agent import Action, Status
+from ocfpy.ocf.dispatch import put_in_force
 from ocfpy.ocf.errors import DeadlineError, HostError, OcfError
 
 TYPE_CHECKING = False
@@ -113,15 +114,14 @@ location rule on the attribute.
         if record.get(PARAMETERS, digest) == digest:
             return ""
         if self.context.is_probe:
-            state.write({**record, PROBED: digest})
+            state.update({PROBED: digest})
         if not self.context.interval or record.get(PROBED) != digest:
             return ""
         claim = self.claim()
         try:
             if record.get("attribute", claim["attribute"]) != claim["attribute"]:
                 raise HostError("attribute is another one, which takes a restart")
-            state.write({**record, **claim})  # as dispatch does before a reload-agent
-            self.reload_agent(claim)
+            put_in_force(self, claim)
         except OcfError as error:
             return f"the parameters were changed while the cluster was down, and are not in force: {error.reason}"
         self.context.log.info("the parameters were changed while the cluster was down: they are in force now")
@@ -135,8 +135,7 @@ location rule on the attribute.
 
     def _told(self) -> None:
         """The daemon goes by the parameters as they are."""
-        state = self.context.state
-        state.write({**(state.read() or {}), PARAMETERS: self._digest()})
+        self.context.state.update({PARAMETERS: self._digest()})
 
     def _observe_leftovers(self, claim: dict[str, str]) -> Status:
         """Without a daemon that answers the pool is stopped, unless a start left a process or something in the kernel."""
@@ -168,8 +167,7 @@ location rule on the attribute.
             return Status.failed(fault)
         from ocfpy.health import control
 
-        state = self.context.state
-        state.write({**(state.read() or {}), REPLACED: repr(time.monotonic())})
+        self.context.state.update({REPLACED: repr(time.monotonic())})
         try:
             control.spawn(self.paths, self._spec_in_force(), self.context.deadline)
         except DeadlineError:

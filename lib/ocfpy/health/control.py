@@ -184,7 +184,7 @@ def require_unclaimed(others: Iterable[tuple[str, dict[str, str]]], claim: dict[
 
 
 def _record(state: StateFile, claim: dict[str, str], virtual: Iterable[str]) -> None:
-    state.write({**(state.read() or {}), **claim, "virtual": " ".join(virtual)})
+    state.update({**claim, "virtual": " ".join(virtual)})
 
 
 def kill(paths: Paths, deadline: Deadline) -> None:

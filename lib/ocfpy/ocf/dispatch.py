@@ -201,10 +201,9 @@ def _bring_up(agent: Agent, action: str) -> int:
         context.log.warning(f"{action}: undoing what an earlier start with other parameters left behind")
         _take_down(agent, record)
         context.state.delete()
-        record = None
     with context.lock(agent.name):
         agent.check_claim(claim)
-        context.state.write({**(record or {}), **claim})
+        context.state.update(claim)
     status = agent.observe(claim)
     if not status.is_active:
         (agent.start if action == "start" else agent.migrate_from)(claim)
@@ -274,11 +273,15 @@ def _migrate_to(agent_class: type[Agent], context: Context) -> int:
 def _reload_agent(agent_class: type[Agent], context: Context) -> int:
     agent = agent_class(context)
     require_active(agent, known_claim(agent))
-    claim = agent.claim()
-    context.state.write({**(context.state.read() or {}), **claim})
-    agent.reload_agent(claim)
+    put_in_force(agent, agent.claim())
     context.log.info("reload-agent: done")
     return codes.OCF_SUCCESS
+
+
+def put_in_force(agent: Agent, claim: dict[str, str]) -> None:
+    """Have the running service go over to the parameters of this claim, which is on disk before anything is done."""
+    agent.context.state.update(claim)
+    agent.reload_agent(claim)
 
 
 def _in_role(agent_class: type[Agent], context: Context) -> int:

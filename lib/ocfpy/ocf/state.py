@@ -55,6 +55,10 @@ class StateFile:
             os.unlink(temporary)
             raise
 
+    def update(self, entries: Mapping[str, str]) -> None:
+        """Replace these entries of the record, and leave the others as they are; raises what read and write do."""
+        self.write({**(self.read() or {}), **entries})
+
     def delete(self) -> None:
         """Remove the record, and what a write that was killed has left of one; it is fine when there is none."""
         directory, name = os.path.split(self.path)

@@ -68,3 +68,10 @@ def test_bytes_that_are_no_text_survive(tmp_path: Path) -> None:
     state = StateFile(str(tmp_path / "x.state"))
     state.write({"a": "\udcff"})
     assert state.read() == {"a": "\udcff"}
+
+
+def test_an_update_replaces_what_it_names_and_nothing_else(tmp_path: Path) -> None:
+    state = StateFile(str(tmp_path / "x.state"))
+    state.update({"a": "1", "b": "2"})
+    state.update({"b": "3"})
+    assert state.read() == {"a": "1", "b": "3"}

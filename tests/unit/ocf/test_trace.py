@@ -31,7 +31,7 @@ def test_as_crmsh_asks_for_it(runner: Runner, tmp_path: Path) -> None:
     assert "OCF_RESKEY_ip='192.0.2.1'" in trace
     assert "hunter2" not in trace
     assert "_bring_up:" in trace
-    assert "context.state.write(" in trace
+    assert "context.state.update(" in trace
 
 
 def test_to_a_file(runner: Runner, tmp_path: Path) -> None:
