@@ -7,12 +7,15 @@ from ocfpy.ipvs.gate import ALL, ANY, NONE, DeadTimes, why_dead
 from ocfpy.ipvs.model import parse_endpoint, parse_virtual
 from ocfpy.ipvs.proc import PROC_IP_VS, read_proc
 from ocfpy.net.loopback import add_address, locate, remove_address
+from ocfpy.net.prefixes import ALLOWED_PREFIXES_FILE, read_prefixes
 from ocfpy.ocf.addresses import Address, parse_address
 from ocfpy.ocf.agent import Action, Agent, Status
 from ocfpy.ocf.errors import HostError, ServiceError
 from ocfpy.ocf.parameters import (
+    NAME_CHARACTERS,
     AddressParam,
     DurationParam,
+    InterfaceParam,
     ListParam,
     NumberOrPercentParam,
     PrefixListParam,
@@ -22,12 +25,6 @@ from ocfpy.ocf.parameters import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocfpy.ipvs.model import VirtualService
-
-# linux/if.h: IFNAMSIZ is 16 with the NUL.
-MAX_NIC_LENGTH = 15
-ALLOWED_PREFIXES_FILE = "/etc/anycast/allowed-prefixes"
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_WORD = _LETTERS + _LETTERS.upper() + "0123456789_.-"
 
 
 class AnycastVip(Agent):
@@ -50,11 +47,10 @@ class AnycastVip(Agent):
         required=True,
         unique_group=True,
     )
-    nic = StringParam(
+    nic = InterfaceParam(
         "Interface",
         "The network interface to put the address on. Anything but the loopback answers ARP for it.",
         default="lo",
-        charset=_WORD,
     )
     gate = StringParam(
         "Which services must be alive",
@@ -96,7 +92,7 @@ class AnycastVip(Agent):
         "the rule that moves or stops the resource when the backends die, and the agent itself reports dead "
         "backends as a failure only if that has not happened within the time of grace. Without it, dead "
         "backends are a failure at once.",
-        charset=_WORD + "#",
+        charset=f"{NAME_CHARACTERS}#",
     )
     grace = DurationParam(
         "Time for the location rule to act",
@@ -125,8 +121,6 @@ class AnycastVip(Agent):
 
     def check_config(self) -> list[str]:
         faults = []
-        if len(self.nic) > MAX_NIC_LENGTH:
-            faults.append(f"parameter nic: {self.nic} has more than {MAX_NIC_LENGTH} characters")
         if self.ip is None:
             return faults
         if self.allowed_prefixes and not any(prefix.contains(self.ip) for prefix in self.allowed_prefixes):
@@ -139,8 +133,6 @@ class AnycastVip(Agent):
         return faults
 
     def check_host(self) -> None:
-        from ocfpy.net.prefixes import read_prefixes
-
         prefixes = read_prefixes(self.prefixes_file)
         if prefixes and not any(prefix.contains(self.ip) for prefix in prefixes):
             raise HostError(f"{self.ip} is in none of the networks that {self.prefixes_file} allows")

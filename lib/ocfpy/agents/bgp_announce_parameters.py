@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ocfpy.net.prefixes import outside
+from ocfpy.net.prefixes import ALLOWED_PREFIXES_FILE, outside
 from ocfpy.ocf.addresses import parse_address
 from ocfpy.ocf.agent import Agent
 from ocfpy.ocf.parameters import (
+    NAME_CHARACTERS,
     AddressParam,
     DurationParam,
     IntParam,
@@ -14,9 +15,6 @@ from ocfpy.ocf.parameters import (
     PrefixListParam,
     StringParam,
 )
-
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-NAME_CHARACTERS = f"{_LETTERS}0123456789_.-"
 
 
 def parse_peer(text: str) -> str:
@@ -41,7 +39,7 @@ class AnnounceParameters(Agent):
     allowed_prefixes = PrefixListParam(
         "Anycast subnets",
         "Prefixes, separated by spaces, outside of which nothing is announced. Needed here or, one a "
-        "line, in /etc/anycast/allowed-prefixes; where both are given an address has to be in both.",
+        f"line, in {ALLOWED_PREFIXES_FILE}; where both are given an address has to be in both.",
     )
     min_peers = IntParam(
         "Neighbors that must have the route",

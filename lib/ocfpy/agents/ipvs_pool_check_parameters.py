@@ -9,7 +9,16 @@ from ocfpy.health.expect import matcher, parse_headers, parse_status, unescape
 from ocfpy.health.members import members
 from ocfpy.ipvs.model import MAX_PORT
 from ocfpy.ocf.addresses import parse_address, shown
-from ocfpy.ocf.parameters import BoolParam, DurationParam, IntParam, ListParam, PathParam, SecretParam, StringParam
+from ocfpy.ocf.parameters import (
+    NAME_CHARACTERS,
+    BoolParam,
+    DurationParam,
+    IntParam,
+    ListParam,
+    PathParam,
+    SecretParam,
+    StringParam,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +27,6 @@ if TYPE_CHECKING:
     from ocfpy.health.spec import CheckSettings
     from ocfpy.ocf.agent import Agent
 
-_WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 _RDTYPES = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
 _RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "NOTAUTH")
 _MAX_LABEL, _MAX_NAME = 63, 253
@@ -141,7 +149,7 @@ class CheckParameters(MemberParameters):
     http_host = _CheckHost(
         "HTTP host",
         _of("host", "The Host header. Unset: the address of the server."),
-        charset=_WORD + "[]:",
+        charset=f"{NAME_CHARACTERS}[]:",
         reloadable=True,
     )
     check_path = StringParam(
@@ -170,7 +178,7 @@ class CheckParameters(MemberParameters):
         reloadable=True,
     )
     check_name = StringParam(
-        "DNS name", _of("name", "The name that is asked for."), charset=_WORD + "*/", reloadable=True
+        "DNS name", _of("name", "The name that is asked for."), charset=f"{NAME_CHARACTERS}*/", reloadable=True
     )
     check_rdtype = StringParam(
         "DNS record type",
@@ -252,7 +260,7 @@ class CheckParameters(MemberParameters):
         reloadable=True,
     )
     check_database = StringParam(
-        "database", _of("database", "The database that is opened."), charset=_WORD + "$", reloadable=True
+        "database", _of("database", "The database that is opened."), charset=f"{NAME_CHARACTERS}$", reloadable=True
     )
     check_starttls = BoolParam(
         "STARTTLS",
@@ -271,7 +279,7 @@ class CheckParameters(MemberParameters):
         "name in TLS",
         "The name that the server is asked for (SNI) and that its certificate has to be for. Unset: that of check_host;"
         " without one, the address of the server.",
-        charset=_WORD + ":",
+        charset=f"{NAME_CHARACTERS}:",
         reloadable=True,
     )
     check_ca = PathParam(

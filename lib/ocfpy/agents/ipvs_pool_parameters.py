@@ -18,7 +18,7 @@ from ocfpy.ipvs.model import (
     problems,
 )
 from ocfpy.ocf.agent import Agent
-from ocfpy.ocf.parameters import BoolParam, DurationParam, IntParam, ListParam, StringParam
+from ocfpy.ocf.parameters import NAME_CHARACTERS, BoolParam, DurationParam, IntParam, ListParam, StringParam
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from ocfpy.health.spec import CheckSettings, ServiceSpec
     from ocfpy.ipvs.model import RealServer
-
-_WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
 
 def real_server_word(text: str) -> str:
@@ -103,7 +101,7 @@ class PoolParameters(Agent):
         reloadable=True,
     )
     persistence_engine = StringParam(
-        "persistence engine", "sip, or another that the kernel has.", charset=_WORD, reloadable=True
+        "persistence engine", "sip, or another that the kernel has.", charset=NAME_CHARACTERS, reloadable=True
     )
     one_packet = BoolParam(
         "one-packet scheduling",
@@ -125,7 +123,7 @@ class PoolParameters(Agent):
         "node attribute",
         "Holds how many backends are alive: of the virtual service that has the fewest. No two pools can have the same."
         " Unset: healthy- and the name of the resource.",
-        charset=_WORD,
+        charset=NAME_CHARACTERS,
     )
     dampen = DurationParam(
         "dampening",

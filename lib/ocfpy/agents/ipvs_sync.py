@@ -12,10 +12,8 @@ from ocfpy.net.multicast import is_down, is_member
 from ocfpy.ocf.addresses import Address, parse_address, parse_prefix, shown
 from ocfpy.ocf.agent import Action, Agent, Status
 from ocfpy.ocf.errors import HostError
-from ocfpy.ocf.parameters import IntParam, Parameter, StringParam
+from ocfpy.ocf.parameters import InterfaceParam, IntParam, Parameter
 
-# linux/if.h: IFNAMSIZ is 16 with the NUL.
-MAX_NIC_LENGTH = 15
 MAX_TTL = 255
 MAX_SYNCID = 255
 """A byte in each message (struct ip_vs_sync_mesg in net/netfilter/ipvs/ip_vs_sync.c)."""
@@ -24,8 +22,6 @@ MIN_MAXLEN = 1024
 MAX_MAXLEN = 65535 - 48
 """What IPv6 and UDP leave of a packet."""
 _MULTICAST = {4: parse_prefix("224.0.0.0/4"), 6: parse_prefix("ff00::/8")}
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_WORD = _LETTERS + _LETTERS.upper() + "0123456789_.-"
 
 
 class _GroupParam(Parameter[Address]):
@@ -68,12 +64,11 @@ replaced. The kernel does not synchronize beside real servers of another address
     is_clone = True
     see_also = ("ocf_anycast_ipvs-pool(7)", "ocf_anycast_anycast-vip(7)", "ipvsadm(8)")
 
-    nic = StringParam(
+    nic = InterfaceParam(
         "Interface to the other node",
         "The network interface that the messages are sent and heard on. It needs an address of the group's "
         "family.",
         required=True,
-        charset=_WORD,
     )
     syncid = IntParam(
         "Number of the pair",
@@ -112,11 +107,6 @@ replaced. The kernel does not synchronize beside real servers of another address
     )
 
     proc_ip_vs = PROC_IP_VS
-
-    def check_config(self) -> list[str]:
-        if len(self.nic) > MAX_NIC_LENGTH:
-            return [f"parameter nic: {self.nic} has more than {MAX_NIC_LENGTH} characters"]
-        return []
 
     def check_host(self) -> None:
         from ocfpy.ipvs.kernel import require_ipvs

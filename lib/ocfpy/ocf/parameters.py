@@ -29,6 +29,11 @@ else:
 MAX_LENGTH = 4096
 MAX_LIST_LENGTH = 65536
 MAX_COMPLAINTS = 8
+MAX_INTERFACE_LENGTH = 15
+"""linux/if.h: IFNAMSIZ is 16 with the NUL."""
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+NAME_CHARACTERS = f"{_LETTERS}{_LETTERS.upper()}0123456789_.-"
+"""What names are made of that need no quoting anywhere; as a charset, or the most of one."""
 _UNITS_S = {
     "": 1.0,
     "us": 1e-6,
@@ -160,6 +165,19 @@ class StringParam(Parameter[str]):
         if strange:
             raise ValueError(f"{shown(text)} has {shown(strange[0])} in it, which is not allowed here")
         return text
+
+
+class InterfaceParam(StringParam):
+    """The name of a network interface."""
+
+    def __init__(self, shortdesc: str, longdesc: str, **common: Any) -> None:
+        super().__init__(shortdesc, longdesc, charset=NAME_CHARACTERS, **common)
+
+    def parse(self, text: str) -> str:
+        name = super().parse(text)
+        if len(name) > MAX_INTERFACE_LENGTH:
+            raise ValueError(f"{shown(name)} has more than {MAX_INTERFACE_LENGTH} characters")
+        return name
 
 
 class SecretParam(Parameter[str]):
@@ -354,7 +372,7 @@ class PathParam(Parameter[str]):
 
 def parse_duration(text: str) -> float:
     """Return the seconds of a time spelled like Pacemaker's, with decimals if need be. Raises ValueError."""
-    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
+    number = text.rstrip(_LETTERS)
     unit = text[len(number) :]
     number = number.rstrip(" ")
     whole, point, fraction = number.partition(".")

@@ -174,7 +174,7 @@ def test_refusals(host: Host) -> None:
     assert code == codes.OCF_ERR_CONFIGURED
     assert "'256' is more than 255" in reason
     assert "'192.0.2.1' is not a multicast group" in reason
-    assert "parameter nic: much-too-long-for-one has more than 15 characters" in reason
+    assert "parameter nic: 'much-too-long-for-one' has more than 15 characters" in reason
 
 
 def test_a_kernel_without_ipvs(host: Host) -> None:

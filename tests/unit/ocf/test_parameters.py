@@ -13,6 +13,7 @@ from ocfpy.ocf.parameters import (
     AddressParam,
     BoolParam,
     DurationParam,
+    InterfaceParam,
     IntParam,
     ListParam,
     NumberOrPercentParam,
@@ -26,6 +27,7 @@ EVERY_TYPE: list[Parameter[Any]] = [
     StringParam("", ""),
     StringParam("", "", choices=("a", "b")),
     StringParam("", "", charset="abc"),
+    InterfaceParam("", ""),
     IntParam("", "", minimum=1, maximum=9),
     BoolParam("", ""),
     DurationParam("", "", minimum="10ms", maximum="1h"),
@@ -137,6 +139,14 @@ def test_choices_are_named() -> None:
 def test_charset_names_the_stranger() -> None:
     with pytest.raises(ValueError, match="';' in it"):
         StringParam("", "", charset="abc").read("ab;c")
+
+
+def test_an_interface_has_a_name_that_the_kernel_takes() -> None:
+    assert InterfaceParam("", "").read("bond0_1234-vlan") == "bond0_1234-vlan"
+    with pytest.raises(ValueError, match="'bond0_1234-vlans' has more than 15 characters"):
+        InterfaceParam("", "").read("bond0_1234-vlans")
+    with pytest.raises(ValueError, match="'/' in it"):
+        InterfaceParam("", "").read("eth/0")
 
 
 def test_host_addresses_only() -> None:
