@@ -5,7 +5,16 @@ from __future__ import annotations
 from ocfpy.agents.ipvs_pool_member_parameters import MemberParameters
 from ocfpy.agents.ipvs_pool_parameters import fault_of
 from ocfpy.health.checks.registry import NAMES, OPTIONS, TYPES, kind_of, problems, users_of
-from ocfpy.health.expect import matcher, parse_headers, parse_status, unescape
+from ocfpy.health.expect import (
+    matcher,
+    parse_headers,
+    parse_name,
+    parse_proxy_request,
+    parse_rcode,
+    parse_sip_uri,
+    parse_status,
+    unescape,
+)
 from ocfpy.health.members import members
 from ocfpy.ipvs.model import MAX_PORT
 from ocfpy.ocf.addresses import parse_address, shown
@@ -28,8 +37,6 @@ if TYPE_CHECKING:
     from ocfpy.ocf.agent import Agent
 
 _RDTYPES = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
-_RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "NOTAUTH")
-_MAX_LABEL, _MAX_NAME = 63, 253
 
 
 class _CheckHost(StringParam):
@@ -37,26 +44,6 @@ class _CheckHost(StringParam):
 
     def __set_name__(self, owner: type[Agent], name: str) -> None:
         self.name = "check_host"
-
-
-def _rcode(text: str) -> str:
-    if text not in _RCODES:
-        raise ValueError(f"{shown(text)} is not one of {', '.join(_RCODES)}")
-    return text
-
-
-def _proxy_request(text: str) -> None:
-    scheme, separator, rest = text.partition("://")
-    host, _, port = text.rpartition(":")
-    is_url = bool(separator and scheme and rest and not rest.startswith("/"))
-    is_endpoint = bool(not separator and host and port.isascii() and port.isdigit())
-    if not (is_url or is_endpoint) or not text.isascii() or " " in text:
-        raise ValueError(f"{shown(text)} is neither a URL, such as http://www.example.com/, nor like www.example.com:443")
-
-
-def _sip_uri(text: str) -> None:
-    if not text.startswith(("sip:", "sips:", "tel:")) or not text.isascii() or " " in text:
-        raise ValueError(f"{shown(text)} is not a URI such as sip:ping@example.com")
 
 
 def _of(option: str, text: str) -> str:
@@ -190,7 +177,7 @@ class CheckParameters(MemberParameters):
     check_rcode = ListParam(
         "DNS rcodes",
         _of("rcode", "The rcodes that are fine, such as NOERROR NXDOMAIN. Only with NOERROR the answer has to have records."),
-        parse=_rcode,
+        parse=parse_rcode,
         default=OPTIONS["rcode"],
         reloadable=True,
     )
@@ -326,7 +313,7 @@ class CheckParameters(MemberParameters):
         ]
         faults += problems(self.check, self._given_options())
         if self.check_name:
-            faults += _faults_of_name(self.check_name)
+            faults += fault_of(parse_name, "check_name", self.check_name)
         if not self.check_path.startswith("/") or " " in self.check_path or not self.check_path.isascii():
             faults.append(f"check_path {self.check_path!r} has to start with / and to be without blanks")
         if self.check_expect:
@@ -345,7 +332,7 @@ class CheckParameters(MemberParameters):
             from ocfpy.health.checks.ldap_search import parse_search  # only for those who use it
 
             return parse_search
-        return {"http_proxy": _proxy_request, "sip": _sip_uri}.get(module, unescape)
+        return {"http_proxy": parse_proxy_request, "sip": parse_sip_uri}.get(module, unescape)
 
     def _faults_of_ports(self) -> list[str]:
         kind = kind_of(self.check)
@@ -402,18 +389,3 @@ class CheckParameters(MemberParameters):
             options=self._given_options().items(),
             retry_interval=self.check_retry_interval or 0.0,
         )
-
-
-def _faults_of_name(name: str) -> list[str]:
-    """What keeps a text from being a name in the DNS; the lengths are those of RFC 1035, 2.3.4."""
-    text = name[:-1] if name.endswith(".") else name
-    labels = text.split(".") if name != "." else []
-    where = f"check_name {shown(name)}"
-    if "" in labels:
-        return [f"{where} has an empty label: a dot at its beginning, or two in a row"]
-    longest = max(map(len, labels), default=0)
-    if longest > _MAX_LABEL:
-        return [f"{where} has a label of {longest} characters, and {_MAX_LABEL} are allowed"]
-    if len(text) > _MAX_NAME:
-        return [f"{where} has {len(text)} characters, and {_MAX_NAME} are allowed"]
-    return []

@@ -1,4 +1,4 @@
-"""What a check says, and what it expects of an answer: status codes, and text or a pattern.
+"""What a check says, and what it expects of an answer, as users write it: names, URIs, status codes, text or a pattern.
 
 Parsed by the agent, used by the checks.
 """
@@ -6,6 +6,7 @@ Parsed by the agent, used by the checks.
 from __future__ import annotations
 
 from ocfpy.ipvs.model import Record
+from ocfpy.ocf.addresses import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 REGEX_PREFIX = "re:"
 LOWEST_STATUS = 100
 HIGHEST_STATUS = 599
+RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "NOTAUTH")
+MAX_LABEL, MAX_NAME = 63, 253
+"""Characters of a name in the DNS (RFC 1035, 2.3.4), the latter without the dot at its end."""
 
 
 class StatusRange(Record):
@@ -47,6 +51,45 @@ def parse_status(text: str) -> StatusRange:
     return found
 
 
+def parse_rcode(text: str) -> str:
+    """One of RCODES; ValueError lists them."""
+    if text not in RCODES:
+        raise ValueError(f"{shown(text)} is not one of {', '.join(RCODES)}")
+    return text
+
+
+def parse_name(text: str) -> str:
+    """A name in the DNS; ValueError says what keeps a text from being one."""
+    name = text[:-1] if text.endswith(".") else text
+    labels = name.split(".") if text != "." else []
+    if "" in labels:
+        raise ValueError(f"{shown(text)} has an empty label: a dot at its beginning, or two in a row")
+    longest = max(map(len, labels), default=0)
+    if longest > MAX_LABEL:
+        raise ValueError(f"{shown(text)} has a label of {longest} characters, and {MAX_LABEL} are allowed")
+    if len(name) > MAX_NAME:
+        raise ValueError(f"{shown(text)} has {len(name)} characters, and {MAX_NAME} are allowed")
+    return text
+
+
+def parse_proxy_request(text: str) -> str:
+    """What a proxy is asked for: a URL, or host and port of a tunnel; ValueError when it is neither."""
+    scheme, separator, rest = text.partition("://")
+    host, _, port = text.rpartition(":")
+    is_url = bool(separator and scheme and rest and not rest.startswith("/"))
+    is_endpoint = bool(not separator and host and port.isascii() and port.isdigit())
+    if not (is_url or is_endpoint) or not text.isascii() or " " in text:
+        raise ValueError(f"{shown(text)} is neither a URL, such as http://www.example.com/, nor like www.example.com:443")
+    return text
+
+
+def parse_sip_uri(text: str) -> str:
+    """The URI of a SIP request; ValueError when it is none."""
+    if not text.startswith(("sip:", "sips:", "tel:")) or not text.isascii() or " " in text:
+        raise ValueError(f"{shown(text)} is not a URI such as sip:ping@example.com")
+    return text
+
+
 def matcher(expect: str) -> Callable[[str], bool]:
     """Whether a text has what `expect` asks for: a part of it or, after `re:`, a regular expression's match.
 
@@ -62,6 +105,7 @@ def matcher(expect: str) -> Callable[[str], bool]:
         return Pattern(expect[len(REGEX_PREFIX) :]).found_in
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"{expect!r} is not a regular expression: {error}") from None
+
 
 def parse_headers(text: str) -> list[tuple[str, str]]:
     r"""Header lines, with an escaped line break (`\\n`) between two. ValueError says what is wrong."""
