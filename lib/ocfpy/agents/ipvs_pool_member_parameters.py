@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ocfpy.agents.ipvs_pool_parameters import PoolParameters, real_server_word, twice
 from ocfpy.health.members import members
-from ocfpy.ipvs.model import HASHING, by_key, real_problems
+from ocfpy.ipvs.model import HASHING, by_key
+from ocfpy.ipvs.refusals import real_problems
 from ocfpy.ocf.parameters import DurationParam, ListParam, NumberOrPercentParam, PathParam
 
 TYPE_CHECKING = False

@@ -15,8 +15,8 @@ from ocfpy.ipvs.model import (
     parse_real_server,
     parse_scheduler_flag,
     parse_virtual,
-    problems,
 )
+from ocfpy.ipvs.refusals import problems
 from ocfpy.ocf.agent import Agent
 from ocfpy.ocf.parameters import NAME_CHARACTERS, BoolParam, DurationParam, IntParam, ListParam, StringParam
 

@@ -7,10 +7,11 @@ import os
 from typing import Any
 
 from ocfpy.health.client import DaemonHangs, NoDaemon, ask
-from ocfpy.ipvs.model import Record, endpoint
+from ocfpy.ipvs.model import endpoint
 from ocfpy.ipvs.table import IpvsTable
 from ocfpy.ocf.errors import NotInstalledError
 from ocfpy.ocf.state import StateFile
+from ocfpy.ocf.values import Record
 
 RUNDIR = "/run/resource-agents/anycast"
 ASK_TIMEOUT_S = 2.0

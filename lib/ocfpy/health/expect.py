@@ -5,8 +5,8 @@ Parsed by the agent, used by the checks.
 
 from __future__ import annotations
 
-from ocfpy.ipvs.model import Record
 from ocfpy.ocf.addresses import shown
+from ocfpy.ocf.values import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

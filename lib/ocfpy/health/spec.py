@@ -10,7 +10,8 @@ import os
 
 from ocfpy import __version__
 from ocfpy.health.checks.registry import OPTIONS, SECRETS, kind_of
-from ocfpy.ipvs.model import RealServer, Record, ServiceSettings, by_key, parse_endpoint, parse_virtual
+from ocfpy.ipvs.model import RealServer, ServiceSettings, by_key, parse_endpoint, parse_virtual
+from ocfpy.ocf.values import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

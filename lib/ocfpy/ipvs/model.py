@@ -6,13 +6,11 @@ Monitors import this module: it uses nothing of the standard library.
 from __future__ import annotations
 
 from ocfpy.ocf.addresses import Address, parse_address
+from ocfpy.ocf.values import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any, TypeVar
-
-    R = TypeVar("R", bound="Record")
 
 RealKey = tuple[Address, int]
 
@@ -46,30 +44,6 @@ SCHEDULER_FLAG_NAMES = {
     "mh-fallback": "flag-1",
     "mh-port": "flag-2",
 }
-
-
-class Record:
-    """A value that is compared, hashed and shown by its fields; dataclasses take 10 ms to import."""
-
-    __slots__: tuple[str, ...] = ()
-
-    def _fields(self) -> tuple[Any, ...]:
-        return tuple([getattr(self, name) for name in self.__slots__])
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, type(self)) and self._fields() == other._fields()
-
-    def __hash__(self) -> int:
-        return hash(self._fields())
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
-        return f"{type(self).__name__}({shown})"
-
-    def replace(self: R, **changes: Any) -> R:
-        """A copy with some fields changed."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        return type(self)(**{**fields, **changes})
 
 
 class VirtualService(Record):
@@ -354,62 +328,6 @@ def parse_netmask(text: str, family: int) -> int | None:
     else:
         length = _number(text, f"{text!r}: the length of the netmask", 1, bits)
     return None if length == bits else length
-
-
-def problems(
-    virtual: VirtualService, settings: ServiceSettings, reals: dict[RealKey, RealServer]
-) -> list[str]:
-    """Everything that the kernel would refuse, or take and not do, one sentence each."""
-    found = []
-    if virtual.address is not None and (wrong := _no_host(virtual.address)):
-        found.append(f"{virtual}: {virtual.address} is {wrong}")
-    if virtual.address is not None and not virtual.port and not settings.persistence_timeout:
-        found.append(f"{virtual}: port 0 (every port) needs a persistence_timeout")
-    if settings.engine and not settings.persistence_timeout:
-        found.append(f"{virtual}: the persistence engine {settings.engine} needs a persistence_timeout")
-    if settings.one_packet and virtual.proto not in ONE_PACKET_PROTOCOLS:
-        found.append(f"{virtual}: one_packet is for udp")
-    for real in reals.values():
-        found += [f"{virtual}: real server {real}: {problem}" for problem in real_problems(virtual, real)]
-    return found
-
-
-def real_problems(virtual: VirtualService, real: RealServer) -> list[str]:
-    """What the kernel has against a real server of a virtual service, or should have."""
-    found = []
-    wrong = _no_host(real.address)
-    if wrong:
-        found.append(f"{real.address} is {wrong}")
-    if real.address == virtual.address and real.forward != "nat":
-        found.append(
-            f"it is the virtual service itself, and forward={real.forward} would lead back to it:"
-            f" this node is {'[::1]' if virtual.family == 6 else '127.0.0.1'}"
-        )
-    if real.address.family != virtual.family and real.forward != "tunnel":
-        found.append(f"IPv{real.address.family} behind IPv{virtual.family} needs forward=tunnel")
-    if virtual.address is not None and real.forward != "nat" and real.port not in (0, virtual.port):
-        found.append(
-            f"forward={real.forward} keeps the port, which is {virtual.port}: forward=nat changes it"
-        )
-    if real.upper and real.lower > real.upper:
-        found.append(f"lower={real.lower} is above upper={real.upper}")
-    if real.forward == "tunnel" and real.tunnel_type == "gue" and not real.tunnel_port:
-        found.append("tunnel_type=gue needs a tunnel_port")
-    return found
-
-
-def _no_host(address: Address) -> str:
-    """What keeps an address from being that of one host, in words: the kernel's own list (ip_vs_add_dest) and the broadcast.
-
-    A loopback address is this node, which may serve itself.
-    """
-    first = address.packed[0]
-    if 0 < first < (224 if address.family == 4 else 0xFE):
-        return ""  # as good as every one, in every monitor
-    if str(address) == "255.255.255.255":
-        return "the broadcast address"
-    wrong = address.special
-    return "" if wrong.endswith(("loopback address", "reserved address")) else wrong
 
 
 def _number(text: str, what: str, minimum: int, maximum: int) -> int:

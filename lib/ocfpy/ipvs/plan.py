@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocfpy.ipvs.model import Record
+from ocfpy.ocf.values import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

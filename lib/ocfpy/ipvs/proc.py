@@ -6,8 +6,9 @@ a firewall mark (net/netfilter/ipvs/ip_vs_ctl.c, ip_vs_info_seq_show).
 
 from __future__ import annotations
 
-from ocfpy.ipvs.model import Record, VirtualService
+from ocfpy.ipvs.model import VirtualService
 from ocfpy.ocf.addresses import Address
+from ocfpy.ocf.values import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

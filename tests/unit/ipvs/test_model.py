@@ -15,8 +15,8 @@ from ocfpy.ipvs.model import (
     parse_real_server,
     parse_scheduler_flag,
     parse_virtual,
-    problems,
 )
+from ocfpy.ipvs.refusals import problems
 from ocfpy.ocf.addresses import parse_address
 
 from tests.unit.ipvs.tables import bounded, virtual_services

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ocfpy.health.checks.ber import boolean, encode
-from ocfpy.ipvs.model import Record
+from ocfpy.ocf.values import Record
 
 SCOPES = {"base": 0, "one": 1, "sub": 2}
 ANYTHING = "(objectClass=*)"

@@ -6,7 +6,7 @@ import hashlib
 import struct
 
 from ocfpy.health.checks.words import said
-from ocfpy.ipvs.model import Record
+from ocfpy.ocf.values import Record
 
 PROTOCOL = 10
 ERROR, OK, MORE, SWITCH, END = 0xFF, 0x00, 0x01, 0xFE, 0xFE

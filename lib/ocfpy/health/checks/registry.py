@@ -6,7 +6,7 @@ every monitor, so it imports next to nothing.
 
 from __future__ import annotations
 
-from ocfpy.ipvs.model import Record
+from ocfpy.ocf.values import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

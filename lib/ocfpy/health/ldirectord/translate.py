@@ -17,8 +17,8 @@ from ocfpy.ipvs.model import (
     by_key,
     parse_netmask,
     parse_scheduler_flag,
-    problems,
 )
+from ocfpy.ipvs.refusals import problems
 from ocfpy.ocf.addresses import Address, shown
 
 MAX_RANGE = 4096
