@@ -1,154 +1,24 @@
-"""The pool at work, with a kernel, a cluster and servers that are played."""
+"""The pool at work: what becomes of checks, what the cluster and the operator are told, and how it starts, reloads and ends."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from ocfpy.health.checks.base import Check, Result
-from ocfpy.health.desired import Busy
-from ocfpy.health.engine import Engine
-from ocfpy.health.kernel import Kernel
+from ocfpy.health.checks.base import Check
 from ocfpy.health.marks import Marks
-from ocfpy.health.publisher import Publisher
-from ocfpy.health.spec import CheckSettings, PoolSpec
+from ocfpy.health.spec import CheckSettings
 from ocfpy.health.status import status_document, verdict_line
 from ocfpy.health.ways import Way, Ways
-from ocfpy.ipvs.model import ServiceSettings, Table, VirtualService, parse_virtual
-from ocfpy.ipvs.plan import plan
+from ocfpy.ipvs.model import ServiceSettings, VirtualService, parse_virtual
 from ocfpy.ocf.addresses import Address
-from ocfpy.ocf.errors import HostError, OcfError, ServiceError
 
 from tests.unit.health import clock
+from tests.unit.health.played import ONE, TWO, World
 from tests.unit.health.samples import DNS, WEB, pool
 from tests.unit.ipvs.fake_kernel import FakeKernel
-
-
-class PlayedKernel:
-    """A table in memory; `history` has every state with its time."""
-
-    def __init__(self) -> None:
-        self.table: Table = {}
-        self.error: OcfError | None = None
-        self.history: list[tuple[float, dict[str, dict[str, int]]]] = []
-
-        self.connections_of: dict[str, int] = {}
-
-    async def read(self) -> Table:
-        return {virtual: (settings, dict(reals)) for virtual, (settings, reals) in self.table.items()}
-
-    async def connections(self, virtual: set[VirtualService]) -> dict[Any, Busy]:
-        return {
-            (one, key): Busy(self.connections_of.get(str(real.address), 0))
-            for one in virtual
-            for key, real in self.table[one][1].items()
-        }
-
-    async def make(self, wanted: Table, owned: frozenset[VirtualService]) -> list[Any]:
-        if self.error is not None:
-            raise self.error
-        changes = plan(self.table, wanted, owned)
-        self.table = {virtual: entry for virtual, entry in self.table.items() if virtual not in owned}
-        self.table.update({virtual: (settings, dict(reals)) for virtual, (settings, reals) in wanted.items()})
-        self.history.append((asyncio.get_running_loop().time(), self.weights()))
-        return changes
-
-    keep = make
-
-    def weights(self) -> dict[str, dict[str, int]]:
-        return {
-            str(virtual): {str(real.address): real.weight for real in reals.values()}
-            for virtual, (_, reals) in self.table.items()
-        }
-
-
-class PlayedCluster:
-    """Takes attribute values at once."""
-
-    def __init__(self) -> None:
-        self.value: int | None = None
-        self.taken = True
-        self.said = asyncio.Event()
-        self.history: list[tuple[float, int | None]] = []
-
-    def want(self, value: int | None) -> None:
-        if value != self.value:
-            self.value = value
-            self.history.append((asyncio.get_running_loop().time(), value))
-        self.said.set()
-
-    async def run(self) -> None:
-        await asyncio.Event().wait()
-
-    async def delete(self) -> None:
-        self.want(None)
-
-
-class Log:
-    """Keeps what is logged."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def info(self, text: str) -> None:
-        self.lines.append(text)
-
-    warning = error = debug = info
-
-
-class World:
-    """An engine and everything around it. `dead` servers refuse, `hanging` ones time out; both by address."""
-
-    def __init__(self, spec: PoolSpec) -> None:
-        self.kernel = PlayedKernel()
-        self.cluster = PlayedCluster()
-        self.log = Log()
-        self.dead: set[str] = set()
-        self.hanging: set[str] = set()
-        self.checks: list[tuple[float, str]] = []
-        self.faults: list[BaseException] = []
-        self.ways: list[Way | None] = []
-        self.engine = Engine(
-            spec,
-            cast(Kernel, self.kernel),
-            cast(Publisher, self.cluster),
-            cast(Any, self.log),
-            on_fault=self.faults.append,
-            wall=clock.wall,
-            make_check=self._make_check,
-        )
-
-    def _make_check(
-        self, address: Address, port: int, settings: CheckSettings, _: VirtualService, way: Way | None = None
-    ) -> Check:
-        self.ways.append(way)
-        return _PlayedCheck(self, str(address), settings.timeout)
-
-    def times_of(self, address: str) -> list[float]:
-        return [at for at, name in self.checks if name == address]
-
-
-class _PlayedCheck(Check):
-    def __init__(self, world: World, address: str, timeout: float) -> None:
-        self.world, self.address, self.timeout = world, address, timeout
-
-    async def run(self) -> Result:
-        loop = asyncio.get_running_loop()
-        self.world.checks.append((loop.time(), self.address))
-        if self.address in self.world.hanging:
-            await asyncio.sleep(self.timeout)
-            return Result(False, f"timed out after {self.timeout:g} s, waiting", self.timeout)
-        await asyncio.sleep(0.001)
-        return (
-            Result(False, "connection refused", 0.001)
-            if self.address in self.world.dead
-            else Result(True, "", 0.001)
-        )
-
-
-ONE, TWO = "10.0.0.11", "10.0.0.12"
 
 
 def test_start_returns_with_a_complete_table_and_the_attribute_out() -> None:
@@ -332,18 +202,6 @@ def test_servers_that_are_checked_in_a_way_of_their_own_have_verdicts_of_their_o
     clock.run(story())
 
 
-def test_what_a_daemon_of_before_has_left_is_removed() -> None:
-    async def story() -> None:
-        first = World(pool(f"{DNS} {WEB}"))
-        await first.engine.start()
-        second = World(pool(DNS).replace(former=(parse_virtual(WEB),)))
-        second.kernel.table = first.kernel.table
-        await second.engine.start()
-        assert second.kernel.weights() == {DNS: {ONE: 1, TWO: 1}}
-
-    clock.run(story())
-
-
 def test_two_nodes_check_at_the_same_instants() -> None:
     async def story() -> None:
         one, other = World(pool()), World(pool())
@@ -353,145 +211,6 @@ def test_two_nodes_check_at_the_same_instants() -> None:
         await asyncio.sleep(60)
         assert one.times_of(ONE)[-10:] == pytest.approx(other.times_of(ONE)[-10:], abs=0.01)
         assert one.times_of(ONE)[-1] != pytest.approx(one.times_of(TWO)[-1], abs=0.01)
-
-    clock.run(story())
-
-
-def test_drift_is_put_right_within_an_interval() -> None:
-    async def story() -> None:
-        world = World(pool())
-        await world.engine.start()
-        await asyncio.sleep(9)
-        wanted, world.kernel.table = world.kernel.weights(), {}
-        await asyncio.sleep(2.01)
-        assert world.kernel.weights() == wanted
-        assert "somebody changed the IPVS table" in world.log.lines[-1]
-
-    clock.run(story())
-
-
-def test_who_keeps_changing_the_table_is_told_of_once() -> None:
-    async def story() -> None:
-        world = World(pool())
-        await world.engine.start()
-        for _ in range(8):
-            world.kernel.table = {}
-            await asyncio.sleep(2)
-        assert world.kernel.weights() == {DNS: {ONE: 1, TWO: 1}}
-        assert verdict_line(world.engine) == (
-            f"degraded somebody else keeps changing {DNS}: does another daemon manage it?"
-        )
-        assert len([line for line in world.log.lines if "somebody" in line]) == 3
-        await asyncio.sleep(4)
-        assert verdict_line(world.engine) == "running"
-
-    clock.run(story())
-
-
-def test_a_service_of_somebody_else_is_taken_over_with_a_word() -> None:
-    async def story() -> None:
-        first, second, third = World(pool()), World(pool()), World(pool().replace(former=(parse_virtual(DNS),)))
-        await first.engine.start()
-        second.kernel.table = third.kernel.table = first.kernel.table
-        await second.engine.start()
-        await third.engine.start()
-        said = f"{DNS} was there already, put in by somebody else (wlc, 2 real servers): it is ours now"
-        assert said in second.log.lines
-        assert said not in third.log.lines
-
-    clock.run(story())
-
-
-async def taken_out(drain_dir: Path) -> tuple[PoolSpec, World]:
-    """A pool one of whose servers a file has taken out, and that has connections yet."""
-    spec = pool(drain_timeout=60.0).replace(drain_dir=str(drain_dir))
-    world = World(spec)
-    await world.engine.start()
-    (drain_dir / ONE).touch()
-    world.kernel.connections_of = {ONE: 3}
-    await asyncio.sleep(2.1)
-    assert world.kernel.weights() == {DNS: {ONE: 0, TWO: 1}}
-    return spec, world
-
-
-def test_a_file_takes_a_server_out_and_a_restart_keeps_it_out(tmp_path: Path) -> None:
-    async def story() -> None:
-        spec, world = await taken_out(tmp_path)
-        assert world.cluster.value == 1
-        (service,) = status_document(world.engine)["virtual"]
-        assert [real["state"] for real in service["real_servers"]] == ["draining", "up"]
-        again = World(spec)
-        again.kernel.table, again.kernel.connections_of = world.kernel.table, {ONE: 1}
-        await again.engine.start()
-        await asyncio.sleep(5)
-        assert again.kernel.weights() == {DNS: {ONE: 0, TWO: 1}}
-        again.kernel.connections_of = {}
-        await asyncio.sleep(1.1)
-        assert again.kernel.weights() == {DNS: {TWO: 1}}
-        assert f"{ONE}:53 of {DNS} has drained" in again.log.lines
-        (tmp_path / ONE).unlink()
-        await asyncio.sleep(2.1)
-        assert again.kernel.weights() == {DNS: {ONE: 1, TWO: 1}}
-
-    clock.run(story())
-
-
-def test_a_restart_gives_a_server_that_is_up_its_weight_back() -> None:
-    async def story() -> None:
-        world = World(pool(drain_timeout=60.0))
-        settings, reals = (service := world.engine.spec.services[0]).settings, service.reals
-        world.kernel.table = {service.virtual: (settings, {key: real.replace(weight=0) for key, real in reals.items()})}
-        await world.engine.start()
-        assert world.kernel.weights() == {DNS: {ONE: 1, TWO: 1}}
-
-    clock.run(story())
-
-
-def test_a_drain_that_takes_too_long_ends_and_says_so() -> None:
-    async def story() -> None:
-        world = World(pool(drain_timeout=5.0))
-        await world.engine.start()
-        world.kernel.connections_of = {ONE: 3}
-        await world.engine.reload(pool(reals=TWO, drain_timeout=5.0))
-        assert world.kernel.weights() == {DNS: {ONE: 0, TWO: 1}}
-        await asyncio.sleep(5.1)
-        assert world.kernel.weights() == {DNS: {TWO: 1}}
-        assert f"{ONE}:53 of {DNS} is removed with 3 connections: drain_timeout is over" in world.log.lines
-
-    clock.run(story())
-
-
-def test_a_server_that_is_back_gets_its_weight_in_steps_and_the_table_is_not_touched_more_often() -> None:
-    async def story() -> None:
-        world = World(pool(reals=f"{ONE},weight=10 {TWO},weight=10", slow_start=30.0))
-        await world.engine.start()
-        world.dead = {TWO}
-        await asyncio.sleep(10)
-        world.dead = set()
-        await asyncio.sleep(50)
-        weights = [table[DNS].get(TWO) for _, table in world.kernel.history]
-        assert weights[-1] == 10
-        changes = [b for a, b in zip(weights, weights[1:]) if a != b]
-        assert changes[-10:] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
-
-    clock.run(story())
-
-
-def test_down_but_pooled_is_degraded_and_not_alive() -> None:
-    async def story() -> None:
-        world = World(pool(min_up=1))
-        await world.engine.start()
-        world.dead = {ONE}
-        await asyncio.sleep(10)
-        assert verdict_line(world.engine) == "running"
-        world.dead = {ONE, TWO}
-        await asyncio.sleep(10)
-        assert world.kernel.weights() == {DNS: {ONE: 0, TWO: 1}}
-        assert world.cluster.value == 0
-        (service,) = status_document(world.engine)["virtual"]
-        assert (service["alive"], service["down_but_pooled"]) == (0, 1)
-        assert f"min_up keeps servers of {DNS} in service that are down: {TWO}:53" in world.log.lines
-        assert verdict_line(world.engine).startswith(f"degraded no backend of {DNS} is alive: {ONE}:53 connection refused, {TWO}")
 
     clock.run(story())
 
@@ -506,31 +225,6 @@ def test_without_quorum_the_cluster_is_told_0_and_why() -> None:
         assert verdict_line(world.engine) == (
             f"degraded only 1 backends of {DNS} are alive, and its quorum takes 2: {TWO}:53 connection refused"
         )
-
-    clock.run(story())
-
-
-def test_a_kernel_that_refuses_fails_the_start_with_its_own_code() -> None:
-    async def story() -> None:
-        world = World(pool())
-        world.kernel.error = HostError("no such scheduler")
-        with pytest.raises(HostError, match="no such scheduler"):
-            await world.engine.start()
-
-    clock.run(story())
-
-
-def test_a_kernel_that_refuses_later_fails_the_monitor_until_it_takes_it() -> None:
-    async def story() -> None:
-        world = World(pool())
-        await world.engine.start()
-        world.kernel.error = ServiceError("cannot edit")
-        await asyncio.sleep(5)
-        assert verdict_line(world.engine) == "failed cannot edit"
-        assert world.log.lines.count("cannot edit") == 1
-        world.kernel.error = None
-        await asyncio.sleep(5)
-        assert verdict_line(world.engine) == "running"
 
     clock.run(story())
 
@@ -679,46 +373,5 @@ def test_checks_by_way_of_the_service_are_one_for_each_service_and_end_with_it(
         await world.engine.reload(pool(DNS, check=by_vip))
         await world.engine.stop()
         assert kernel.table == {}
-
-    clock.run(story())
-
-
-def test_what_is_published_is_what_the_table_was_made_of() -> None:
-    """A verdict that comes while the kernel is at work counts from the next table on."""
-
-    async def story() -> None:
-        world = World(pool(check=CheckSettings(rise=1)))
-        make = world.kernel.make
-
-        async def slowly(*table: Any) -> Any:
-            await asyncio.sleep(0.01)
-            return await make(*table)
-
-        world.kernel.make = slowly  # type: ignore[assignment, method-assign]
-        await world.engine.start()
-        assert [value for _, value in world.cluster.history] == [2]
-
-    clock.run(story())
-
-
-def test_a_directory_of_drained_servers_that_hangs_holds_up_nothing_and_is_heard_later(tmp_path: Path) -> None:
-    async def story() -> None:
-        world = World(pool(drain_timeout=0.0).replace(drain_dir=str(tmp_path)))
-        late: list[Any] = []
-
-        async def look(name: object, work: Any, seconds: float) -> bool:
-            late.append(work)
-            return False
-
-        await world.engine.start()
-        world.engine.look = look
-        (tmp_path / ONE).touch()
-        world.dead = {TWO}
-        await asyncio.sleep(30)
-        assert world.kernel.weights() == {DNS: {ONE: 1, TWO: 0}}
-        assert world.log.lines.count(f"{tmp_path} does not answer: who is taken out by hand there stays so") == 1
-        late[-1]()
-        await asyncio.sleep(5)
-        assert world.kernel.weights() == {DNS: {TWO: 0}}
 
     clock.run(story())

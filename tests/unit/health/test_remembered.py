@@ -13,8 +13,9 @@ from ocfpy.health.status import status_document
 from ocfpy.ipvs.model import parse_real_server, parse_virtual
 
 from tests.unit.health import clock
+from tests.unit.health.played import ONE, TWO, World
 from tests.unit.health.samples import DNS, pool
-from tests.unit.health.test_engine import ONE, TWO, World, taken_out
+from tests.unit.health.test_engine_table import taken_out
 
 WHERE = parse_virtual(DNS), parse_real_server(f"{ONE}:53").key
 SINCE = {"drain": {"since": 1000.0, "until": 1060.0}}

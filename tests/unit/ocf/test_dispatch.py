@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
-from ocfpy.ocf import dispatch
 from ocfpy.ocf.agent import Status
 from ocfpy.ocf.errors import (
     ConfigError,
@@ -28,8 +25,6 @@ if TYPE_CHECKING:
 
 BAD = {"ip": "not-an-address"}
 RECURRING = {"meta_interval": "2000"}
-SLEEP_S = 20.0
-"""What hangs hangs for so long: the alarm ends it, whatever the machine."""
 IMPOSSIBLE = [ConfigError, HostError, NotInstalledError]
 
 
@@ -395,71 +390,3 @@ class TestReload:
     def test_reload_starts_nothing(self, runner: Runner, toy: type[Toy]) -> None:
         assert runner("reload-agent") == 1
         assert toy.served == {}
-
-
-class TestLastResort:
-    """Whatever happens, one exit reason and an exit code."""
-
-    def test_a_bug(self, runner: Runner, toy: type[Toy]) -> None:
-        toy.plan["start"] = raising(KeyError("nobody\nexpected"))
-        assert runner("start") == 1
-        assert runner.reason == r"start failed unexpectedly: KeyError: 'nobody\nexpected'"
-        assert "Traceback" in runner.log
-
-    @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(0), GeneratorExit(), MemoryError()])
-    def test_not_even_these(self, runner: Runner, toy: type[Toy], error: BaseException) -> None:
-        toy.plan["start"] = raising(error)
-        assert runner("start") == 1
-        assert type(error).__name__ in runner.reason
-
-    def test_a_reason_is_one_line(self, runner: Runner, toy: type[Toy]) -> None:
-        toy.plan["observe"] = saying(Status.failed("one\ntwo\r\x1b[31m three\u2028four"))
-        assert runner("monitor", **RECURRING) == 1
-        assert runner.reason == "one two [31m three four"
-
-    def test_prefix_of_the_reason(self, runner: Runner) -> None:
-        runner.environ["OCF_EXIT_REASON_PREFIX"] = "why: "
-        assert runner("start", **BAD) == 6
-        assert runner.err.startswith("why: parameter ip: ")
-
-    def test_stuck_action_says_where(self, runner: Runner, toy: type[Toy]) -> None:
-        def hang(agent: Toy, claim: dict[str, str]) -> None:
-            agent.context.deadline.step = "godot"
-            time.sleep(SLEEP_S)
-
-        toy.plan["start"] = hang
-        began = time.monotonic()
-        assert runner("start", meta_timeout="400") == 1
-        assert time.monotonic() - began < SLEEP_S
-        assert runner.reason == "start is stuck, waiting for godot"
-
-    def test_stuck_action_that_takes_failure_for_an_answer(self, runner: Runner, toy: type[Toy]) -> None:
-        def hang_twice(agent: Toy, claim: dict[str, str]) -> None:
-            try:
-                time.sleep(SLEEP_S)
-            except OcfError:
-                time.sleep(SLEEP_S)
-
-        toy.plan["start"] = hang_twice
-        began = time.monotonic()
-        assert runner("start", meta_timeout="400") == 1
-        assert time.monotonic() - began < SLEEP_S
-
-    def test_stuck_action_that_the_cluster_has_long_been_waiting_for(
-        self, toy: type[Toy], runner: Runner, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        toy.plan["start"] = lambda agent, claim: time.sleep(SLEEP_S)
-        environ = {**runner.environ, "OCF_RESKEY_CRM_meta_timeout": "60000"}
-        began = time.monotonic()
-        assert dispatch.main(toy, ["toy", "start"], environ, age_s=59.8) == 1
-        assert time.monotonic() - began < SLEEP_S
-        assert "start is stuck" in capsys.readouterr().err
-
-    def test_no_alarm_is_left(self, runner: Runner) -> None:
-        runner("start")
-        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-
-
-def test_closed_stderr_does_not_change_the_verdict(toy: type[Toy], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stderr", None)
-    assert dispatch.main(toy, ["toy", "start"], {"HA_LOGFACILITY": "none"}) == 6
