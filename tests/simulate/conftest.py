@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulate.cluster import EXAMPLES, Cluster, ocf_root
+from tests.simulate.pair import the_node, the_other
 
 Loader = Callable[..., Cluster]
 Loaded = Callable[[str, tuple[str, ...]], tuple[bytes, str]]
@@ -60,6 +61,24 @@ def configured(tmp_path: Path, agents: Path, loaded: Loaded) -> Loader:
 def serving(tmp_path: Path, agents: Path, served: Loaded) -> Loader:
     """Returns, for the name of an example, a cluster with it where the pools are alive and all is started."""
     return functools.partial(_cluster, tmp_path, agents, served)
+
+
+@pytest.fixture
+def cluster(serving: Loader, example: str) -> Cluster:
+    """A pair that serves as the fixture `example` of a module has it."""
+    return serving(example)
+
+
+@pytest.fixture
+def active(cluster: Cluster) -> str:
+    """The node that has the addresses."""
+    return the_node(cluster, "vip4")
+
+
+@pytest.fixture
+def peer(cluster: Cluster, active: str) -> str:
+    """The other one."""
+    return the_other(cluster, active)
 
 
 def _cluster(work: Path, agents: Path, made: Loaded, example: str, *nodes: str) -> Cluster:

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from tests.simulate.cluster import Cluster
+import pytest
+
 from tests.simulate.conftest import Loader
-
-FAMILIES = ("4", "6")
-
-
-def the_node(cluster: Cluster, resource: str) -> str:
-    (node,) = cluster.where(resource)
-    return node
-
-
-def the_other(cluster: Cluster, node: str) -> str:
-    (other,) = set(cluster.nodes) - {node}
-    return other
+from tests.simulate.pair import FAMILIES, make_before_break, the_node, the_other
 
 
 def test_failure_timeout_moves_a_failed_address(serving: Loader) -> None:
@@ -41,28 +31,13 @@ def test_failure_timeout_dead_everywhere_and_back(serving: Loader) -> None:
     later.assert_order(f"vip4 start {node}", f"bgp4 start {node}")
 
 
-def test_failure_timeout_standby_is_make_before_break(serving: Loader) -> None:
-    cluster = serving("failure-timeout")
-    active = the_node(cluster, "vip4")
+@pytest.mark.parametrize(("example", "family"), [("failure-timeout", "4"), ("single-address", "")])
+def test_standby_is_make_before_break(serving: Loader, example: str, family: str) -> None:
+    cluster = serving(example)
+    active = the_node(cluster, f"vip{family}")
     peer = the_other(cluster, active)
     cluster.standby(active)
-    cluster.settle().assert_order(
-        f"vip4 migrate_to {active}", f"vip4 migrate_from {peer}",
-        f"bgp4 migrate_to {active}", f"bgp4 migrate_from {peer}",
-        f"bgp4 stop {active}", f"vip4 stop {active}", f"pool4 stop {active}",
-    )
-
-
-def test_single_address_standby_is_make_before_break(serving: Loader) -> None:
-    cluster = serving("single-address")
-    active = the_node(cluster, "vip")
-    peer = the_other(cluster, active)
-    cluster.standby(active)
-    cluster.settle().assert_order(
-        f"vip migrate_to {active}", f"vip migrate_from {peer}",
-        f"bgp migrate_to {active}", f"bgp migrate_from {peer}",
-        f"bgp stop {active}", f"vip stop {active}", f"pool stop {active}",
-    )
+    cluster.settle().assert_order(*make_before_break(family, active, peer), f"pool{family} stop {active}")
 
 
 def test_single_address_dead_pool_withdraws_and_comes_back(serving: Loader) -> None:

@@ -1,4 +1,4 @@
-"""per-family.crm: make before break, withdrawal before removal, and no event that drags others along."""
+"""per-family.crm: no event drags along what it is not about (what holds of every such pair: test_pair.py)."""
 
 from __future__ import annotations
 
@@ -8,29 +8,14 @@ from tests.simulate.cluster import Cluster
 from tests.simulate.conftest import Loader
 from tests.simulate.pair import FAMILIES, assert_at, make_before_break
 
-EXAMPLE = "per-family"
-
 
 @pytest.fixture
-def cluster(serving: Loader) -> Cluster:
-    return serving(EXAMPLE)
+def example() -> str:
+    return "per-family"
 
 
-@pytest.fixture
-def active(cluster: Cluster) -> str:
-    """The node that has the addresses."""
-    (node,) = cluster.where("vip4")
-    return node
-
-
-@pytest.fixture
-def peer(cluster: Cluster, active: str) -> str:
-    (node,) = set(cluster.nodes) - {active}
-    return node
-
-
-def test_first_start(configured: Loader) -> None:
-    cluster = configured(EXAMPLE)
+def test_first_start(configured: Loader, example: str) -> None:
+    cluster = configured(example)
     first = cluster.settle()
     assert set(map(str, first)) == {f"pool{family} start {n}" for family in FAMILIES for n in cluster.nodes}
     for family in FAMILIES:
@@ -40,35 +25,6 @@ def test_first_start(configured: Loader) -> None:
     for family in FAMILIES:
         second.assert_order(f"vip{family} start {node}", f"bgp{family} start {node}")
     assert_at(cluster, node)
-
-
-def test_standby_is_make_before_break(cluster: Cluster, active: str, peer: str) -> None:
-    cluster.standby(active)
-    done = cluster.settle()
-    for family in FAMILIES:
-        order = make_before_break(family, active, peer)
-        assert done.about(f"vip{family}", f"bgp{family}") == order
-        done.assert_order(*order, f"pool{family} stop {active}")
-    assert_at(cluster, peer)
-
-
-def test_back_from_standby_moves_nothing(cluster: Cluster, active: str, peer: str) -> None:
-    cluster.standby(active)
-    cluster.settle()
-    cluster.standby(active, on=False)
-    assert sorted(map(str, cluster.settle())) == [f"pool4 start {active}", f"pool6 start {active}"]
-    assert_at(cluster, peer)
-
-
-def test_move_is_make_before_break(cluster: Cluster, active: str, peer: str) -> None:
-    cluster.move("vip4", peer)
-    done = cluster.settle()
-    for family in FAMILIES:
-        assert done.about(f"vip{family}", f"bgp{family}") == make_before_break(family, active, peer)
-    assert done.about("pool4", "pool6") == []
-    cluster.clear("vip4")
-    assert cluster.settle() == []
-    assert_at(cluster, peer)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -103,14 +59,6 @@ def test_both_nodes_lose_their_backends_one_after_the_other(cluster: Cluster, ac
     assert cluster.settle().about("vip4", "bgp4") == [f"bgp4 stop {peer}", f"vip4 stop {peer}"]
     cluster.alive("pool4", 2, active)
     assert cluster.settle().about("vip4", "bgp4") == [f"vip4 start {active}", f"bgp4 start {active}"]
-
-
-def test_power_cut_of_the_active_node(cluster: Cluster, active: str, peer: str) -> None:
-    done = cluster.simulate("--node-fail", active)
-    for family in FAMILIES:
-        vip, bgp = f"vip{family}", f"bgp{family}"
-        assert done.about(vip, bgp) == [f"{vip} start {peer}", f"{bgp} start {peer}"]
-    assert done.about("pool4", "pool6") == []
 
 
 def test_power_cut_of_the_passive_node_moves_nothing(cluster: Cluster, active: str, peer: str) -> None:
