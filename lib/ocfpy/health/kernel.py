@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Callable, Protocol, TypeVar
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Callable, Protocol, TypeVar
 
 from ocfpy.health.desired import Busy
 from ocfpy.health.hints import come_back
@@ -14,25 +16,29 @@ from ocfpy.ipvs.table import IpvsTable
 from ocfpy.ocf.errors import OcfError, PermissionDeniedError, ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Set
+    from collections.abc import Iterable, Iterator, Set
 
     from ocfpy.ipvs.model import RealKey, Table, VirtualService
     from ocfpy.ipvs.proc import ProcService
 
     ProcTable = dict[VirtualService, ProcService]
     Connections = dict[tuple[VirtualService, RealKey], Busy]
+    Only = Callable[[VirtualService], bool]
 
 T = TypeVar("T")
 
 FULL_COMPARE_EVERY = 10
 """/proc shows neither thresholds nor persistence: every so many comparisons the whole table is read."""
+QUICK_S = 0.002
+"""A comparison that takes no longer is made where the checks are: to have a thread make it costs more than that, and /proc waits
+for nobody."""
 
 
 class TableLike(Protocol):
     """What is needed of ocfpy.ipvs.table.IpvsTable."""
 
-    def read(self) -> Table:
-        """What the kernel holds."""
+    def read(self, only: Only | None = None) -> Table:
+        """What the kernel holds of the services for which `only` is true; of everybody, if there is none."""
 
     def connections(self, virtual: VirtualService) -> dict[RealKey, tuple[int, int]]:
         """How many connections and persistent clients each real server of a service has."""
@@ -47,13 +53,15 @@ class Kernel:
     def __init__(
         self,
         open_table: Callable[[], TableLike] = IpvsTable,
-        read_proc: Callable[[], ProcTable] = read_proc,
+        read_proc: Callable[[Only], ProcTable] = lambda only: read_proc(only=only),
         come_back: Callable[[], bool] = come_back,
     ) -> None:
         self._open_table = open_table
         self._read_proc = read_proc
         self._come_back = come_back
         self._thread = ThreadPoolExecutor(1, "ipvs")
+        self._job: Future[Any] | None = None
+        self._is_quick = False
         self._table: TableLike | None = None
         self._known: Table | None = None
         self._comparisons = 0
@@ -81,15 +89,23 @@ class Kernel:
 
         Raises OcfError.
         """
-        return await self._in_thread(lambda: self._keep(wanted, owned))
+        self._comparisons += 1
+        if self._comparisons % FULL_COMPARE_EVERY and not await self._differs(wanted, owned):
+            return []
+        return await self._in_thread(lambda: self._reconcile(wanted, owned))
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
-        except PermissionError as error:
-            raise PermissionDeniedError(f"not allowed to see the IPVS table: {error}") from None
-        except OSError as error:
-            raise ServiceError(f"cannot read the IPVS table: {error}") from None
+        self._job = job = self._thread.submit(call)
+        with _in_words():
+            return await asyncio.wrap_future(job)
+
+    async def _differs(self, wanted: Table, owned: Set[VirtualService]) -> bool:
+        # Whoever was waiting for a job may have been cancelled, and the job be about to change the table.
+        is_idle = self._job is None or self._job.done()
+        if not (is_idle and self._is_quick):
+            return await self._in_thread(lambda: self._compare(wanted, owned))
+        with _in_words():
+            return self._compare(wanted, owned)
 
     def _make(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
         if self._known is not None:
@@ -99,14 +115,8 @@ class Kernel:
                 pass  # it is not as we knew it: look, and do it again
         return self._reconcile(wanted, owned)
 
-    def _keep(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
-        self._comparisons += 1
-        if self._comparisons % FULL_COMPARE_EVERY and not self._differs(wanted, owned):
-            return []
-        return self._reconcile(wanted, owned)
-
     def _reconcile(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
-        return self._apply(plan(self._read(), wanted, owned), wanted)
+        return self._apply(plan(self._read(_of(wanted, owned)), wanted, owned), wanted)
 
     def _apply(self, changes: list[Change], wanted: Table) -> list[Change]:
         self._known = None
@@ -115,8 +125,8 @@ class Kernel:
         self._known = wanted
         return changes
 
-    def _read(self) -> Table:
-        self._known = self._opened().read()
+    def _read(self, only: Only | None = None) -> Table:
+        self._known = self._opened().read(only)
         return self._known
 
     def _connections(self, virtual: Iterable[VirtualService]) -> Connections:
@@ -132,17 +142,34 @@ class Kernel:
             self._table = self._open_table()
         return self._table
 
-    def _differs(self, wanted: Table, owned: Set[VirtualService]) -> bool:
+    def _compare(self, wanted: Table, owned: Set[VirtualService]) -> bool:
+        """Whether /proc shows something else than what is wanted."""
+        begun = time.perf_counter()
         try:
-            table = self._read_proc()
+            table = self._read_proc(_of(wanted, owned))
         except FileNotFoundError:  # no IPVS yet: netlink loads it
             return bool(wanted)
-        if any(virtual in table for virtual in owned if virtual not in wanted):
-            return True
-        return any(
-            virtual not in table
-            or table[virtual].scheduler != settings.scheduler
+        differs = table.keys() != wanted.keys() or any(
+            table[virtual].scheduler != settings.scheduler
             or {key: real.weight for key, real in table[virtual].reals.items()}
             != {key: real.weight for key, real in reals.items()}
             for virtual, (settings, reals) in wanted.items()
         )
+        self._is_quick = time.perf_counter() - begun <= QUICK_S
+        return differs
+
+
+def _of(wanted: Table, owned: Set[VirtualService]) -> Only:
+    """Tells the services that matter from those of others, of which a node may have a thousand."""
+    return lambda virtual: virtual in wanted or virtual in owned
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Has what the system says become a sentence."""
+    try:
+        yield
+    except PermissionError as error:
+        raise PermissionDeniedError(f"not allowed to see the IPVS table: {error}") from None
+    except OSError as error:
+        raise ServiceError(f"cannot read the IPVS table: {error}") from None

@@ -68,12 +68,13 @@ def parse_proc(
     marks: list[tuple[int, ProcService]] = []
     reals: dict[RealKey, ProcReal] | None = None
     for line in text.splitlines():
-        words = line.split()
         if line.startswith("  ->"):
             if reals is not None:
-                real = _real(words)
+                real = _real(line.split())
                 reals[real.address, real.port] = real
-        elif words and words[0] in ("TCP", "UDP", "SCTP"):
+            continue
+        words = line.split()
+        if words and words[0] in ("TCP", "UDP", "SCTP"):
             address, port = _endpoint(words[1])
             virtual = VirtualService(words[0].lower(), address, port)
             service = ProcService(words[2], {})

@@ -14,6 +14,7 @@ from ocfpy.ocf.errors import OcfError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Callable
 
     from ocfpy.ipvs.model import RealKey, RealServer, Table, Timeouts, Traffic, VirtualService
 
@@ -59,10 +60,10 @@ class IpvsTable:
         """Give the socket back."""
         self._netlink.close()
 
-    def read(self) -> Table:
-        """All services with their real servers."""
-        request = messages.message(messages.CMD_GET_SERVICE)
-        services = [messages.service_of(answer) for answer in self._netlink.dump(request)]
+    def read(self, only: Callable[[VirtualService], bool] | None = None) -> Table:
+        """All services with their real servers, or those for which `only` is true: the others' real servers are not asked for."""
+        answers = self._netlink.dump(messages.message(messages.CMD_GET_SERVICE))
+        services = [messages.service_of(answer) for answer in answers if only is None or only(messages.key_of(answer))]
         return {virtual: (settings, self._reals(virtual)) for virtual, settings in services}
 
     def connections(self, virtual: VirtualService) -> dict[RealKey, tuple[int, int]]:

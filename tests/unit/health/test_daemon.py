@@ -34,8 +34,8 @@ sys.path.insert(0, {LIB!r})
 from ocfpy.health import daemon, kernel
 class Table:
     table = {{}}
-    def read(self):
-        return self.table
+    def read(self, only=None):
+        return {{virtual: entry for virtual, entry in self.table.items() if only is None or only(virtual)}}
     def connections(self, virtual):
         return dict.fromkeys(self.table[virtual][1], (0, 0))
     def apply(self, changes):
@@ -49,7 +49,7 @@ class Table:
                 del self.table[change.virtual][1][change.real.key]
             else:
                 self.table[change.virtual][1][change.real.key] = change.real
-def read_proc():
+def read_proc(only):
     raise FileNotFoundError
 real = kernel.Kernel
 daemon.Kernel = lambda: real(Table, read_proc)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import threading
+import time
+from typing import Any, Callable
 
 import pytest
 from ocfpy.health.desired import Desired
-from ocfpy.health.kernel import FULL_COMPARE_EVERY, Kernel
+from ocfpy.health.kernel import FULL_COMPARE_EVERY, QUICK_S, Kernel
 from ocfpy.health.pool import Seen
 from ocfpy.ipvs.model import RealKey, Table, VirtualService, parse_virtual
 from ocfpy.ipvs.plan import ADD, DELETE, Change
@@ -15,6 +17,8 @@ from ocfpy.ipvs.proc import ProcReal, ProcService
 from ocfpy.ocf.errors import OcfError, PermissionDeniedError, ServiceError
 
 from tests.unit.health.samples import DNS, pool
+
+Only = Callable[[VirtualService], bool]
 
 SPEC = pool()
 OURS = frozenset(SPEC.virtual)
@@ -36,9 +40,13 @@ class FakeTable:
         self.reads = 0
         self.failures: list[Exception] = []
 
-    def read(self) -> Table:
+    def read(self, only: Only | None = None) -> Table:
         self.reads += 1
-        return {virtual: (settings, dict(reals)) for virtual, (settings, reals) in self.table.items()}
+        return {
+            virtual: (settings, dict(reals))
+            for virtual, (settings, reals) in self.table.items()
+            if only is None or only(virtual)
+        }
 
     def connections(self, virtual: VirtualService) -> dict[RealKey, tuple[int, int]]:
         return dict.fromkeys(self.table[virtual][1], (3, 2))
@@ -57,17 +65,18 @@ class FakeTable:
             else:
                 self.table[change.virtual][1][change.real.key] = change.real
 
-    def proc(self) -> dict[VirtualService, ProcService]:
+    def proc(self, only: Only) -> dict[VirtualService, ProcService]:
         return {
             virtual: ProcService(
                 settings.scheduler,
                 {key: ProcReal(*key, real.forward, real.weight, 0, 0) for key, real in reals.items()},
             )
             for virtual, (settings, reals) in self.table.items()
+            if only(virtual)
         }
 
 
-def no_ipvs() -> Any:
+def no_ipvs(_: object) -> Any:
     raise FileNotFoundError
 
 
@@ -98,6 +107,56 @@ def test_keep_repairs_and_leaves_others_alone() -> None:
         assert table.table == {foreign: (SPEC.services[0].settings, {}), **WANTED}
         await kernel.keep({}, OURS)
         assert list(table.table) == [foreign]
+
+    asyncio.run(story())
+
+
+def test_a_quick_look_is_taken_without_a_thread() -> None:
+    threads: list[threading.Thread] = []
+
+    async def story() -> None:
+        table = FakeTable()
+
+        def look(only: Only) -> dict[VirtualService, ProcService]:
+            threads.append(threading.current_thread())
+            if len(threads) == 2:
+                time.sleep(2 * QUICK_S)
+            return table.proc(only)
+
+        kernel = Kernel(lambda: table, look)
+        await kernel.make(WANTED, OURS)
+        for _ in range(4):
+            await kernel.keep(WANTED, OURS)
+
+    asyncio.run(story())
+    here = threading.main_thread()
+    assert [thread is here for thread in threads] == [False, True, False, True], "the second took its time"
+
+
+def test_no_look_is_taken_while_the_table_is_being_changed() -> None:
+    """Whoever wanted the change has been cancelled; what comes after it has to see it."""
+
+    async def story() -> None:
+        table, may_go, begun = FakeTable(), threading.Event(), threading.Event()
+        kernel = Kernel(lambda: table, table.proc)
+        await kernel.keep({}, OURS)
+        await kernel.keep({}, OURS)
+        apply = table.apply
+
+        def apply_slowly(changes: list[Change]) -> None:
+            begun.set()
+            may_go.wait()
+            apply(changes)
+
+        table.apply = apply_slowly  # type: ignore[method-assign]
+        change = asyncio.ensure_future(kernel.make(WANTED, OURS))
+        await asyncio.get_running_loop().run_in_executor(None, begun.wait)
+        change.cancel()
+        removal = asyncio.ensure_future(kernel.keep({}, OURS))
+        await asyncio.sleep(0)
+        may_go.set()
+        await removal
+        assert table.table == {}
 
     asyncio.run(story())
 

@@ -118,6 +118,8 @@ def test_bytes_are_what_pyroute2_makes_of_the_declared_types(
 def test_table_is_read_as_the_kernel_has_it(table: Table) -> None:
     with connected(FakeKernel(table)) as ipvs:
         assert ipvs.read() == table
+        some = set(list(table)[::2])
+        assert ipvs.read(some.__contains__) == {virtual: table[virtual] for virtual in some}
 
 
 @bounded
