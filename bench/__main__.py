@@ -14,7 +14,8 @@ BENCHMARKS = {
     "ipvs_table": "1,000 virtual services with 10 real servers each, against ipvsadm -R",
     "agents": "actions against IPaddr2's, ldirectord's and an ocf.py agent's",
     "announcement": "the route at the peer, against a hand-typed line",
-    "checks": "1,000 TCP checks a second for half a minute, against keepalived and ldirectord",
+    "checks": "1,000 TCP checks a second for a minute, against keepalived and ldirectord",
+    "pools": "50 pools on one node, a resource each, against keepalived and ldirectord",
     "checks_native": "the same on the kernel of this host, as far as that can be had: the process alone, without IPVS",
     "detection": "from a server's death to weight 0, against keepalived and ldirectord",
 }

@@ -11,7 +11,7 @@ from types import TracebackType
 from tests.lab.testbed import rootfs
 from tests.lab.testbed.base import wait_for
 from tests.lab.testbed.network import Fabric, Namespace, sweep
-from tests.lab.testbed.uml import Nic, UmlNode
+from tests.lab.testbed.uml import MEMORY_MIB, Nic, UmlNode
 
 CONTROL, LAN = "control", "lan"
 NODE, SERVERS = "10.88.255.1", "10.88.255.2"
@@ -28,7 +28,7 @@ def real(index: int) -> str:
 class Balancer:
     """`node`, booted; `servers`, the namespace behind it. Use it in a `with`."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory_mib: int = MEMORY_MIB) -> None:
         self.images = rootfs.prepare(rootfs.find_deb())
         sweep()
         self.fabric = Fabric()
@@ -44,6 +44,7 @@ class Balancer:
             "balancer", self.fabric, self.images, self.directory / "balancer/shared",
             [Nic(LAN, "02:00:00:88:00:01", [f"{NODE}/24"]), Nic(CONTROL, "02:00:00:99:88:01", ["10.99.0.81/24"])],
             "10.99.0.81", routes=[f"{REALS} via {SERVERS}"], boot=BOOT,
+            memory_mib=memory_mib,
         )
 
     def __enter__(self) -> Balancer:
@@ -110,6 +111,11 @@ class Listener(threading.Thread):
             pass
         self._selector.unregister(connection)
         connection.close()
+
+    def await_more(self, count: int, limit: float) -> None:
+        """Returns as soon as so many more connections have been taken; LabError after `limit` seconds."""
+        wanted = self.taken + count
+        wait_for(lambda: self.taken >= wanted, limit, f"{count} more connections are taken", every=0.002)
 
     def close(self) -> None:
         """From now on the ports refuse."""
