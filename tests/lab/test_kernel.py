@@ -7,7 +7,9 @@ from tests.lab.testbed import Lab, UmlNode
 from tests.lab.testbed.bench import Bench
 
 SCRIPTS = Path(__file__).parent / "kernel"
-SHARED = ("hosts.py", "server.py", "pool_backends.py", "pool_drains.py")
+SHARED = (
+    "hosts.py", "clients.py", "server.py", "pool_backends.py", "pool_drains.py", "ipvsadm_words.py", "random_tables.py",
+)  # fmt: skip
 LIBRARY = "/usr/lib/ocf/lib/anycast"
 
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from clients import Stream, acquaint  # type: ignore[import-not-found]  # beside this file
 from hosts import (  # type: ignore[import-not-found]  # beside this file
     OCF_DEGRADED,
     OCF_ERR_GENERIC,
@@ -21,9 +22,8 @@ from hosts import (  # type: ignore[import-not-found]  # beside this file
     VIP6,
     Agent,
     Host,
-    Stream,
-    acquaint,
     alone,
+    balanced,
     eventually,
     expect,
     run,
@@ -143,16 +143,9 @@ def edited(director: Director, pool: Agent, stream: Stream, servers: list[Host])
 
 
 def steps(directory: str) -> Iterator[str]:
-    lb, client = Host("lb", 1), Host("client", 3)
-    servers = [Host(f"rs{number}", 10 + number) for number in (1, 2, 3)]
-    lb.have_vip()
-    client.ask_at(lb)
-    director = Director(lb, Path(directory, "moving.cf"))
-    pool = Agent(lb, "ipvs-pool", f"{directory}/run", "web", config=str(director.path))
-    try:
-        for server in servers:
-            server.have_vip()
-            server.serve()
+    with balanced() as (lb, servers, client):
+        director = Director(lb, Path(directory, "moving.cf"))
+        pool = Agent(lb, "ipvs-pool", f"{directory}/run", "web", config=str(director.path))
         first = [(servers[0], 3), (servers[1], 2)]
         director.write(*first)
         director.start()
@@ -165,9 +158,6 @@ def steps(directory: str) -> Iterator[str]:
             stream.flow()
         yield f"nothing was lost of {stream.asked}"
         pool.must("stop")
-    finally:
-        for server in servers:
-            server.stop()
 
 
 if __name__ == "__main__":

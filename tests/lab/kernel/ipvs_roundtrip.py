@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from errno import EINVAL, ENOENT, ESRCH
 from typing import TypeVar
 
@@ -26,20 +26,20 @@ TABLES = int(sys.argv[2]) if len(sys.argv) > 2 else 30
 SEED = int(sys.argv[3]) if len(sys.argv) > 3 else 1
 sys.path.insert(0, LIBRARY)
 
-from ocfpy.ipvs.model import (  # noqa: E402  # the library's place is an argument
-    FORWARDS,
-    MAX_THRESHOLD,
-    PROTOCOLS,
-    SCHEDULER_FLAGS,
+# The library's place is an argument; what is not of ocfpy is beside this file.
+from ipvsadm_words import (  # type: ignore[import-not-found]  # noqa: E402
+    as_ipvsadm,
+    as_shown,
+    ipvsadm,
+    normal,
+    shown_thresholds,
+    thresholds,
+)
+from ocfpy.ipvs.model import (  # noqa: E402
     SYNC_ROLES,
-    TUNNEL_CHECKSUMS,
-    TUNNEL_TYPES,
-    RealServer,
     ServiceSettings,
-    SyncDaemon,
     Table,
     Timeouts,
-    VirtualService,
     parse_real_server,
     parse_virtual,
 )
@@ -47,160 +47,12 @@ from ocfpy.ipvs.plan import ADD, DELETE, EDIT, Change, plan  # noqa: E402
 from ocfpy.ipvs.proc import read_proc  # noqa: E402
 from ocfpy.ipvs.sync import SyncDaemons  # noqa: E402
 from ocfpy.ipvs.table import IpvsError, IpvsTable  # noqa: E402
-from ocfpy.ocf.addresses import Address, parse_address  # noqa: E402
+from random_tables import random_daemon, random_table  # type: ignore[import-not-found]  # noqa: E402
 
 T = TypeVar("T")
 
 COUNTED_S = 20.0
 """The kernel adds up every two seconds."""
-BITS = {4: 32, 6: 128}
-# What ipvsadm can write and read again: no mark above this, and no third flag for sh and mh.
-MAX_FWMARK = 2**31 - 1
-# ipvsadm's words for ours. It knows a scheduler's flags by the name that they have for that scheduler.
-FORWARD_OPTIONS = {"dr": "-g", "nat": "-m", "tunnel": "-i"}
-PROTOCOL_OPTIONS = {"tcp": "-t", "udp": "-u", "sctp": "--sctp-service"}
-FLAG_NAMES = {
-    "sh": {"flag-1": "sh-fallback", "flag-2": "sh-port"},
-    "mh": {"flag-1": "mh-fallback", "flag-2": "mh-port"},
-}
-
-
-def ipvsadm(*arguments: str, text: str | None = None) -> str:
-    """Run ipvsadm; what it says."""
-    done = subprocess.run(
-        ["/usr/sbin/ipvsadm", *arguments], input=text, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise AssertionError(f"ipvsadm {' '.join(arguments)}: {done.stderr.strip()}")
-    return done.stdout
-
-
-def random_table(rng: random.Random, schedulers: list[str]) -> Table:
-    """Up to eight services of every kind, with up to six real servers each."""
-    table: Table = {}
-    for _ in range(rng.randint(0, 8)):
-        virtual = random_virtual(rng)
-        reals = [random_real(rng, virtual) for _ in range(rng.randint(0, 6))]
-        table[virtual] = random_settings(rng, virtual, schedulers), {real.key: real for real in reals}
-    return table
-
-
-def random_virtual(rng: random.Random) -> VirtualService:
-    """Out of few, so that a table and the next one share some."""
-    family = rng.choice((4, 6))
-    if rng.random() < 0.3:
-        return VirtualService(fwmark=rng.choice((1, 7, MAX_FWMARK)), family=family)
-    address = Address(
-        family, bytes([10] * (BITS[family] // 8 - 1)) + bytes([rng.randint(1, 3)]), BITS[family]
-    )
-    return VirtualService(rng.choice(PROTOCOLS), address, rng.choice((53, 443, 65535)))
-
-
-def random_settings(rng: random.Random, virtual: VirtualService, schedulers: list[str]) -> ServiceSettings:
-    """Whatever the kernel takes for this service."""
-    timeout = rng.choice((0, 0, 1, 300, 86400))
-    one_packet = virtual.proto in ("udp", None) and rng.random() < 0.3
-    engine = "sip" if timeout and virtual.proto == "udp" and not one_packet and rng.random() < 0.5 else ""
-    scheduler = rng.choice(schedulers)
-    flags = SCHEDULER_FLAGS[:2] if scheduler in FLAG_NAMES else SCHEDULER_FLAGS
-    return ServiceSettings(
-        scheduler=scheduler,
-        flags=tuple(flag for flag in flags if rng.random() < 0.3),
-        persistence_timeout=timeout,
-        netmask=rng.choice((None, rng.randint(1, BITS[virtual.family] - 1))) if timeout else None,
-        engine=engine,
-        one_packet=one_packet,
-    )
-
-
-def random_real(rng: random.Random, virtual: VirtualService) -> RealServer:
-    """Out of few; of the other family only through a tunnel, with another port only through NAT."""
-    forward = rng.choice(FORWARDS)
-    tunnel = forward == "tunnel"
-    family = rng.choice((4, 6)) if tunnel else virtual.family
-    upper = rng.choice((0, 1, 1000, MAX_THRESHOLD))
-    kind = rng.choice(TUNNEL_TYPES) if tunnel else "ipip"
-    return RealServer(
-        Address(family, bytes([172] * (BITS[family] // 8 - 1)) + bytes([rng.randint(1, 8)]), BITS[family]),
-        rng.choice((80, 8080)) if forward == "nat" else virtual.port,
-        weight=rng.choice((0, 1, 2, 65535)),
-        forward=forward,
-        lower=rng.randint(0, upper),
-        upper=upper,
-        tunnel_type=kind,
-        tunnel_port=rng.randint(1, 65535) if kind == "gue" else 0,
-        tunnel_checksum=rng.choice(TUNNEL_CHECKSUMS[: 2 if kind == "gre" else 3])
-        if kind != "ipip"
-        else "nocsum",
-    )
-
-
-def as_ipvsadm(table: Table) -> set[str]:
-    """The table as `ipvsadm -Sn` writes it, a line each, thresholds apart (see thresholds)."""
-    lines = set()
-    for virtual, (settings, reals) in table.items():
-        lines.add(" ".join(["-A", *service_words(virtual), *settings_words(virtual, settings)]))
-        lines |= {" ".join(["-a", *service_words(virtual), *real_words(real)]) for real in reals.values()}
-    return lines
-
-
-def service_words(virtual: VirtualService) -> list[str]:
-    """What names a service to ipvsadm."""
-    if virtual.address is None:
-        return ["-f", str(virtual.fwmark), *(["-6"] if virtual.family == 6 else [])]
-    return [PROTOCOL_OPTIONS[virtual.proto or ""], at(virtual.address, virtual.port)]
-
-
-def settings_words(virtual: VirtualService, settings: ServiceSettings) -> list[str]:
-    """Scheduler, persistence, flags, in the order ipvsadm has them."""
-    words = ["-s", settings.scheduler]
-    if settings.persistence_timeout:
-        words += ["-p", str(settings.persistence_timeout)]
-    if settings.netmask is not None:
-        words += ["-M", str(settings.netmask) if virtual.family == 6 else dotted(settings.netmask)]
-    if settings.engine:
-        words += ["--pe", settings.engine]
-    if settings.one_packet:
-        words += ["-o"]
-    if settings.flags:
-        names = FLAG_NAMES.get(settings.scheduler, {})
-        words += ["-b", ",".join(names.get(flag, flag) for flag in settings.flags)]
-    return words
-
-
-def real_words(real: RealServer) -> list[str]:
-    """A real server as ipvsadm writes it."""
-    words = ["-r", at(real.address, real.port), FORWARD_OPTIONS[real.forward], "-w", str(real.weight)]
-    if real.forward == "tunnel":
-        words += ["--tun-type", real.tunnel_type]
-        if real.tunnel_type == "gue":
-            words += ["--tun-port", str(real.tunnel_port)]
-        if real.tunnel_type != "ipip":
-            words += [f"--tun-{real.tunnel_checksum}"]
-    return words
-
-
-def at(address: Address, port: int) -> str:
-    """An address and a port, which ipvsadm also writes when it is 0."""
-    return f"[{address}]:{port}" if address.family == 6 else f"{address}:{port}"
-
-
-def dotted(length: int) -> str:
-    """An IPv4 mask."""
-    mask = ~(2 ** (32 - length) - 1)
-    return ".".join(str(mask >> shift & 255) for shift in (24, 16, 8, 0))
-
-
-def thresholds(table: Table) -> list[tuple[str, str, str]]:
-    """Real server, upper and lower threshold, as `ipvsadm -Ln --thresholds` shows them."""
-    reals = [real for _, entry in table.values() for real in entry.values()]
-    return sorted((at(real.address, real.port), str(real.upper), str(real.lower)) for real in reals)
-
-
-def shown_thresholds(text: str) -> list[tuple[str, str, str]]:
-    """The same from ipvsadm's own words."""
-    rows = [line.split() for line in text.splitlines()[3:] if line.lstrip().startswith("->")]
-    return sorted((row[1], row[2], row[3]) for row in rows)
 
 
 class Checks:
@@ -235,11 +87,6 @@ def round_trips(checks: Checks, ipvs: IpvsTable, rng: random.Random, schedulers:
         ipvsadm("-C")
         ipvsadm("-R", text=saved)
         checks.same(f"{label}, loaded by ipvsadm", ipvs.read(), without_thresholds(wanted))
-
-
-def normal(lines: Iterable[str]) -> list[list[str]]:
-    """Lines without the order of their options."""
-    return sorted(sorted(line.split()) for line in lines)
 
 
 def without_thresholds(table: Table) -> Table:
@@ -346,23 +193,6 @@ def sync_daemons(checks: Checks, rng: random.Random) -> None:
         for role in SYNC_ROLES:
             daemons.stop(role)
         checks.same("no sync daemons", daemons.read(), {})
-
-
-def random_daemon(rng: random.Random, role: str) -> SyncDaemon:
-    """Whatever the kernel takes."""
-    group = rng.choice(("224.0.0.81", "239.255.1.2", "ff02::81", "ff15::7"))
-    return SyncDaemon(
-        role, "sync0", rng.randint(1, 255), parse_address(group), rng.choice((1024, 8848, 65535)), rng.randint(1, 255),
-        rng.choice((1024, 1472, 9000)),
-    )  # fmt: skip
-
-
-def as_shown(daemon: SyncDaemon) -> str:
-    """A sync daemon in the words of ipvsadm."""
-    return (
-        f"{daemon.role} sync daemon (mcast=sync0, syncid={daemon.syncid}, maxlen={daemon.maxlen}, "
-        f"group={daemon.group}, port={daemon.port}, ttl={daemon.ttl})"
-    )
 
 
 def timeouts(checks: Checks, ipvs: IpvsTable, rng: random.Random) -> None:

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from clients import Stream, acquaint  # type: ignore[import-not-found]  # beside this file
 from hosts import (  # type: ignore[import-not-found]  # beside this file
     AGENTS,
     OCF_DEGRADED,
@@ -24,9 +25,8 @@ from hosts import (  # type: ignore[import-not-found]  # beside this file
     VIP6,
     Agent,
     Host,
-    Stream,
-    acquaint,
     alone,
+    balanced,
     eventually,
     expect,
     run,
@@ -165,15 +165,8 @@ def reloads(pool: Pool, stream: Stream, servers: list[Host]) -> Iterator[str]:
 
 
 def steps(directory: str) -> Iterator[str]:
-    lb, client = Host("lb", 1), Host("client", 3)
-    servers = [Host(f"rs{number}", 10 + number) for number in (1, 2, 3)]
-    lb.have_vip()
-    client.ask_at(lb)
-    pool = Pool(lb, directory)
-    try:
-        for server in servers:
-            server.have_vip()
-            server.serve()
+    with balanced() as (lb, servers, client):
+        pool = Pool(lb, directory)
         by_hand(lb, servers[:2])
         pool.have(of(servers[0]), of(servers[1]))
         acquaint(client, servers[:2])
@@ -183,9 +176,6 @@ def steps(directory: str) -> Iterator[str]:
             stream.flow()
         yield f"nothing was lost of {stream.asked}"
         pool.must("stop")
-    finally:
-        for server in servers:
-            server.stop()
 
 
 if __name__ == "__main__":

@@ -6,15 +6,13 @@ import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from clients import DNS_QUESTION, Sessions, Stream  # type: ignore[import-not-found]  # beside this file
 from hosts import (  # type: ignore[import-not-found]  # beside this file
-    DNS_QUESTION,
     PREFIX4,
     TCP_PORT,
     UDP_PORT,
     VIP4,
     Host,
-    Sessions,
-    Stream,
     answer,
     eventually,
     expect,

@@ -18,13 +18,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from clients import Sessions  # type: ignore[import-not-found]  # beside this file
 from hosts import (  # type: ignore[import-not-found]  # beside this file
     OCF_DEGRADED,
     VIP4,
     Agent,
     Host,
     Observer,
-    Sessions,
     alone,
     answer,
     eventually,

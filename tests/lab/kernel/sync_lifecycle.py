@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator
 
+from clients import Sessions  # type: ignore[import-not-found]  # beside this file
 from hosts import (  # type: ignore[import-not-found]  # beside this file
     OCF_ERR_ARGS,
     OCF_ERR_GENERIC,
@@ -19,7 +20,6 @@ from hosts import (  # type: ignore[import-not-found]  # beside this file
     VIP6,
     Agent,
     Host,
-    Sessions,
     StepFailed,
     alone,
     eventually,
