@@ -354,8 +354,6 @@ class Resource:
 class Site:
     """One load balancer (lb) and the two routers of docs/examples (r1, r2) on one bridge."""
 
-    ANNOUNCER = "10.1.0.11"
-
     def __init__(self, system: System | None = None) -> None:
         self.system = system or System(STAGE)
         self._namespaces: list[Namespace] = []

@@ -40,7 +40,6 @@ CMD_GET_DEST = 8
 CMD_NEW_DAEMON = 9
 CMD_DEL_DAEMON = 10
 CMD_GET_DAEMON = 11
-CMD_SET_CONFIG = 12
 CMD_GET_CONFIG = 13
 
 CMD_ATTR_SERVICE = 1
@@ -192,16 +191,6 @@ def traffic_of(body: bytes) -> Traffic:
     part, kind = (CMD_ATTR_DEST, DEST_ATTR_STATS64) if CMD_ATTR_DEST in parts else (CMD_ATTR_SERVICE, SVC_ATTR_STATS64)
     get = attributes(attributes(parts[part])[kind])
     return Traffic(*(_read(_U64, get[number]) for number in STATS_ATTRS))
-
-
-def timeouts_message(timeouts: Timeouts) -> bytes:
-    """The body of the command that sets them. 0 leaves one as it is (ip_vs_set_timeout)."""
-    return genl_message(
-        CMD_SET_CONFIG,
-        attribute(CMD_ATTR_TIMEOUT_TCP, _U32.pack(timeouts.tcp))
-        + attribute(CMD_ATTR_TIMEOUT_TCP_FIN, _U32.pack(timeouts.tcp_fin))
-        + attribute(CMD_ATTR_TIMEOUT_UDP, _U32.pack(timeouts.udp)),
-    )
 
 
 def timeouts_of(body: bytes) -> Timeouts:

@@ -85,12 +85,6 @@ class IpvsTable:
         """When connections are forgotten, for all services of this network namespace."""
         return messages.timeouts_of(self._netlink.get(messages.genl_message(messages.CMD_GET_CONFIG)))
 
-    def set_timeouts(self, timeouts: Timeouts) -> None:
-        """Set those that are not 0. Raises OSError: EINVAL for what the kernel's jiffies have no room for."""
-        errno = self._netlink.request([messages.timeouts_message(timeouts)]).get(0)
-        if errno:
-            raise OSError(errno, os.strerror(errno))
-
     def apply(self, changes: Sequence[Change]) -> None:
         """Carry out all the changes that can be carried out; IpvsError for the others.
 

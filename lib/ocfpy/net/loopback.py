@@ -72,11 +72,6 @@ def find_address(address: Address) -> list[str]:
     return [nic for nic, _ in locate(address)]
 
 
-def address_present(address: Address, nic: str) -> bool:
-    """Whether the interface has this address with just this prefix length."""
-    return (nic, address.prefixlen) in locate(address)
-
-
 def add_address(address: Address, nic: str) -> None:
     """Put the address on the interface; it may be there already.
 

@@ -13,7 +13,6 @@ from .network import Namespace
 from .rootfs import Images
 
 ZONE = "anycast.test"
-IDENTITY_NAME = f"whoami.{ZONE}"
 SERVICES = ("named", "nginx")
 
 NAMED_CONF = f"""\

@@ -125,7 +125,7 @@ class Lab:
     Used as a context manager, or closed by close(); a Python that ends without either closes it on its way out.
     """
 
-    def __init__(self, sites: Sequence[str] = ("a", "b"), deb: Path | None = None, clients: bool = True) -> None:
+    def __init__(self, sites: Sequence[str] = ("a", "b"), deb: Path | None = None) -> None:
         self.images = rootfs.prepare(deb or rootfs.find_deb())
         for run in sweep():
             shutil.rmtree(rootfs.CACHE / run, ignore_errors=True)

@@ -69,7 +69,7 @@ class FakeKernel:
         if not self.is_root:
             self._error(sequence, EPERM)
         elif body[0] == messages.CMD_GET_CONFIG:
-            self._say(messages.timeouts_message(self.timeouts), FAMILY_ID, sequence)
+            self._say(_timeouts(self.timeouts), FAMILY_ID, sequence)
         elif flags & netlink.NLM_F_DUMP == netlink.NLM_F_DUMP:
             self._dump(body, sequence)
         else:
@@ -115,9 +115,6 @@ class FakeKernel:
     def _change(self, body: bytes) -> int:
         if body[0] in (messages.CMD_NEW_DAEMON, messages.CMD_DEL_DAEMON):
             return self._change_daemon(body)
-        if body[0] == messages.CMD_SET_CONFIG:
-            self.timeouts = messages.timeouts_of(body)
-            return 0
         virtual = messages.key_of(body)
         known = virtual in self.table
         command = body[0]
@@ -153,6 +150,16 @@ class FakeKernel:
     def _error(self, sequence: int, errno: int) -> None:
         body = struct.pack("=i", -errno) + HEADER.pack(16, FAMILY_ID, 0, sequence, 0)
         self._say(body, netlink.NLMSG_ERROR, sequence)
+
+
+def _timeouts(timeouts: Timeouts) -> bytes:
+    seconds = {
+        messages.CMD_ATTR_TIMEOUT_TCP: timeouts.tcp,
+        messages.CMD_ATTR_TIMEOUT_TCP_FIN: timeouts.tcp_fin,
+        messages.CMD_ATTR_TIMEOUT_UDP: timeouts.udp,
+    }
+    packed = (netlink.attribute(kind, struct.pack("=I", value)) for kind, value in seconds.items())
+    return messages.genl_message(messages.CMD_GET_CONFIG, b"".join(packed))
 
 
 def _counted(body: bytes) -> bytes:

@@ -250,9 +250,9 @@ def test_traffic_is_that_of_every_service_and_server() -> None:
     assert whole == parts[REAL.key] == Traffic(7, 0, 0, 0, 0)
 
 
-def test_timeouts_survive_the_wire() -> None:
+def test_timeouts_are_the_kernels() -> None:
     kernel = FakeKernel()
     with connected(kernel) as ipvs:
         assert ipvs.timeouts() == Timeouts(900, 120, 300)
-        ipvs.set_timeouts(Timeouts(10, 20, 30))
+        kernel.timeouts = Timeouts(10, 20, 30)
         assert ipvs.timeouts() == Timeouts(10, 20, 30)

@@ -6,7 +6,7 @@ recursion what a server may nest as deeply as it likes. They are what the tests 
 
 from __future__ import annotations
 
-INTEGER, OCTETS, ENUMERATED, SEQUENCE, SET = 0x02, 0x04, 0x0A, 0x30, 0x31
+INTEGER, OCTETS, ENUMERATED, SEQUENCE = 0x02, 0x04, 0x0A, 0x30
 _LONG = 0x80
 _MAX_LENGTH_BYTES = 4
 
