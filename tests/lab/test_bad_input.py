@@ -69,17 +69,21 @@ def test_wrong_configuration(bench: Bench, agent: str, parameters: dict[str, str
     stop_and_probe_succeed(bench, agent, parameters)
 
 
+def the_second_is_refused(bench: Bench, agent: str, same: dict[str, str]) -> None:
+    """Another resource with what the first one has is told who has it, and taking it down takes nothing from the first."""
+    start = bench.agent(agent, "start", "second", **same)
+    assert start.rc == OCF_ERR_ARGS, start
+    assert "first" in reason(start)
+    assert bench.agent(agent, "probe", "second", **same).rc == OCF_NOT_RUNNING
+    assert bench.agent(agent, "stop", "second", **same).rc == OCF_SUCCESS
+    assert bench.agent(agent, "monitor", "first", **same).rc == OCF_SUCCESS
+
+
 def test_two_addresses_alike(bench: Bench) -> None:
-    """The second resource with a VIP is told who has it, and taking it down does not take the address from the first."""
     same = {"ip": VIP4, "gate": "none"}
     assert bench.agent("anycast-vip", "start", "first", **same).rc == OCF_SUCCESS
     try:
-        second = bench.agent("anycast-vip", "start", "second", **same)
-        assert second.rc == OCF_ERR_ARGS, second
-        assert "first" in reason(second)
-        assert bench.agent("anycast-vip", "probe", "second", **same).rc == OCF_NOT_RUNNING
-        assert bench.agent("anycast-vip", "stop", "second", **same).rc == OCF_SUCCESS
-        assert bench.agent("anycast-vip", "monitor", "first", **same).rc == OCF_SUCCESS
+        the_second_is_refused(bench, "anycast-vip", same)
     finally:
         assert bench.agent("anycast-vip", "stop", "first", **same).rc == OCF_SUCCESS
 
@@ -99,23 +103,13 @@ def announced(bench: Bench) -> Iterator[None]:
 
 @pytest.mark.usefixtures("announced")
 def test_two_announcements_of_one_prefix(bench: Bench) -> None:
-    route = {"prefix": f"{VIP4}/32"}
-    second = bench.agent("bgp-announce", "start", "second", **route)
-    assert second.rc == OCF_ERR_ARGS, second
-    assert "first" in reason(second)
-    assert bench.agent("bgp-announce", "probe", "second", **route).rc == OCF_NOT_RUNNING
-    assert bench.agent("bgp-announce", "stop", "second", **route).rc == OCF_SUCCESS
-    assert bench.agent("bgp-announce", "monitor", "first", **route).rc == OCF_SUCCESS
+    the_second_is_refused(bench, "bgp-announce", {"prefix": f"{VIP4}/32"})
 
 
 def test_two_pools_with_one_service(bench: Bench) -> None:
     assert bench.agent("ipvs-pool", "start", "first", **POOL).rc == OCF_SUCCESS
     try:
-        second = bench.agent("ipvs-pool", "start", "second", **POOL)
-        assert second.rc == OCF_ERR_ARGS, second
-        assert "first" in reason(second)
-        assert bench.agent("ipvs-pool", "stop", "second", **POOL).rc == OCF_SUCCESS
-        assert bench.agent("ipvs-pool", "monitor", "first", **POOL).rc == OCF_SUCCESS
+        the_second_is_refused(bench, "ipvs-pool", POOL)
         assert f"{VIP4}:80" in bench.node.run("ipvsadm -Ln").out
     finally:
         assert bench.agent("ipvs-pool", "stop", "first", **POOL).rc == OCF_SUCCESS
