@@ -7,10 +7,8 @@ and the node.
 
 from __future__ import annotations
 
-import os
-
 from ocfpy.ipvs.model import endpoint, parse_endpoint
-from ocfpy.ocf.state import CANNOT_BE_THERE
+from ocfpy.ocf.state import names_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +36,8 @@ class Drained:
         What cannot be read now (too many open files, a disk that fails) is as it was: that puts nobody back.
         """
         try:
-            names = frozenset(name for directory in self._directories for file in _list(directory) for name in self._meant(file))
+            files = (file for directory in self._directories for file in names_in(directory))
+            names = frozenset(name for file in files for name in self._meant(file))
         except OSError:
             return False
         changed = names != self.names
@@ -62,12 +61,3 @@ def canonical(text: str) -> str:
     bare = f"[{text}]" if text.count(":") > 1 and not text.startswith("[") else text
     address, port = parse_endpoint(bare)
     return endpoint(address, port or 0)
-
-
-def _list(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except OSError as error:
-        if error.errno in CANNOT_BE_THERE:
-            return []
-        raise

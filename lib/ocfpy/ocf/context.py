@@ -7,7 +7,7 @@ import time
 
 from ocfpy.ocf.deadline import POLL_S, Deadline
 from ocfpy.ocf.errors import one_line
-from ocfpy.ocf.state import CANNOT_BE_THERE, StateFile
+from ocfpy.ocf.state import StateFile, names_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Context:
         """Return what the other resources of this agent type recorded as theirs, as (resource, record)."""
         prefix = f"{type_name}-"
         claims = []
-        for file in sorted(_listdir(self.rundir)):
+        for file in sorted(names_in(self.rundir)):
             if file.startswith(prefix) and file.endswith(_STATE_SUFFIX):
                 state = StateFile(f"{self.rundir}/{file}")
                 record = None if state.path == self.state.path else state.read()
@@ -214,12 +214,3 @@ def _feature_set(text: str | None) -> tuple[int, int]:
 
 def _number(text: str | None) -> int:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else 0
-
-
-def _listdir(path: str) -> list[str]:
-    try:
-        return os.listdir(path)
-    except OSError as error:
-        if error.errno in CANNOT_BE_THERE:
-            return []
-        raise

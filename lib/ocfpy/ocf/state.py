@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 CANNOT_BE_THERE = (ENOENT, ENOTDIR, ENAMETOOLONG)
 
 
+def names_in(directory: str) -> list[str]:
+    """Return the names of what is in the directory, none when it is not there. Raises OSError when it cannot be read."""
+    try:
+        return os.listdir(directory)
+    except OSError as error:
+        if error.errno in CANNOT_BE_THERE:
+            return []
+        raise
+
+
 class StateFile:
     """A flat record of strings that is replaced atomically."""
 
@@ -62,13 +72,7 @@ class StateFile:
     def delete(self) -> None:
         """Remove the record, and what a write that was killed has left of one; it is fine when there is none."""
         directory, name = os.path.split(self.path)
-        try:
-            names = os.listdir(directory)
-        except OSError as error:
-            if error.errno in CANNOT_BE_THERE:
-                return
-            raise
-        for found in names:
+        for found in names_in(directory):
             if found == name or (found.startswith(f"{name}.") and found.endswith(".tmp")):
                 try:
                     os.unlink(f"{directory}/{found}")
