@@ -44,13 +44,7 @@ def parse_search(text: str) -> Search:
 
 def _unquote(text: str) -> str:
     """With %HH replaced by the byte that it stands for; the bytes are UTF-8."""
-    first, *parts = text.split("%")
-    data = first.encode()
-    for part in parts:
-        if len(part) < 2 or part[0] not in _HEX or part[1] not in _HEX:
-            raise ValueError(f"{text!r}: % is followed by two hexadecimal digits")
-        data += bytes.fromhex(part[:2]) + part[2:].encode()
-    return data.decode()  # a ValueError, too
+    return _in_bytes(text, "%", f"{text!r}: % is followed by two hexadecimal digits").decode()  # a ValueError, too
 
 
 def parse_filter(text: str) -> bytes:
@@ -134,10 +128,15 @@ def _name(text: str) -> bytes:
 
 def _value(text: str) -> bytes:
     r"""With \HH replaced by the byte that it stands for."""
-    first, *parts = text.split("\\")
+    return _in_bytes(text, "\\", f"filter: in {text!r} a \\ is not followed by two hexadecimal digits")
+
+
+def _in_bytes(text: str, mark: str, complaint: str) -> bytes:
+    """The text with each mark and the two hexadecimal digits after it replaced by their byte. ValueError says the complaint."""
+    first, *parts = text.split(mark)
     data = first.encode()
     for part in parts:
         if len(part) < 2 or part[0] not in _HEX or part[1] not in _HEX:
-            raise ValueError(f"filter: in {text!r} a \\ is not followed by two hexadecimal digits")
+            raise ValueError(complaint)
         data += bytes.fromhex(part[:2]) + part[2:].encode()
     return data
