@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ocfpy.health.checks.timer import Timer
 
 T = TypeVar("T")
-D = TypeVar("D", bound="Datagrams")
+C = TypeVar("C", bound="_Connected")
 
 RECEIVE_SIZE = 65536
 """Bytes asked for in one receive."""
@@ -24,31 +24,20 @@ MAX_LINE = 65536
 """Bytes of a line; whoever sends more speaks another protocol."""
 
 
-class Datagrams:
-    """A connected datagram socket; an ICMP error comes out of it as an OSError."""
+class _Connected:
+    """A connected socket."""
 
     def __init__(self, sock: socket.socket, timer: Timer) -> None:
         self._sock = sock
         self._timer = timer
 
-    def send(self, data: bytes) -> None:
-        """Sends one datagram, at once or not at all."""
-        self._sock.send(data)
-
-    async def receive(self) -> bytes:
-        """The next datagram."""
+    async def _receive(self) -> bytes:
         while True:
             await self._timer.readable(self._sock)
             try:
                 return self._sock.recv(RECEIVE_SIZE)
             except BlockingIOError:
-                pass  # its checksum was wrong
-
-    def raise_error(self) -> None:
-        """Raises the ICMP error that has come in meanwhile, if one has."""
-        error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error:
-            raise OSError(error, os.strerror(error))
+                pass  # its checksum was wrong, or somebody woke us for nothing
 
     def local(self) -> tuple[str, int]:
         """Address and port that the server sees us with."""
@@ -59,7 +48,7 @@ class Datagrams:
         """Gives back the socket."""
         self._sock.close()
 
-    def __enter__(self: D) -> D:
+    def __enter__(self: C) -> C:
         return self
 
     def __exit__(
@@ -68,12 +57,28 @@ class Datagrams:
         self.close()
 
 
-class Stream:
+class Datagrams(_Connected):
+    """A connected datagram socket; an ICMP error comes out of it as an OSError."""
+
+    def send(self, data: bytes) -> None:
+        """Sends one datagram, at once or not at all."""
+        self._sock.send(data)
+
+    receive = _Connected._receive
+    """The next datagram."""
+
+    def raise_error(self) -> None:
+        """Raises the ICMP error that has come in meanwhile, if one has."""
+        error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
+
+
+class Stream(_Connected):
     """A connected stream socket. What has been received and not yet been asked for is kept in between."""
 
     def __init__(self, sock: socket.socket, timer: Timer) -> None:
-        self._sock = sock
-        self._timer = timer
+        super().__init__(sock, timer)
         self._kept = b""
         self._tls: ssl.SSLObject | None = None
         self._incoming: ssl.MemoryBIO
@@ -100,11 +105,6 @@ class Stream:
             return await self._through_tls(functools.partial(self._tls.read, RECEIVE_SIZE))
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             return b""  # many a server closes without saying so
-
-    def local(self) -> tuple[str, int]:
-        """Address and port that the server sees us with."""
-        host, port = self._sock.getsockname()[:2]
-        return host, port
 
     async def line(self) -> bytes:
         """The next line, without its end. Raises CheckFailed when there is none."""
@@ -185,14 +185,6 @@ class Stream:
             except BlockingIOError:
                 await self._timer.writable(self._sock)
 
-    async def _receive(self) -> bytes:
-        while True:
-            await self._timer.readable(self._sock)
-            try:
-                return self._sock.recv(RECEIVE_SIZE)
-            except BlockingIOError:
-                pass  # somebody woke us for nothing
-
     def _say_goodbye(self) -> None:
         """Sends what TLS has still to say, such as why it gives up, if that is possible at once."""
         try:
@@ -210,12 +202,4 @@ class Stream:
             except (ssl.SSLError, OSError):
                 pass  # it wants to hear the other side's farewell, which nobody waits for
             self._say_goodbye()
-        self._sock.close()
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        super().close()
