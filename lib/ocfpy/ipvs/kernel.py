@@ -11,7 +11,11 @@ from ocfpy.ocf.errors import DeadlineError, NotInstalledError, OcfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     from ocfpy.ocf.deadline import Deadline
+
+    C = TypeVar("C", bound="Connected")
 
 _NO_IPVS = "this kernel has no IPVS: modprobe ip_vs, or install a kernel with CONFIG_IP_VS"
 
@@ -22,6 +26,26 @@ def connect() -> GenericNetlink:
         return GenericNetlink(FAMILY_NAME)
     except FileNotFoundError:
         raise NotInstalledError(_NO_IPVS) from None
+
+
+class Connected:
+    """A conversation with the IPVS of this network namespace. Close it, or use it in a `with`.
+
+    Raises NotInstalledError when the kernel has no IPVS, PermissionError for somebody else than root.
+    """
+
+    def __init__(self) -> None:
+        self._netlink = connect()
+
+    def __enter__(self: C) -> C:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._netlink.close()
 
 
 def require_ipvs(deadline: Deadline) -> None:

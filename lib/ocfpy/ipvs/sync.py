@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from errno import EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, EPERM, ESRCH
 
-from ocfpy.ipvs import kernel, messages
+from ocfpy.ipvs import messages
+from ocfpy.ipvs.kernel import Connected
 from ocfpy.ocf.errors import HostError, PermissionDeniedError, ServiceError
 
 TYPE_CHECKING = False
@@ -14,20 +15,8 @@ if TYPE_CHECKING:
     from ocfpy.ocf.errors import OcfError
 
 
-class SyncDaemons:
-    """Those of this network namespace. Close it, or use it in a `with`.
-
-    Raises NotInstalledError when the kernel has no IPVS, PermissionError for somebody else than root.
-    """
-
-    def __init__(self) -> None:
-        self._netlink = kernel.connect()
-
-    def __enter__(self) -> SyncDaemons:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._netlink.close()
+class SyncDaemons(Connected):
+    """Those of this network namespace."""
 
     def read(self) -> dict[str, SyncDaemon]:
         """The daemons that run, by role."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from errno import EEXIST, ENOENT, EPERM, ESRCH
 
-from ocfpy.ipvs import kernel, messages
+from ocfpy.ipvs import messages
+from ocfpy.ipvs.kernel import Connected
 from ocfpy.ipvs.model import by_key
 from ocfpy.ipvs.plan import ADD, DELETE, EDIT, Change
 from ocfpy.ocf import codes
@@ -41,24 +42,8 @@ class IpvsError(OcfError):
         super().__init__(sentence + more)
 
 
-class IpvsTable:
-    """The IPVS table of this network namespace. Close it, or use it in a `with`.
-
-    Raises NotInstalledError when the kernel has no IPVS, PermissionError for somebody else than root.
-    """
-
-    def __init__(self) -> None:
-        self._netlink = kernel.connect()
-
-    def __enter__(self) -> IpvsTable:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give the socket back."""
-        self._netlink.close()
+class IpvsTable(Connected):
+    """The IPVS table of this network namespace."""
 
     def read(self, only: Callable[[VirtualService], bool] | None = None) -> Table:
         """All services with their real servers, or those for which `only` is true: the others' real servers are not asked for."""
