@@ -4,6 +4,7 @@ named.
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from typing import Callable
@@ -281,6 +282,37 @@ def test_deep_monitor_reads_what_was_sent(breakable: Site, resource: MakeResourc
     assert f"{V4} is not advertised to 10.1.0.2" in looked.reason
     assert "import-check" in looked.reason
     assert vip.monitor().code == 0, "of which the frequent monitor says nothing"
+
+
+def test_router_takes_no_more_prefixes(site: Site, resource: MakeResource) -> None:
+    """maximum-prefix: a service too many ends the session, with what was announced before."""
+    vip, others = resource(V4), [resource(f"192.0.2.{number}/32") for number in (54, 55)]
+    ended = r"(Idle|Active|Connect) \(it ended the session: Cease/Maximum Number of Prefixes Reached\)"
+    limit = "neighbor 10.1.0.11 maximum-prefix 1"
+    try:
+        assert vip.run("start").code == 0
+        site.r1.configure("router bgp", family(V4), limit)
+        for other in others:  # the second trips FRR 10.3, the third 8.4
+            assert other.run("start").code == 0, "the other router takes it"
+        wait_for("the first router to end the session", lambda: site.lb.established() == SESSIONS - 1)
+        assert vip.monitor().code == 0
+        looked = vip.run("monitor", interval=60, level=10)
+        assert looked.code == 190, looked
+        assert re.search(rf"is not advertised to 10\.1\.0\.1 {ended}", looked.reason), looked
+
+        site.r2.configure("router bgp", family(V4), limit)
+        wait_for("the second router to end the session", lambda: site.lb.established() == SESSIONS - 2)
+        looked = vip.monitor()
+        assert looked.code == 1
+        assert re.search(rf"10\.1\.0\.1 {ended}, 10\.1\.0\.2 {ended}; raise the maximum-prefix", looked.reason), looked
+        for other in others:
+            assert other.run("stop").code == 0
+        print(looked.reason)
+    finally:
+        for router in (site.r1, site.r2):
+            router.configure("router bgp", family(V4), f"no {limit}", "do clear bgp ipv4 10.1.0.11")
+    wait_for("both routers to have the route", lambda: site.r1.has(V4) and site.r2.has(V4))
+    assert vip.monitor().code == 0, "nothing is left to be done"
 
 
 def test_unknown_route_maps_are_refused(resource: MakeResource) -> None:

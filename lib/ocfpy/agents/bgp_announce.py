@@ -287,8 +287,11 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         reason = f"{prefix.cidr} is advertised to {len(told)} of the {self.min_peers} peers that it takes"
         if not missing:
             return f"{reason}: bgpd has no neighbor for IPv{prefix.family} besides"
-        filtered = any(peer.state == "Established" and peer.name not in told for peer in counted)
-        advice = "; an established one without it has an export policy that denies it" if filtered else ""
+        advice = ""
+        if any(peer.state == "Established" and peer.name not in told for peer in counted):
+            advice += "; an established one without it has an export policy that denies it"
+        if any(peer.refuses_so_many for peer in counted):
+            advice += "; raise the maximum-prefix of who ended the session, or announce less"
         return f"{reason}: {', '.join(missing)}{advice}"
 
     def _announcer(self, claim: dict[str, str]) -> Announcer:

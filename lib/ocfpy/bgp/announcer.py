@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 _NO_STATEMENT = "Can't find static route"  # `no network` of what is not there
 _NO_INSTANCE = ("No BGP process", "BGP instance not found", "View/Vrf is unknown")
 _WHICH_INSTANCE = "specify ASN"  # `router bgp` alone, and there are several
+# How a session has ended of which there is more to say, and who ended it: peer_down_str in bgp_fsm.c.
+_ENDED_BY = {"BGP Notification received": "it ended the session", "BGP Notification send": "this node ended the session"}
+_TOO_MANY = "Maximum Number of Prefixes"  # bgp_notify_cease_msg in bgp_debug.c; RFC 4486, subcode 1
 
 
 class Route:
@@ -60,21 +63,29 @@ class Route:
 
 class Peer:
     """A neighbour: state as bgpd names it (Established, Active, Idle (Admin), ...), policy_missing when RFC 8212
-    blocks it, prefixes_sent as a number.
+    blocks it, prefixes_sent as a number; ended says who ended the session that it had last, and why, as far as a
+    BGP message said so.
     """
 
-    __slots__ = ("name", "policy_missing", "prefixes_sent", "state")
+    __slots__ = ("ended", "name", "policy_missing", "prefixes_sent", "state")
 
-    def __init__(self, name: str, state: str, policy_missing: bool, prefixes_sent: int = 0) -> None:
+    def __init__(
+        self, name: str, state: str, policy_missing: bool, prefixes_sent: int = 0, ended: str = ""
+    ) -> None:
         self.name = name
         self.state = state
         self.policy_missing = policy_missing
         self.prefixes_sent = prefixes_sent
+        self.ended = ended
+
+    @property
+    def refuses_so_many(self) -> bool:
+        """Whether the session ended because one of its two ends was sent more prefixes than its maximum-prefix."""
+        return _TOO_MANY in self.ended
 
     def __str__(self) -> str:
-        return (
-            f"{self.name} {self.state}{' without an export policy (RFC 8212)' if self.policy_missing else ''}"
-        )
+        policy = " without an export policy (RFC 8212)" if self.policy_missing else ""
+        return f"{self.name} {self.state}{policy}{f' ({self.ended})' if self.ended else ''}"
 
 
 class Announcer:
@@ -114,10 +125,29 @@ class Announcer:
     def peers(self, prefix: Address) -> list[Peer]:
         """The neighbours that are activated for the family of the prefix."""
         known = self._summary().get(f"{_family(prefix)}Unicast", {}).get("peers", {})
+        ended = self._ended() if any(peer.get("state") != "Established" for peer in known.values()) else {}
         return [
-            Peer(name, str(peer.get("state", "?")), peer.get("peerState") == "Policy", peer.get("pfxSnt", 0))
+            Peer(
+                name,
+                str(peer.get("state", "?")),
+                peer.get("peerState") == "Policy",
+                peer.get("pfxSnt", 0),
+                ended.get(name, ""),
+            )
             for name, peer in known.items()
         ]
+
+    def _ended(self) -> dict[str, str]:
+        """Why neighbors have no session any more, by name."""
+        neighbors = self._show(f"show bgp{self._of_vrf} neighbors json")
+        return {
+            name: f"{_ENDED_BY[of['lastResetDueTo']]}: {of['lastNotificationReason']}"
+            for name, of in neighbors.items()
+            if isinstance(of, dict)
+            and of.get("bgpState") != "Established"
+            and of.get("lastResetDueTo") in _ENDED_BY
+            and of.get("lastNotificationReason")
+        }
 
     def asn(self) -> str:
         """The AS number of the instance, as `router bgp` takes it. HostError when there is no such instance."""

@@ -163,6 +163,17 @@ def test_lifecycle(bgpd: FakeBgpd, resource: Resource) -> None:
         ({"path_extra": {"valid": False}}, "does zebra run"),
         ({"path_extra": {"bestpath": {}}}, "from a neighbor"),
         ({"told": []}, "0 of the 1 peers that it takes: 10.1.0.1 Established"),
+        (
+            {
+                "told": [],
+                "peers": {"10.1.0.1": {"state": "Active"}},
+                "neighbor": {
+                    "lastResetDueTo": "BGP Notification received",
+                    "lastNotificationReason": "Cease/Maximum Number of Prefixes Reached",
+                },
+            },
+            "Reached); raise the maximum-prefix of who ended the session",
+        ),
         ({"error": BgpdHung("bgpd hangs")}, "may keep the route"),
     ],
 )

@@ -147,13 +147,37 @@ def test_peers() -> None:
         "10.1.0.2": {"state": "Established", "peerState": "Policy"},
         "eth1": {"state": "Active", "peerState": "OK"},
     }
-    script = Script({"show bgp summary json": {"ipv4Unicast": {"as": 1, "peers": known}}})
+    summary = {"ipv4Unicast": {"as": 1, "peers": known}}
+    script = Script({"show bgp summary json": summary, "show bgp neighbors json": {}})
     assert [str(peer) for peer in Announcer(script).peers(V4)] == [
         "10.1.0.1 Established",
         "10.1.0.2 Established without an export policy (RFC 8212)",
         "eth1 Active",
     ]
     assert Announcer(script).peers(V6) == []
+
+
+TOO_MANY = "Cease/Maximum Number of Prefixes Reached"
+RECEIVED, SENT = "BGP Notification received", "BGP Notification send"
+
+
+@pytest.mark.parametrize(
+    ("neighbor", "ended"),
+    [
+        ({"lastResetDueTo": RECEIVED, "lastNotificationReason": TOO_MANY}, f" (it ended the session: {TOO_MANY})"),
+        ({"lastResetDueTo": SENT, "lastNotificationReason": "Hold"}, " (this node ended the session: Hold)"),
+        ({"lastResetDueTo": "No AFI/SAFI activated for peer", "lastNotificationReason": TOO_MANY}, ""),
+        ({"lastResetDueTo": RECEIVED}, ""),
+        ({"lastResetDueTo": RECEIVED, "lastNotificationReason": TOO_MANY, "bgpState": "Established"}, ""),
+    ],
+)
+def test_why_a_peer_has_no_session(neighbor: dict[str, str], ended: str) -> None:
+    summary = {"ipv4Unicast": {"as": 1, "peers": {"eth1": {"state": "Active"}}}}
+    neighbors = {"vrfName": "red", "eth1": neighbor}
+    script = Script({"show bgp vrf red summary json": summary, "show bgp vrf red neighbors json": neighbors})
+    (peer,) = Announcer(script, "red").peers(V4)
+    assert str(peer) == f"eth1 Active{ended}"
+    assert peer.refuses_so_many == (TOO_MANY in ended)
 
 
 def test_what_a_peer_was_sent() -> None:
