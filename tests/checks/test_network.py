@@ -14,7 +14,7 @@ from ocfpy.health.ways import Way
 from tests.checks.cases import TLS
 from tests.checks.observe import attempt, make
 from tests.checks.world import PROXY4, PROXY6, World
-from tests.frr.harness import run
+from tests.frr.namespace import run
 
 GONE4, GONE6 = "10.78.0.9", "fd78::9"
 """Nobody is there, and nobody says so."""

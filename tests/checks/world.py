@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from tests.checks.pki import Pki
 from tests.checks.server import Place, Server
-from tests.frr.harness import Namespace
+from tests.frr.namespace import Namespace
 
 T = TypeVar("T")
 

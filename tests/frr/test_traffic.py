@@ -16,7 +16,8 @@ from typing import Any, Callable
 
 import pytest
 
-from tests.frr.harness import EXAMPLES, SESSIONS, Frr, Resource, Site, run, wait_for
+from tests.frr.harness import EXAMPLES, SESSIONS, Frr, Resource, Site, wait_for
+from tests.frr.namespace import run
 from tests.frr.system import System
 
 PACKETS = Path(__file__).with_name("packets.py")
