@@ -15,7 +15,6 @@ from ocfpy.health.expect import (
     parse_status,
     unescape,
 )
-from ocfpy.health.members import members
 from ocfpy.ipvs.model import MAX_PORT
 from ocfpy.ocf.addresses import parse_address, shown
 from ocfpy.ocf.parameters import (
@@ -338,11 +337,10 @@ class CheckParameters(MemberParameters):
         kind = kind_of(self.check)
         if self.check_port or kind.port != 0 or kind.per_service:
             return []
-        reals = self.reals()
         return [
             f"{virtual}: which port of {real} is to be checked? set check_port"
             for virtual in self.virtual
-            for real in members(virtual, reals)
+            for real in self.behind(virtual)
             if not real.port
         ]
 
@@ -358,7 +356,7 @@ class CheckParameters(MemberParameters):
         mixed = [
             real
             for virtual in self.virtual
-            for real in members(virtual, self.reals())
+            for real in self.behind(virtual)
             if real.address.family != virtual.family and virtual.family not in sources
         ]
         if mixed:

@@ -86,7 +86,7 @@ class MemberParameters(PoolParameters):
                 if real.weight == 1
             ]
         for virtual in self.virtual:
-            total = len(members(virtual, self.reals()))
+            total = len(self.behind(virtual))
             keeps, restores = self.quorum.of(total), (self.quorum_up or self.quorum).of(total)
             if restores < keeps:
                 faults.append(f"{virtual}: quorum_up ({restores} servers) is less than quorum ({keeps})")
@@ -106,7 +106,7 @@ class MemberParameters(PoolParameters):
             if families and real.forward != "tunnel" and real.address.family not in families:
                 faults.append(f"sorry_server {real} has no virtual service of its address family")
         for virtual in self.virtual:
-            known, behind = by_key(members(virtual, self.reals())), members(virtual, sorry)
+            known, behind = by_key(self.behind(virtual)), members(virtual, sorry)
             faults += [f"{virtual}: sorry_server {text} is given twice" for text in twice(list(map(str, behind)))]
             for real in behind:
                 if real.key in known:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ocfpy.health.spec import CheckSettings, ServiceSpec
-    from ocfpy.ipvs.model import RealServer
+    from ocfpy.ipvs.model import RealServer, VirtualService
 
 
 def real_server_word(text: str) -> str:
@@ -133,9 +133,22 @@ class PoolParameters(Agent):
         reloadable=True,
     )
 
+    _reals: tuple[RealServer, ...] | None = None
+    _behind: dict[VirtualService, list[RealServer]] | None = None
+
     def reals(self) -> tuple[RealServer, ...]:
         """The real servers, with what the pool's own parameters say about them."""
-        return tuple(map(self.real, self.real_servers))
+        if self._reals is None:
+            self._reals = tuple(map(self.real, self.real_servers))
+        return self._reals
+
+    def behind(self, virtual: VirtualService) -> list[RealServer]:
+        """The real servers of a virtual service. Worked out once: every monitor of a large pool asks for them again and again."""
+        if self._behind is None:
+            self._behind = {}
+        if virtual not in self._behind:
+            self._behind[virtual] = members(virtual, self.reals())
+        return self._behind[virtual]
 
     def real(self, text: str) -> RealServer:
         """One real server of those as written."""
@@ -193,7 +206,7 @@ class PoolParameters(Agent):
         faults = []
         settings, reals = self.settings(), self.reals()
         for virtual in self.virtual:
-            behind = members(virtual, reals)
+            behind = self.behind(virtual)
             faults += [
                 f"{virtual}: real server {text} is given twice" for text in twice(list(map(str, behind)))
             ]
@@ -213,11 +226,11 @@ class PoolParameters(Agent):
         """What the daemon is told of each virtual service: the same of all of them."""
         from ocfpy.health.spec import ServiceSpec
 
-        settings, reals, check = self.settings(), self.reals(), self.check_settings()
+        settings, check = self.settings(), self.check_settings()
         return tuple(
             ServiceSpec(
                 virtual,
-                by_key(members(virtual, reals)),
+                by_key(self.behind(virtual)),
                 settings.meant_for(virtual),
                 check,
                 quiesce=self.quiesce,
@@ -232,7 +245,11 @@ class PoolParameters(Agent):
 
 def twice(texts: list[str]) -> list[str]:
     """The texts that are there more than once."""
-    return sorted({text for text in texts if texts.count(text) > 1})
+    seen: set[str] = set()
+    again: set[str] = set()
+    for text in texts:
+        (again if text in seen else seen).add(text)
+    return sorted(again)
 
 
 def fault_of(parse: Callable[[str], object], name: str, text: str) -> list[str]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from ocfpy.agents import ipvs_pool_parameters
 from ocfpy.agents.ipvs_pool import IpvsPool
+from ocfpy.health.members import members
+from ocfpy.ipvs.model import RealServer, VirtualService
 from ocfpy.ocf.errors import ConfigError
 
 from tests.unit.agents.pool_agent import DNS, agent
@@ -92,6 +96,22 @@ def test_who_gets_traffic(tmp_path: Path) -> None:
     assert agent(tmp_path, min_up="51%").spec().services[0].min_up == 2
     assert agent(tmp_path).spec().services[0].drain_timeout == 300.0
     assert agent(tmp_path, scheduler="sh", quiesce="no").spec().services[0].drain_timeout == 0.0
+
+
+def test_a_large_pool_is_gone_through_once_for_each_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every monitor reads all of it: what grows with the square of its size would take longer than the operation may."""
+    asked: list[str] = []
+
+    def counted(virtual: VirtualService, reals: Sequence[RealServer]) -> list[RealServer]:
+        asked.append(str(virtual))
+        return members(virtual, reals)
+
+    monkeypatch.setattr(ipvs_pool_parameters, "members", counted)
+    virtual = [f"udp/192.0.2.{number}:53" for number in range(1, 9)]
+    pool = agent(tmp_path, virtual=" ".join(virtual), real_servers=" ".join(f"10.0.0.{number}" for number in range(1, 99)))
+    assert sorted(asked) == virtual
+    assert [len(service.reals) for service in pool.services()] == [98] * 8
+    assert sorted(asked) == virtual
 
 
 def test_scheduling_by_the_packet_is_for_udp(tmp_path: Path) -> None:
