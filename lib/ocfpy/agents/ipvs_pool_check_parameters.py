@@ -323,7 +323,17 @@ class CheckParameters(MemberParameters):
             faults += fault_of(parse_headers, "check_headers", self.check_headers)
         if self.check_command and not self.check_command.startswith("/"):
             faults.append(f"check_command {shown(self.check_command)} has to begin with an absolute path")
-        return faults + self._faults_of_ports() + self._faults_of_way()
+        return faults + self._faults_without_body() + self._faults_of_ports() + self._faults_of_way()
+
+    def _faults_without_body(self) -> list[str]:
+        """An expected text that nobody would look for, or that cannot be there."""
+        if not self.check_expect or "method" not in kind_of(self.check).options:
+            return []
+        if self.check == "http_proxy" and "://" not in (self.check_request or "://"):
+            return ["check_expect: a tunnel (check_request=HOST:PORT) has no body to have it"]
+        if self.check_method == "HEAD":
+            return ["check_expect: an answer to check_method=HEAD has no body to have it"]
+        return []
 
     def _parser_of_request(self) -> Callable[[str], object]:
         module = kind_of(self.check).module

@@ -54,7 +54,7 @@ def test_everything(tmp_path: Path) -> None:
         check_timeout="250ms",
         check_host="www.example.com:80",
         check_path="/health?deep=1",
-        check_method="HEAD",
+        check_method="POST",
         check_status="200 301-302",
         check_expect="re:^ok",
         rise="1",
@@ -72,7 +72,7 @@ def test_everything(tmp_path: Path) -> None:
     assert (one.forward, one.tunnel_type, one.tunnel_port, one.weight) == ("tunnel", "gue", 6080, 2)
     assert (two.forward, two.tunnel_port) == ("nat", 0)
     assert (check.port, check.interval, check.timeout) == (8080, 0.5, 0.25)
-    assert (check["host"], check["path"], check["method"]) == ("www.example.com:80", "/health?deep=1", "HEAD")
+    assert (check["host"], check["path"], check["method"]) == ("www.example.com:80", "/health?deep=1", "POST")
     assert (check.rise, check.fall, check["expect"]) == (1, 5, "re:^ok")
     assert (service.quiesce, spec.attribute, spec.dampen) == (False, "web-here", "1500ms")
 
@@ -142,6 +142,8 @@ def test_scheduling_by_the_packet_is_for_udp(tmp_path: Path) -> None:
         ({"check": "https", "check_key": "/key"}, "check_key needs check_cert"),
         ({"check": "http_proxy"}, "check=http_proxy needs check_request"),
         ({"check": "http_proxy", "check_request": "www.example.com"}, "is neither a URL"),
+        ({"check": "http_proxy", "check_request": "a:443", "check_expect": "x"}, "a tunnel (check_request=HOST:PORT) has no"),
+        ({"check": "http", "check_method": "HEAD", "check_expect": "x"}, "an answer to check_method=HEAD has no body"),
         ({"check": "external", "check_command": "check.sh"}, "has to begin with an absolute path"),
         ({"check": "http", "check_headers": "no colon"}, "is not a header line"),
         ({"check": "dns", "check_name": "a", "check_rcode": "NXDOMAIN NO"}, "'NO' is not one of NOERROR"),
