@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ocfpy.agents.ipvs_pool_parameters import PoolParameters, real_server_word, twice
 from ocfpy.health.members import members
-from ocfpy.ipvs.model import HASHING, by_key
+from ocfpy.ipvs.model import HASHING, ONE_PACKET_PROTOCOLS, by_key
 from ocfpy.ipvs.refusals import real_problems
 from ocfpy.ocf.parameters import DurationParam, ListParam, NumberOrPercentParam, PathParam
 
@@ -111,7 +111,10 @@ class MemberParameters(PoolParameters):
             for real in behind:
                 if real.key in known:
                     faults.append(f"{virtual}: sorry_server {real} is one of its real servers")
-                faults += [f"{virtual}: sorry_server {real}: {fault}" for fault in real_problems(virtual, real)]
+                faults += [
+                    f"{virtual}: sorry_server {real}: {fault}"
+                    for fault in real_problems(virtual, real, self.one_packet and virtual.proto in ONE_PACKET_PROTOCOLS)
+                ]
         return faults
 
     def sorry(self) -> tuple[RealServer, ...]:

@@ -107,7 +107,7 @@ class PoolParameters(Agent):
         "one-packet scheduling",
         "Schedule each packet by itself in the UDP services (and those by mark) of the pool: for DNS, where a packet is a"
         " request. Otherwise a client's address and port stay with a server, also a dead one, until UDP's timeout of"
-        " five minutes.",
+        " five minutes. Not with forward=nat.",
         default="false",
         reloadable=True,
     )

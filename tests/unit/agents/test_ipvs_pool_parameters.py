@@ -179,6 +179,8 @@ def test_scheduling_by_the_packet_is_for_udp(tmp_path: Path) -> None:
         ({"scheduler": "mh", "scheduler_flags": "mh-port"}, "add scheduler_flags=mh-fallback, or set quiesce=false"),
         ({"scheduler": "sh"}, "drops the clients of a server at weight 0"),
         ({"one_packet": "yes", "virtual": "tcp/192.0.2.53:53"}, "one_packet is for UDP"),
+        ({"one_packet": "yes", "forward": "nat"}, "forward=nat needs connections to give answers the service's address"),
+        ({"one_packet": "yes", "sorry_server": "10.0.0.9,forward=nat"}, "sorry_server 10.0.0.9:53: forward=nat needs"),
         ({"attribute": "a b"}, "parameter attribute"),
         ({"min_up": "half"}, "parameter min_up"),
         ({"quorum": "0"}, "parameter quorum"),

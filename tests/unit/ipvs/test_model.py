@@ -153,6 +153,7 @@ def test_bad_netmask_is_refused(text: str, family: int) -> None:
         ("tcp/192.0.2.53:0", {}, "10.0.0.1", "port 0 (every port) needs a persistence_timeout"),
         ("udp/192.0.2.53:5060", {"engine": "sip"}, "10.0.0.1", "needs a persistence_timeout"),
         ("tcp/192.0.2.53:53", {"one_packet": True}, "10.0.0.1", "one_packet is for udp"),
+        ("udp/192.0.2.53:53", {"one_packet": True}, "10.0.0.1,forward=nat", "forward=nat needs connections"),
         ("tcp/192.0.2.53:53", {}, "[2001:db8::1]", "IPv6 behind IPv4 needs forward=tunnel"),
         ("tcp/192.0.2.53:53", {}, "10.0.0.1:8053", "forward=dr keeps the port, which is 53"),
         ("tcp/192.0.2.53:53", {}, "10.0.0.1,lower=5,upper=4", "lower=5 is above upper=4"),

@@ -166,6 +166,7 @@ class _Section:
         checks: dict[tuple[Address, int], CheckSettings] = {}
         lines: dict[tuple[Address, int], int] = {}
         service = section.service or service_of(virtual.port if virtual else 0)
+        alone = ServiceSettings(persistence_timeout=1, one_packet=section.ops and section.protocol == "udp")
         checker = Checker(self.config, section, service, self.names.node)
         said: set[tuple[int, str]] = set()
         for one in section.reals:
@@ -180,7 +181,7 @@ class _Section:
                 reals[real.key], lines[real.key] = real, one.line
                 if virtual is None:
                     continue
-                self._fault_each(one.line, problems(virtual, ServiceSettings(persistence_timeout=1), {real.key: real}))
+                self._fault_each(one.line, problems(virtual, alone, {real.key: real}))
                 try:
                     receive = section.receive if one.request is None else one.receive
                     checks[real.key] = checker.check(real, port, one.request, receive)
