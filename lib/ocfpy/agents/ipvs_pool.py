@@ -145,11 +145,7 @@ location rule on the attribute.
             # Of a start that was killed, as a rule: the daemon goes on, and will have filled the table in a moment.
             return self._starting("the health daemon is there, but does not listen yet")
         ours = claim.get("virtual", "").split()
-        try:
-            left = read_proc(only=lambda virtual: str(virtual) in ours)
-        except FileNotFoundError:
-            return Status.stopped()
-        if not left:
+        if not _any_in_kernel(ours):
             return Status.stopped()
         return self._replaced(f"the health daemon is gone; nobody checks the real servers of {', '.join(ours)}")
 
@@ -243,3 +239,19 @@ location rule on the attribute.
         state, deadline = self.context.state, self.context.deadline
         control.reload(state, claim, self.paths, self.spec(), check, deadline)
         self._told()
+
+
+def _any_in_kernel(ours: list[str]) -> bool:
+    """Whether the kernel has one of the virtual services. Raises OcfError."""
+    marks = [word for word in ours if parse_virtual(word).proto is None]
+    try:
+        found = read_proc(only=lambda virtual: str(virtual) in ours or bool(marks and virtual.proto is None))
+    except FileNotFoundError:
+        return False
+    if any(virtual.proto is None and not service.reals for virtual, service in found.items()):
+        # /proc does not say of which family one without real servers is, and the other one may be another pool's.
+        from ocfpy.ipvs.table import IpvsTable
+
+        with IpvsTable() as table:
+            return bool(table.read(lambda virtual: str(virtual) in ours))
+    return any(str(virtual) in ours for virtual in found)

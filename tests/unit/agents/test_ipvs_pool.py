@@ -16,7 +16,7 @@ from ocfpy.health.checks.registry import TYPES
 from ocfpy.health.marks import Marks
 from ocfpy.health.spec import read_spec
 from ocfpy.ipvs.model import VirtualService, parse_virtual
-from ocfpy.ipvs.proc import ProcService
+from ocfpy.ipvs.proc import ProcService, parse_proc
 from ocfpy.ocf import dispatch
 from ocfpy.ocf.context import Context
 from ocfpy.ocf.errors import DeadlineError, HostError, NotInstalledError, ServiceError
@@ -136,6 +136,31 @@ def test_without_a_daemon(
     pool = agent(tmp_path)
     if recorded:
         pool.context.state.write(pool.claim())
+    assert pool.observe(pool.claim()).kind == kind
+
+
+@pytest.mark.parametrize(("ours", "kind"), [("fwmark/7", "stopped"), ("fwmark6/7", "failed")])
+def test_the_same_mark_of_the_other_family_is_not_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ours: str, kind: str
+) -> None:
+    """Without real servers it could be either's, for all that /proc shows: a stop would wait for the other pool to go."""
+    mark = parse_virtual("fwmark6/7")
+
+    class Table:
+        def __enter__(self) -> Table:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def read(self, only: Callable[[VirtualService], bool]) -> list[VirtualService]:
+            return [mark] if only(mark) else []
+
+    monkeypatch.setattr("ocfpy.ipvs.table.IpvsTable", Table)
+    shown = parse_proc("FWM  00000007 wlc\n")
+    monkeypatch.setattr(ipvs_pool, "read_proc", lambda only: {one: shown[one] for one in shown if only(one)})
+    pool = agent(tmp_path, virtual=ours, real_servers="10.0.0.11" if ours == "fwmark/7" else "[fd00::11]", check_port="80")
+    pool.context.state.write(pool.claim())
     assert pool.observe(pool.claim()).kind == kind
 
 
