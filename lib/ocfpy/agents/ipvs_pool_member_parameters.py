@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ocfpy.agents.ipvs_pool_parameters import PoolParameters, real_server_word, twice
 from ocfpy.health.members import members
-from ocfpy.ipvs.model import HASHING, ONE_PACKET_PROTOCOLS, by_key
+from ocfpy.ipvs.model import ONE_PACKET_PROTOCOLS, by_key
 from ocfpy.ipvs.refusals import real_problems
 from ocfpy.ocf.parameters import DurationParam, ListParam, NumberOrPercentParam, PathParam
 
@@ -123,7 +123,7 @@ class MemberParameters(PoolParameters):
 
     def services(self) -> tuple[ServiceSpec, ...]:
         # A scheduler that drops the clients of a server at weight 0 cannot drain one.
-        can_drain = self.scheduler not in HASHING or "flag-1" in self.scheduler_flags
+        can_drain = not self.settings().drops_at_zero
         return tuple(self._service(service, self.drain_timeout if can_drain else 0.0) for service in super().services())
 
     def _service(self, service: ServiceSpec, drain_timeout: float) -> ServiceSpec:

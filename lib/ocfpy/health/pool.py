@@ -3,7 +3,8 @@
 The rules, for each virtual service on its own:
 
 1. A server taken out by hand gets no traffic, whatever its check says.
-2. One that is up has its weight, or the share of it that its check asks for.
+2. One that is up has its weight, or the share of it that its check asks for. Where the scheduler drops the clients of a
+   server at weight 0, a share of nothing is not to be there.
 3. One without a verdict is as it was found: in service if it was, else not there.
 4. One that is down gets weight 0, or without `quiesce` is not there; unless fewer than `min_up` servers would
    have traffic. Then those stay that failed last, "down but pooled".
@@ -126,7 +127,8 @@ def _place(service: ServiceSpec, real: RealServer, seen: Seen) -> Place:
         return out
     # A small share is not none at all: that is for the check to say.
     share = max(1, real.weight * seen.percent // 100) if real.weight and seen.percent else 0
-    return Place(UP, share)
+    asks_for_nobody = real.weight and not share
+    return Place(UP, None if asks_for_nobody and service.settings.drops_at_zero else share)
 
 
 def _latest_to_fail(

@@ -155,6 +155,11 @@ class ServiceSettings(Record):
         self.engine = engine
         self.one_packet = one_packet
 
+    @property
+    def drops_at_zero(self) -> bool:
+        """Whether the clients of a server at weight 0 are dropped, as of HASHING without the flag for a fallback."""
+        return self.scheduler in HASHING and "flag-1" not in self.flags
+
     def meant_for(self, virtual: VirtualService) -> ServiceSettings:
         """These settings as one service of a pool takes them: scheduling by the packet is for UDP and marks."""
         if not self.one_packet or virtual.proto in ONE_PACKET_PROTOCOLS:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ocfpy.health.pool import DOWN, DRAINED, POOLED, UNKNOWN, UP, Seen, alive, has_quorum, members_of, places
 from ocfpy.health.spec import ServiceSpec
-from ocfpy.ipvs.model import RealKey, by_key, parse_real_server
+from ocfpy.ipvs.model import RealKey, ServiceSettings, by_key, parse_real_server
 
 from tests.unit.health.samples import WEB, WEB6, pool
 from tests.unit.ipvs.tables import bounded
@@ -53,6 +54,14 @@ def test_a_check_may_ask_for_a_share_of_the_weight() -> None:
     assert weights(spec, seen("", s11=Seen(True, percent=35), s12=Seen(True, percent=1))) == {"10.0.0.11": 3, "10.0.0.12": 1}
     none = places(spec, seen("12+", s11=Seen(True, percent=0)))
     assert (none[key(11)].weight, alive(none)) == (0, 1)
+
+
+@pytest.mark.parametrize(("settings", "there"), [(("sh",), False), (("sh", ("flag-1",)), True), (("wlc", ("flag-2",)), True)])
+def test_one_that_asks_for_no_weight_is_not_there_where_its_clients_would_be_dropped(settings: Any, there: bool) -> None:
+    spec = service("10.0.0.11,weight=10 10.0.0.12", settings=ServiceSettings(*settings), quiesce=False)
+    what = seen("12+", s11=Seen(True, percent=0))
+    assert weights(spec, what) == ({"10.0.0.11": 0} if there else {}) | {"10.0.0.12": 1}
+    assert alive(places(spec, what)) == 1
 
 
 def test_who_is_taken_out_by_hand_leaves_whatever_its_check_says() -> None:

@@ -10,7 +10,6 @@ from ocfpy.health.ldirectord.model import Config, Fallback, Note, Real, Virtual
 from ocfpy.health.ldirectord.names import Names
 from ocfpy.health.spec import CheckSettings, ServiceSpec
 from ocfpy.ipvs.model import (
-    HASHING,
     RealServer,
     ServiceSettings,
     VirtualService,
@@ -75,7 +74,7 @@ class _Section:
             return None
         self._fault_each(self.section.line, problems(virtual, settings, {}))
         quiesce = self.config.quiescent if self.section.quiescent is None else self.section.quiescent
-        if quiesce and settings.scheduler in HASHING and "flag-1" not in settings.flags:
+        if quiesce and settings.drops_at_zero:
             self._warn(
                 self.section.line_of("scheduler"),
                 f"{settings.scheduler} drops the clients of a server at weight 0: add"
