@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FULL_COMPARE_EVERY = 10
-"""/proc shows neither thresholds nor persistence: every so many comparisons the whole table is read."""
+"""/proc shows neither thresholds nor tunnels nor the time of persistence: every so many comparisons the whole table is read."""
 QUICK_S = 0.002
 """A comparison that takes no longer is made where the checks are: to have a thread make it costs more than that, and /proc waits
 for nobody."""
@@ -150,13 +150,17 @@ class Kernel:
         except FileNotFoundError:  # no IPVS yet: netlink loads it
             return bool(wanted)
         differs = table.keys() != wanted.keys() or any(
-            table[virtual].scheduler != settings.scheduler
-            or {key: real.weight for key, real in table[virtual].reals.items()}
-            != {key: real.weight for key, real in reals.items()}
+            _shown(table[virtual]) != (settings.scheduler, settings.one_packet, bool(settings.persistence_timeout))
+            or {key: (real.weight, real.forward) for key, real in table[virtual].reals.items()}
+            != {key: (real.weight, real.forward) for key, real in reals.items()}
             for virtual, (settings, reals) in wanted.items()
         )
         self._is_quick = time.perf_counter() - begun <= QUICK_S
         return differs
+
+
+def _shown(service: ProcService) -> tuple[str, bool, bool]:
+    return service.scheduler, service.one_packet, service.persistent
 
 
 def _of(wanted: Table, owned: Set[VirtualService]) -> Only:

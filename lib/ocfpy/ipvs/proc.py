@@ -39,13 +39,20 @@ class ProcReal(Record):
 
 
 class ProcService(Record):
-    """A virtual service, its scheduler and its real servers by (address, port)."""
+    """A virtual service, its scheduler and its real servers by (address, port).
 
-    __slots__ = ("reals", "scheduler")
+    For how long it is `persistent` is not said here in any unit that a program knows: /proc has it in jiffies.
+    """
 
-    def __init__(self, scheduler: str, reals: dict[RealKey, ProcReal]) -> None:
+    __slots__ = ("one_packet", "persistent", "reals", "scheduler")
+
+    def __init__(
+        self, scheduler: str, reals: dict[RealKey, ProcReal], persistent: bool = False, one_packet: bool = False
+    ) -> None:
         self.scheduler = scheduler
         self.reals = reals
+        self.persistent = persistent
+        self.one_packet = one_packet
 
 
 def read_proc(
@@ -77,13 +84,13 @@ def parse_proc(
         if words and words[0] in ("TCP", "UDP", "SCTP"):
             address, port = _endpoint(words[1])
             virtual = VirtualService(words[0].lower(), address, port)
-            service = ProcService(words[2], {})
+            service = _service(words)
             wanted = only is None or only(virtual)
             if wanted:
                 table[virtual] = service
             reals = service.reals if wanted else None
         elif words and words[0] == "FWM":
-            service = ProcService(words[2], {})
+            service = _service(words)
             marks.append((int(words[1], 16), service))
             reals = service.reals
         else:  # the first two lines of the heading; the third is "  -> RemoteAddress:Port ..."
@@ -105,6 +112,10 @@ def _add_marks(
             virtual = VirtualService(fwmark=mark, family=10 - families[0])
         if only is None or only(virtual):
             table[virtual] = service
+
+
+def _service(words: list[str]) -> ProcService:
+    return ProcService(words[2], {}, persistent="persistent" in words[3:], one_packet="ops" in words[3:])
 
 
 def _real(words: list[str]) -> ProcReal:

@@ -30,6 +30,7 @@ def wanted(up: str = "10.0.0.11 10.0.0.12") -> Table:
 
 
 WANTED = wanted()
+DNS_SERVICE = SPEC.virtual[0]
 
 
 class FakeTable:
@@ -70,6 +71,8 @@ class FakeTable:
             virtual: ProcService(
                 settings.scheduler,
                 {key: ProcReal(*key, real.forward, real.weight, 0, 0) for key, real in reals.items()},
+                persistent=settings.persistence_timeout > 0,
+                one_packet=settings.one_packet,
             )
             for virtual, (settings, reals) in self.table.items()
             if only(virtual)
@@ -107,6 +110,26 @@ def test_keep_repairs_and_leaves_others_alone() -> None:
         assert table.table == {foreign: (SPEC.services[0].settings, {}), **WANTED}
         await kernel.keep({}, OURS)
         assert list(table.table) == [foreign]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "change", [{"scheduler": "rr"}, {"one_packet": True}, {"persistence_timeout": 60}, {"forward": "nat"}, {"weight": 9}]
+)
+def test_what_proc_shows_is_put_right_at_once(change: dict[str, Any]) -> None:
+    async def story() -> None:
+        table = FakeTable()
+        kernel = Kernel(lambda: table, table.proc)
+        await kernel.make(WANTED, OURS)
+        settings, reals = table.table[DNS_SERVICE]
+        if change.keys() <= {"forward", "weight"}:
+            key, real = next(iter(reals.items()))
+            table.table[DNS_SERVICE] = settings, {**reals, key: real.replace(**change)}
+        else:
+            table.table[DNS_SERVICE] = settings.replace(**change), reals
+        assert len(await kernel.keep(WANTED, OURS)) == 1
+        assert table.table == WANTED
 
     asyncio.run(story())
 
@@ -167,7 +190,7 @@ def test_now_and_then_all_of_it_is_compared() -> None:
         kernel = Kernel(lambda: table, table.proc)
         await kernel.make(WANTED, OURS)
         virtual = SPEC.virtual[0]
-        table.table[virtual] = (SPEC.services[0].settings.replace(persistence_timeout=60), table.table[virtual][1])
+        table.table[virtual] = (SPEC.services[0].settings.replace(flags=("flag-1",)), table.table[virtual][1])
         changes = [change for _ in range(FULL_COMPARE_EVERY) for change in await kernel.keep(WANTED, OURS)]
         assert len(changes) == 1
         assert table.table == WANTED

@@ -48,6 +48,8 @@ def test_services_and_real_servers() -> None:
     )
     assert {real.forward for real in web.reals.values()} == {"tunnel", "nat", "dr"}
     assert not table[parse_virtual("sctp/192.0.2.1:5")].reals
+    assert [service.persistent for service in table.values()] == [True, True, False, True, False]
+    assert [str(virtual) for virtual, service in table.items() if service.one_packet] == ["fwmark/7"]
 
 
 def test_mark_without_real_servers_has_the_family_that_is_left() -> None:
