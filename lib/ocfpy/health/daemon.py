@@ -35,7 +35,7 @@ from ocfpy.health.ways import Ways
 from ocfpy.ocf.attributes import delete_attribute, set_attribute
 from ocfpy.ocf.codes import OCF_ERR_GENERIC
 from ocfpy.ocf.context import Log
-from ocfpy.ocf.errors import OcfError, one_line
+from ocfpy.ocf.errors import OcfError, ServiceError, one_line
 
 if TYPE_CHECKING:
     from ocfpy.health.autoreload import Autoreload
@@ -45,6 +45,7 @@ ATTRIBUTE_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 2.0
 CONFIG_LOOK_S = 1.0
 """How often a file is looked at, at most."""
+LOCK_LOOK_S = 1.0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -84,6 +85,7 @@ class Daemon:
         self.ended: asyncio.Future[None]
         self.engine: Engine
         self._status_trouble = ""
+        self._lock = _identity(paths.lock)
 
     async def run(self, report: Callable[[str], None]) -> None:
         """Starts, reports, and serves until something ends it with an exception."""
@@ -109,7 +111,7 @@ class Daemon:
                 self._note_spec()
             self._write_status()
             report("ok")
-            self._watching = asyncio.ensure_future(self._watch_config())
+            self._watching = asyncio.gather(self._watch_config(), self._watch_lock())
         await self.ended
 
     async def _watch_config(self) -> None:
@@ -129,6 +131,14 @@ class Daemon:
                     self.engine.config_trouble = watch.trouble
                     self._write_status()
             await asyncio.sleep(max(self.engine.spec.interval, CONFIG_LOOK_S))
+
+    async def _watch_lock(self) -> None:
+        """Ends a daemon whose files somebody has removed: no stop would find it, and the next start would begin a second one."""
+        while _identity(self.paths.lock) == self._lock:
+            await asyncio.sleep(LOCK_LOOK_S)
+        gone = ServiceError(f"somebody has removed {self.paths.lock}: the daemon ends, and leaves the table to the next one")
+        self.log.error(gone.reason)
+        self._fault(gone)
 
     def _fault(self, error: BaseException) -> None:
         if not self.ended.done():
@@ -212,6 +222,15 @@ class Daemon:
         if command == "reload":
             self._note_spec()
         return answer
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """What tells a file from every other; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _lock(path: str, inherited: int | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -122,6 +123,14 @@ def test_a_life(base: str) -> None:
     assert Path(f"{base}.spec.attributes").read_text().splitlines() == ["healthy-dns 2", "healthy-dns 5.0"]
     with pytest.raises(NoDaemon):
         ask(paths.socket, "monitor", LIMIT_S)
+
+
+def test_a_daemon_whose_files_are_removed_ends(base: str) -> None:
+    """It would go on for ever, beside the next one, and undo what that one does."""
+    number = pid(spawn(base))
+    shutil.rmtree(os.path.dirname(base))
+    eventually(lambda: not is_alive(number), "it has ended")
+    assert ask(spawn(base).socket, "monitor", LIMIT_S) == "running"
 
 
 def is_alive(number: int) -> bool:
