@@ -145,10 +145,14 @@ class Kernel:
     def _compare(self, wanted: Table, owned: Set[VirtualService]) -> bool:
         """Whether /proc shows something else than what is wanted."""
         begun = time.perf_counter()
+        ours, marks = _of(wanted, owned), {virtual.fwmark for virtual in (*wanted, *owned) if virtual.proto is None}
         try:
-            table = self._read_proc(_of(wanted, owned))
+            shown = self._read_proc(lambda virtual: ours(virtual) or virtual.fwmark in marks)
         except FileNotFoundError:  # no IPVS yet: netlink loads it
             return bool(wanted)
+        if any(virtual.proto is None and not service.reals for virtual, service in shown.items()):
+            return True  # of which family it is, and so whether it is ours, is for netlink to say
+        table = {virtual: service for virtual, service in shown.items() if ours(virtual)}
         differs = table.keys() != wanted.keys() or any(
             _shown(table[virtual]) != (settings.scheduler, settings.one_packet, bool(settings.persistence_timeout))
             or {key: (real.weight, real.forward) for key, real in table[virtual].reals.items()}

@@ -134,6 +134,25 @@ def test_what_proc_shows_is_put_right_at_once(change: dict[str, Any]) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("family", ["fwmark/7", "fwmark6/7"])
+@pytest.mark.parametrize("shown_as", ["fwmark/7", "fwmark6/7"])
+def test_a_mark_without_real_servers_is_removed_whatever_family_proc_takes_it_for(family: str, shown_as: str) -> None:
+    async def story() -> None:
+        table = FakeTable()
+        mark = parse_virtual(family)
+        table.table = {mark: (SPEC.services[0].settings, {})}
+        shown = parse_virtual(shown_as)
+
+        def proc(only: Only) -> dict[VirtualService, ProcService]:
+            return {shown: ProcService("wlc", {})} if only(shown) else {}
+
+        kernel = Kernel(lambda: table, proc)
+        assert [change.verb for change in await kernel.keep({}, frozenset([mark]))] == [DELETE]
+        assert not table.table
+
+    asyncio.run(story())
+
+
 def test_a_quick_look_is_taken_without_a_thread() -> None:
     threads: list[threading.Thread] = []
 
