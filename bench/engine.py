@@ -17,7 +17,7 @@ from ocfpy.ocf.context import Log
 class EmptyTable:
     """A table that takes everything, and of which nobody asks anything."""
 
-    def read(self) -> Table:
+    def read(self, only: object = None) -> Table:
         return {}
 
     def connections(self, virtual: VirtualService) -> dict[RealKey, int]:
@@ -27,7 +27,7 @@ class EmptyTable:
         pass
 
 
-def no_proc() -> dict[VirtualService, object]:
+def no_proc(only: object) -> dict[VirtualService, object]:
     raise FileNotFoundError  # as where IPVS is not loaded: what was made is believed
 
 
