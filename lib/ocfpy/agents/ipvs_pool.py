@@ -76,7 +76,7 @@ location rule on the attribute.
         for check in self.check_types():
             control.require_module(check)
         services = self.services()
-        control.require_secrets(services)
+        control.require_files(services, self.context.deadline)
         control.require_way_back(services)
 
     def check_claim(self, claim: dict[str, str]) -> None:

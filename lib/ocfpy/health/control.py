@@ -46,13 +46,24 @@ def require_module(check: str) -> None:
         raise NotInstalledError(f"check={check} needs the Python module {module}: install package {package}")
 
 
-def require_secrets(services: Iterable[ServiceSpec]) -> None:
-    """Raises HostError when this host has not the file of a secret, or it cannot be read."""
+def require_files(services: Iterable[ServiceSpec], deadline: Deadline) -> None:
+    """Raises HostError when this host has not a file that a check takes, or it cannot be used.
+
+    The daemon reads them only when it checks, in threads: they may be on a file server that is gone.
+    """
     from ocfpy.health.secretfile import read_secret, secret_files
 
     checks = {check for service in services for check in (service.check, *service.checks.values())}
     for path in sorted({path for check in checks for path in secret_files(check).values()}):
+        deadline.step = f"the secret in {path}"
         read_secret(path)
+    for check in checks:
+        files = check.tls_files()
+        if files:
+            from ocfpy.health.checks.tls import context_for
+
+            deadline.step = " and ".join(files)
+            context_for(check)
 
 
 def require_way_back(services: Iterable[ServiceSpec]) -> None:

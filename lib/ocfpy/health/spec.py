@@ -9,7 +9,7 @@ import json
 import os
 
 from ocfpy import __version__
-from ocfpy.health.checks.registry import OPTIONS, SECRETS, kind_of
+from ocfpy.health.checks.registry import OPTIONS, SECRETS, TLS_FILES, kind_of
 from ocfpy.ipvs.model import RealServer, ServiceSettings, by_key, parse_endpoint, parse_virtual
 from ocfpy.ocf.values import Record
 
@@ -68,6 +68,15 @@ class CheckSettings(Record):
     def flag(self, name: str) -> bool:
         """Whether an option is switched on."""
         return self[name] == "true"
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether there is TLS in this check, from the start or after STARTTLS."""
+        return kind_of(self.type).tls or self.flag("starttls")
+
+    def tls_files(self) -> list[str]:
+        """The files that its TLS takes."""
+        return [self[name] for name in TLS_FILES if self[name]] if self.speaks_tls else []
 
     def port_of(self, port: int) -> int:
         """The port to check of a server whose traffic goes to `port`, 0 for every one; 0 if the check needs none."""

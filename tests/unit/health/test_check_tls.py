@@ -7,13 +7,14 @@ import ssl
 from pathlib import Path
 
 import pytest
-from ocfpy.health.checks import make_check
+from ocfpy.health import control
 from ocfpy.health.checks.tls import failure, wrong_name
 from ocfpy.health.spec import CheckSettings
-from ocfpy.ocf.addresses import parse_address
+from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.errors import HostError
 
-from tests.unit.health.test_checks import says, settings, try_tcp
+from tests.unit.health.samples import pool
+from tests.unit.health.test_checks import PATIENCE_S, says, settings, try_tcp
 
 NAMES = {
     "subject": ((("commonName", "cn.example.com"),),),
@@ -71,8 +72,11 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("nonsense")
     for options, said in (({"ca": "/nonexistent"}, "/nonexistent: No such file"), ({"cert": str(nonsense)}, "nonsense.pem")):
-        with pytest.raises(HostError, match=said):
-            make_check(parse_address("192.0.2.1"), 443, CheckSettings("https", options=options.items()))
+        check = CheckSettings("https", options=options.items())
+        with pytest.raises(HostError, match=said) as found:
+            control.require_files(pool(check=check).services, Deadline(PATIENCE_S))
+        assert try_tcp(says(b""), check).reason == found.value.reason
+    control.require_files(pool(check=CheckSettings("smtp", ca="/nonexistent")).services, Deadline(PATIENCE_S))
 
 
 def test_what_openssl_says() -> None:

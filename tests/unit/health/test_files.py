@@ -13,6 +13,7 @@ from ocfpy.health import control
 from ocfpy.health.checks import files, make_check
 from ocfpy.health.checks.files import look
 from ocfpy.ocf.addresses import parse_address
+from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.errors import HostError
 
 from tests.unit.health.samples import pool
@@ -40,6 +41,28 @@ def test_a_password_that_cannot_be_read_now_fails_those_who_need_it_and_delays_n
             secret.write_text("open sesame\n")
             patient = make_check(address, port, settings("http", user="watch", secret=str(secret)))
             assert (await patient.run()).ok
+
+    asyncio.run(asyncio.wait_for(story(), PATIENCE_S))
+
+
+@pytest.mark.parametrize("option", ["ca", "cert"])
+def test_certificates_that_cannot_be_read_now_fail_those_who_need_them_alone(tmp_path: Path, option: str) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    async def story() -> None:
+        server = await asyncio.start_server(says(http()), "127.0.0.1")
+        async with server:
+            address, port = parse_address("127.0.0.1"), server.sockets[0].getsockname()[1]
+            needy = make_check(address, port, settings("https", timeout=TIMEOUT_S, **{option: str(pipe)}))
+            other = make_check(address, port, settings("http"))
+            results = await asyncio.gather(needy.run(), other.run())
+            assert [result.reason for result in results] == [f"timed out after {TIMEOUT_S:g} s, reading {pipe}", ""]
+            await asyncio.get_running_loop().run_in_executor(None, pipe.write_text, "nonsense")
+            pipe.unlink()
+            pipe.write_text("nonsense")
+            patient = make_check(address, port, settings("https", **{option: str(pipe)}))
+            assert (await patient.run()).reason.startswith(f"{pipe} cannot be used for TLS")
 
     asyncio.run(asyncio.wait_for(story(), PATIENCE_S))
 
@@ -77,9 +100,11 @@ def test_what_is_wrong_with_a_file_is_said_when_the_pool_starts(tmp_path: Path) 
     secret = tmp_path / "secret"
     services = pool(check=settings("ldap", user="cn=probe", secret=str(secret))).services
     with pytest.raises(HostError, match=f"the secret in {secret} cannot be read: No such file"):
-        control.require_secrets(services)
+        control.require_files(services, Deadline(PATIENCE_S))
     secret.write_bytes(b"\xff\n")
     with pytest.raises(HostError, match="it is no text"):
-        control.require_secrets(services)
+        control.require_files(services, Deadline(PATIENCE_S))
     secret.write_text("open sesame\n")
-    control.require_secrets(services)
+    deadline = Deadline(PATIENCE_S)
+    control.require_files(services, deadline)
+    assert deadline.step == f"the secret in {secret}", "what is waited for when it hangs"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from ocfpy.health.checks.errors import CheckFailed
 from ocfpy.health.checks.files import read
-from ocfpy.health.checks.registry import SECRETS, TLS, TLS_FILES, kind_of
+from ocfpy.health.checks.registry import SECRETS, TLS, kind_of
 from ocfpy.health.checks.stream import Datagrams, Stream
 from ocfpy.health.checks.timer import TimedOut, Timer
 from ocfpy.health.expect import matcher
@@ -87,15 +87,11 @@ class Check:
         )
         self._secrets = {name: settings[name] for name in SECRETS}
         self._secret_files = secret_files(settings)
-        if self.speaks_tls:
+        self._tls_files = settings.tls_files()
+        if settings.speaks_tls and not self._tls_files:
             from ocfpy.health.checks.tls import context_for
 
-            self._tls = context_for(settings)  # a file that cannot be used is said now, not in each check
-
-    @property
-    def speaks_tls(self) -> bool:
-        """Whether there is TLS in this check, from the start or after STARTTLS."""
-        return self.kind.tls or self.settings.flag("starttls")
+            self._tls = context_for(settings)
 
     async def attempt(self) -> int | None:
         """Returns when the server is fine; None, or the percentage of its weight that it asks for.
@@ -147,10 +143,10 @@ class Check:
         for name, path in self._secret_files.items():
             self.doing = f"reading the secret in {path}"
             self._secrets[name] = await read(path, partial(read_secret, path), self.timer)
-        if self.speaks_tls and (files := [self.settings[name] for name in TLS_FILES if self.settings[name]]):
+        if self._tls_files:
             from ocfpy.health.checks.tls import context_for
 
-            self.doing = f"reading {' and '.join(files)}"
+            self.doing = f"reading {' and '.join(self._tls_files)}"
             what = tuple(map(self.settings.__getitem__, TLS))  # the same files may be put to another use
             self._tls = await read(what, partial(context_for, self.settings), self.timer)
         self.doing = ""

@@ -37,7 +37,7 @@ class ImapCheck(Dialogue):
         if "AUTH=PLAIN" in can and "SASL-IR" in can:
             command = f"AUTHENTICATE PLAIN {self.plain()}"
         elif "LOGINDISABLED" in can:
-            raise CheckFailed("the server takes no login" + ("" if self.speaks_tls else " without TLS"))
+            raise CheckFailed("the server takes no login" + ("" if self.settings.speaks_tls else " without TLS"))
         else:
             command = f"LOGIN {_quoted(user)} {_quoted(self.secret())}"
         await self._ask(stream, "a3", command, f"login as {user}")

@@ -83,7 +83,7 @@ class MysqlCheck(Check):
         if plugin not in (NATIVE, SHA2):
             plugin = NATIVE  # the server says then what the user's own is
         answer = self._answer(plugin, salt)
-        await connection.send(login(user, answer, plugin, database, self.speaks_tls))
+        await connection.send(login(user, answer, plugin, database, self.settings.speaks_tls))
         while True:
             packet = await connection.receive(f"login as {user}")
             kind, rest = packet[0], packet[1:]
@@ -94,7 +94,7 @@ class MysqlCheck(Check):
                 plugin = name.decode("ascii", "replace")
                 await connection.send(self._answer(plugin, salt.rstrip(b"\0")))
             elif kind == MORE and plugin == SHA2 and rest == SHA2_IN_FULL:
-                if not self.speaks_tls:
+                if not self.settings.speaks_tls:
                     raise CheckFailed("the server wants the password over TLS (check_starttls)")
                 await connection.send(self.secret().encode() + b"\0")
             elif kind != MORE or rest != SHA2_KNOWN:

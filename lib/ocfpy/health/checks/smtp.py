@@ -48,7 +48,7 @@ class SmtpCheck(Dialogue):
                 await _expect(stream, GO_ON, "AUTH")
                 await self.say(stream, b64encode(text.encode()).decode(), "AUTH")
         else:
-            raise CheckFailed("the server offers no AUTH PLAIN or LOGIN" + ("" if self.speaks_tls else " without TLS"))
+            raise CheckFailed("the server offers no AUTH PLAIN or LOGIN" + ("" if self.settings.speaks_tls else " without TLS"))
         await _expect(stream, LOGGED_IN, f"login as {self.settings['user']}")
 
 
