@@ -13,7 +13,6 @@ import json
 import os
 import resource
 import sys
-import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Callable
@@ -97,7 +96,7 @@ class Daemon:
             self.log,
             on_change=self._write_status,
             on_fault=self._fault,
-            desired=remembered(self.paths.status, asyncio.get_running_loop().time(), time.time()),
+            desired=remembered(self.paths.status),
             hints=hints,
             ways=Ways(Marks(self.paths.base)),
             look=look,

@@ -14,34 +14,35 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 
-def remembered(path: str, now: float, wall: float) -> Desired:
+def remembered(path: str) -> Desired:
     """Where to go on: with the quorums that were lost, and the drains and slow starts that were under way, since when they are.
 
-    `now` is the instant, on the clock of the drains, at which it is `wall` seconds after the epoch. A document that another
-    version has left, or nobody, says nothing.
+    That is told on the clock of the drains, CLOCK_MONOTONIC, which all processes share until the next boot: the wall clock, in
+    which the document has its times, may have been set meanwhile. A document of another boot or version says nothing.
     """
     desired = Desired()
-    for service in _services(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            document = json.load(file)
+        services = list(document["virtual"]) if document["boot"]["id"] == boot_id() else []
+        booted = float(document["boot"]["time"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return desired
+    for service in services:
         try:
-            _remember(desired, service, now - wall)
+            _remember(desired, service, booted)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             pass
-    for where, drain in desired.draining.items():
-        desired.draining[where] = drain._replace(begun=min(drain.begun, now))  # the clock may have been put back
-    for where, ramp in desired.ramping.items():
-        desired.ramping[where] = ramp._replace(begun=min(ramp.begun, now))
     return desired
 
 
-def _services(path: str) -> list[Json]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return list(json.load(file)["virtual"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return []
+def boot_id() -> str:
+    """Tells this boot of the host from all others."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
 
 
-def _remember(desired: Desired, service: Json, offset: float) -> None:
+def _remember(desired: Desired, service: Json, booted: float) -> None:
     virtual = parse_virtual(service["service"])
     if service.get("quorum") is False:
         desired.without_quorum.add(virtual)
@@ -50,10 +51,10 @@ def _remember(desired: Desired, service: Json, offset: float) -> None:
         where: Where = virtual, (address, port or 0)
         if "drain" in real:
             since, until = _period(real["drain"])
-            desired.draining[where] = Drain(since + offset, until + offset)
+            desired.draining[where] = Drain(since - booted, until - booted)
         if "slow_start" in real:
             since, until = _period(real["slow_start"])
-            desired.ramping[where] = Ramp(since + offset, int(real["configured"]), until - since)
+            desired.ramping[where] = Ramp(since - booted, int(real["configured"]), until - since)
 
 
 def _period(document: Json) -> tuple[float, float]:

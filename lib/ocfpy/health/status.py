@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ocfpy.health.client import DEGRADED, FAILED, RUNNING, STARTING
 from ocfpy.health.pool import DRAINED, POOLED, UNKNOWN
+from ocfpy.health.remembered import boot_id
 from ocfpy.ipvs.proc import read_proc
 
 if TYPE_CHECKING:
@@ -82,7 +83,10 @@ def _why(engine: Engine, service: ServiceSpec, real: RealServer, state: str) -> 
 
 
 def status_document(engine: Engine) -> Json:
-    """The state of the pool. Times are seconds since the epoch, durations seconds."""
+    """The state of the pool. Times are seconds since the epoch, durations seconds.
+
+    As the wall clock may be set, `boot` says at what time of it the clock was 0 by which drains and slow starts are timed.
+    """
     try:
         kernel = read_proc(only=set(engine.spec.virtual).__contains__)
     except FileNotFoundError:
@@ -91,6 +95,7 @@ def status_document(engine: Engine) -> Json:
     return {
         "resource": engine.spec.resource,
         "pid": os.getpid(),
+        "boot": {"id": boot_id(), "time": clock.zero},
         "state": verdict_line(engine),
         "attribute": {
             "name": engine.spec.attribute,
@@ -110,10 +115,10 @@ class _Clock:
     """Tells the time since the epoch of an instant of the event loop."""
 
     def __init__(self, engine: Engine) -> None:
-        self._offset = engine.wall() - engine.now()
+        self.zero = round(engine.wall() - engine.now(), 3)
 
     def wall(self, instant: float) -> float:
-        return round(instant + self._offset, 3)
+        return round(instant + self.zero, 3)
 
 
 def _service(

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
-from ocfpy.health.remembered import remembered
+from ocfpy.health.desired import Drain, Ramp
+from ocfpy.health.remembered import boot_id, remembered
 from ocfpy.health.spec import PoolSpec
 from ocfpy.health.status import status_document
 from ocfpy.ipvs.model import parse_real_server, parse_virtual
@@ -26,12 +27,13 @@ def another(world: World, spec: PoolSpec, path: Path) -> World:
     path.write_text(json.dumps(status_document(world.engine)))
     next_one = World(spec)
     next_one.kernel.table, next_one.kernel.connections_of = world.kernel.table, world.kernel.connections_of
-    next_one.engine.desired = remembered(str(path), asyncio.get_running_loop().time(), clock.wall())
+    next_one.engine.desired = remembered(str(path))
     return next_one
 
 
 def left(path: Path, **real: object) -> str:
-    document = {"virtual": [{"service": DNS, "quorum": False, "real_servers": [{"server": f"{ONE}:53", **real}]}]}
+    service = {"service": DNS, "quorum": False, "real_servers": [{"server": f"{ONE}:53", **real}]}
+    document = {"boot": {"id": boot_id(), "time": 900.0}, "virtual": [service]}
     path.write_text(json.dumps(document))
     return str(path)
 
@@ -90,19 +92,35 @@ def test_a_slow_start_goes_on(tmp_path: Path) -> None:
 
 def test_a_weight_without_end_is_none(tmp_path: Path) -> None:
     path = left(tmp_path / "status", slow_start=SINCE["drain"], configured=float("inf"))
-    assert not remembered(path, 50.0, 1010.0).ramping
+    assert not remembered(path).ramping
 
 
 def test_a_quorum_that_was_lost_and_a_drain(tmp_path: Path) -> None:
-    desired = remembered(left(tmp_path / "status", **SINCE), 50.0, 1010.0)
-    assert desired.without_quorum == {WHERE[0]}
-    assert desired.draining[WHERE].begun == 40.0
-
-
-def test_a_clock_that_was_put_back_makes_nothing_begin_in_the_future(tmp_path: Path) -> None:
     slow = {"slow_start": SINCE["drain"], "configured": 10}
-    desired = remembered(left(tmp_path / "status", **SINCE, **slow), 50.0, 500.0)
-    assert (desired.draining[WHERE].begun, desired.ramping[WHERE].begun) == (50.0, 50.0)
+    desired = remembered(left(tmp_path / "status", **SINCE, **slow))
+    assert desired.without_quorum == {WHERE[0]}
+    assert (desired.draining, desired.ramping) == ({WHERE: Drain(100.0, 160.0)}, {WHERE: Ramp(100.0, 10, 60.0)})
+
+
+def test_what_was_left_before_a_boot_says_nothing(tmp_path: Path) -> None:
+    path = Path(left(tmp_path / "status", **SINCE))
+    path.write_text(path.read_text().replace(boot_id(), "another"))
+    desired = remembered(str(path))
+    assert (desired.without_quorum, desired.draining) == (set(), {})
+
+
+@pytest.mark.parametrize("set_by_s", [3600.0, -3600.0])
+def test_a_wall_clock_that_is_set_while_no_daemon_runs_changes_nothing(tmp_path: Path, set_by_s: float) -> None:
+    async def story() -> None:
+        spec, world = await taken_out(tmp_path)
+        await asyncio.sleep(5)
+        again = another(world, spec, tmp_path / "status")
+        again.engine.wall = lambda: clock.wall() + set_by_s
+        await again.engine.start()
+        (before,), (after,) = world.engine.desired.draining.values(), again.engine.desired.draining.values()
+        assert (after.begun, after.ends) == pytest.approx((before.begun, before.ends), abs=0.01)
+
+    clock.run(story())
 
 
 @pytest.mark.parametrize(
@@ -113,5 +131,5 @@ def test_a_clock_that_was_put_back_makes_nothing_begin_in_the_future(tmp_path: P
 def test_what_is_not_understood_says_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "status").write_text(text)
     for path in (tmp_path / "status", tmp_path / "nothing"):
-        desired = remembered(str(path), 50.0, 1010.0)
+        desired = remembered(str(path))
         assert (desired.without_quorum, desired.draining, desired.ramping) == (set(), {}, {})
