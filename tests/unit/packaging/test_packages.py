@@ -112,6 +112,28 @@ def test_deb_byte_compiles_the_library(deb: str) -> None:
     assert f"py3compile -p ocf-anycast {LIBRARY}" in output_of("dpkg-deb", "--info", deb, "postinst")
 
 
+REMOVED = """
+mkdir bin lib lib64 dev
+for directory in bin lib lib64; do mount --rbind /usr/$directory $directory; done
+mount --rbind /dev dev
+rpm() { command rpm --root "$PWD" --dbpath /rpm --nodeps --force-debian "$@"; }
+rpm --install "$1"
+python3 -m compileall -q usr/lib/ocf
+rpm --upgrade --force "$1"
+find usr -name '*.pyc' | grep -q control
+rpm --erase ocf-anycast
+find usr etc '!' -type d
+find usr/lib/ocf
+"""
+
+
+def test_nothing_stays_when_the_rpm_is_removed(rpm: str, tmp_path: Path) -> None:
+    """In a root that has the host's programs and nothing else; byte code is written as by an agent that runs as root."""
+    script = f"cd {tmp_path}; {REMOVED}"
+    left = output_of("unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", rpm)
+    assert left.split() == ["usr/lib/ocf", "usr/lib/ocf/lib", "usr/lib/ocf/resource.d"]
+
+
 def test_lintian_has_nothing_to_say(deb: str) -> None:
     assert output_of("lintian", "--allow-root", "--fail-on=error,warning", "--no-cfg", deb) == ""
 
