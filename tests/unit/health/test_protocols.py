@@ -199,7 +199,14 @@ ROWS = b"".join(packet_of(number, content) for number, content in enumerate((b"\
     [
         ([packet_of(2, b"\0\0\0")], ""),
         ([packet_of(2, b"\1\3"), packet_of(3, b"\0\0\0")], ""),
-        ([packet_of(2, b"\1\4")], "the server wants the password over TLS (check_starttls)"),
+        (
+            [packet_of(2, b"\1\4")],
+            "the password is not told without TLS: it is wrong, or new to the server, which wants all of it (check_starttls)",
+        ),
+        (
+            [packet_of(2, b"\xfesha256_password\0abcdefgh12345678ijkl\0")],
+            "the password is not told without TLS: the server wants all of it (check_starttls)",
+        ),
         ([packet_of(2, b"\xfemysql_native_password\0abcdefgh12345678ijkl\0"), packet_of(4, b"\0\0\0")], ""),
         (
             [packet_of(2, b"\xfemysql_clear_password\0")],
@@ -214,6 +221,41 @@ def test_mysql_logins(answers: list[bytes], reason: str) -> None:
     result, sent = tell(check, [greeting(), *answers, ROWS])
     assert result.reason == reason
     assert not any(b"secret" in data for data in sent)
+
+
+# What MySQL 9.7.4 said, and was told, of a user whose password "secret" it had seen before.
+GREETED = bytes.fromhex(
+    "4b0000000a392e372e342d32001300000031117b0a35333f7000ffffff0200ffdf1500000000000000000000"
+    "614207187f435130122b667a00" + b"caching_sha2_password".hex() + "00"
+)
+PROVED = bytes.fromhex("c981788b76d3e26652966f1949f30f0a61a808fac51f964423f85a23c9a61255")
+KNOWN = bytes.fromhex("0200000201030700000300000002000000")
+ANSWERED = bytes.fromhex(
+    "01000001021c000002036465660000000634"
+    "30202b2032000c3f00040000000881000000001a00000303646566000000044e554c4c000c3f0000000000068000000000"
+    "05000004fe0000020004000005023432fb05000006fe00000200"
+)
+
+
+def test_mysql_as_it_is() -> None:
+    check = check_of("mysql", user="probe", secret="secret", request="SELECT 40 + 2, NULL", expect="re:^42[|]$")
+    result, sent = tell(check, [GREETED, KNOWN, ANSWERED])
+    assert result.reason == ""
+    assert PROVED in sent[0]
+    assert sent[1:] == [b"\x14\0\0\0\3SELECT 40 + 2, NULL", b"\1\0\0\0\1"]
+
+
+def test_mysql_with_too_many_connections_says_so_at_the_login() -> None:
+    """It has one more, for its administrator, and tells who it is for when it knows who has come."""
+    full = b"\x1d\0\0\2\xff\x10\4#08004Too many connections"
+    assert tell(check_of("mysql", user="probe"), [GREETED, full])[0].reason == "login as probe: error 1040: Too many connections"
+
+
+def test_mysql_is_told_of_no_password_in_the_clear_where_there_is_none() -> None:
+    answers = [greeting(), packet_of(2, b"\xfesha256_password\0abcdefgh12345678ijkl\0"), packet_of(4, b"\0\0\0"), ROWS]
+    result, sent = tell(check_of("mysql", user="probe"), answers)
+    assert result.reason == ""
+    assert sent[1] == b"\1\0\0\3\0"
 
 
 def test_mysql_that_does_not_offer_tls_is_told_nothing() -> None:

@@ -16,6 +16,7 @@ from ocfpy.health.checks.mysql_packets import (
     NATIVE,
     OK,
     SHA2,
+    SHA256,
     SWITCH,
     TLS,
     Greeting,
@@ -94,13 +95,20 @@ class MysqlCheck(Check):
                 plugin = name.decode("ascii", "replace")
                 await connection.send(self._answer(plugin, salt.rstrip(b"\0")))
             elif kind == MORE and plugin == SHA2 and rest == SHA2_IN_FULL:
-                if not self.settings.speaks_tls:
-                    raise CheckFailed("the server wants the password over TLS (check_starttls)")
-                await connection.send(self.secret().encode() + b"\0")
+                await connection.send(self._in_full("it is wrong, or new to the server, which wants"))
             elif kind != MORE or rest != SHA2_KNOWN:
                 raise ValueError("a login is not answered like that")
 
+    def _in_full(self, why: str) -> bytes:
+        """The password itself. Raises CheckFailed, with `why` it is asked for, where others could read it."""
+        secret = self.secret()
+        if secret and not self.settings.speaks_tls:
+            raise CheckFailed(f"the password is not told without TLS: {why} all of it (check_starttls)")
+        return secret.encode() + b"\0"
+
     def _answer(self, plugin: str, salt: bytes) -> bytes:
+        if plugin == SHA256:  # MySQL says so of some of the users that it does not have, too
+            return self._in_full("the server wants")
         try:
             return answer_to(plugin, self.secret(), salt)
         except ValueError as error:

@@ -12,7 +12,7 @@ PROTOCOL = 10
 ERROR, OK, MORE, SWITCH, END = 0xFF, 0x00, 0x01, 0xFE, 0xFE
 MAX_PACKET = 1 << 24
 UTF8MB4 = 45
-NATIVE, SHA2, CLEARTEXT = "mysql_native_password", "caching_sha2_password", "mysql_clear_password"
+NATIVE, SHA2, SHA256 = "mysql_native_password", "caching_sha2_password", "sha256_password"
 # Capabilities, as in the manual's "Capabilities Flags".
 CONNECT_WITH_DB, PROTOCOL_41, TLS, SECURE, PLUGIN_AUTH = 1 << 3, 1 << 9, 1 << 11, 1 << 15, 1 << 19
 
