@@ -81,6 +81,16 @@ def test_a_host_that_is_gone(world: World, nobody: None, check: str, address: st
     assert result.reason in (f"timed out after 1 s, {doing}", UNREACHABLE)
 
 
+def test_a_closed_port_of_a_host_that_answers_no_ping(world: World) -> None:
+    host = world.namespace.command("sysctl", "-qw")
+    run(*host, "net.ipv4.icmp_echo_ignore_all=1", "net.ipv6.icmp.echo_ignore_all=1")
+    try:
+        for address in (PROXY4, PROXY6):
+            assert attempt(world, {"check": "udp"}, address, 9, timeout=1).reason == "connection refused"
+    finally:
+        run(*host, "net.ipv4.icmp_echo_ignore_all=0", "net.ipv6.icmp.echo_ignore_all=0")
+
+
 @pytest.mark.parametrize("check", ["tcp", "udp", "ping", "http"])
 def test_a_host_without_a_way_to_it(world: World, check: str) -> None:
     assert attempt(world, {"check": check}, "192.0.2.99", 53, timeout=1).reason == "network unreachable"

@@ -39,10 +39,12 @@ class UdpCheck(Check):
                 except TimedOut:
                     pass
             else:
-                with await open_echo(self) as echo:
-                    self.doing = "waiting for the reply to a ping"
-                    await echo.replied()
-                server.raise_error()
+                try:
+                    with await open_echo(self) as echo:
+                        self.doing = "waiting for the reply to a ping"
+                        await echo.replied()
+                finally:
+                    server.raise_error()  # even of a host that leaves pings without an answer
 
 
 def _text(data: bytes) -> str:
