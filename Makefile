@@ -38,10 +38,10 @@ DEBS_CONFORMANCE := $(DEBS_PLAY) $(DEBS_AGENTS) crmsh pcs groff-base ldirectord 
 # FRR 8.4 is this host's, FRR 10 that of a Debian 13 root that the suite builds.
 DEBS_FRR         := $(DEBS_PLAY) $(DEBS_AGENTS) frr frr-pythontools mmdebstrap
 DEBS_SIMULATE    := $(DEBS_PYTEST) $(DEBS_AGENTS) pacemaker crmsh
-# The servers that the checks are tried against; the first of them are the five services of the lab, too.
-DEBS_SERVICES    := python3-cryptography nginx-light squid bind9 slapd chrony
-DEBS_CHECKS      := $(DEBS_PLAY) $(DEBS_SERVICES) exim4-daemon-light \
-                    dovecot-imapd dovecot-pop3d mariadb-server-core postgresql freeradius kamailio kamailio-tls-modules
+# The servers that the checks are tried against, on this host and from the lab's nodes.
+DEBS_SERVICES    := python3-cryptography nginx-light squid bind9 slapd chrony exim4-daemon-light dovecot-imapd dovecot-pop3d \
+                    mariadb-server-core postgresql freeradius kamailio kamailio-tls-modules proftpd-core
+DEBS_CHECKS      := $(DEBS_PLAY) $(DEBS_SERVICES)
 # The lab's nodes and its own real servers run from a Debian root that it builds; frr is for the routers.
 DEBS_DEMO        := $(DEBS_PLAY) $(DEBS_DEB) python3-matplotlib frr mmdebstrap e2fsprogs
 DEBS_LAB         := $(DEBS_DEMO) $(DEBS_WHEEL) $(DEBS_SERVICES) python3-ldap3

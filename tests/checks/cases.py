@@ -10,13 +10,14 @@ from tests.checks.servers.access import FreeRadius, Kamailio
 from tests.checks.servers.clocks import Chronyd, LostChronyd
 from tests.checks.servers.databases import MariaDb, Postgres
 from tests.checks.servers.directory import Slapd
+from tests.checks.servers.files import ProFtpd
 from tests.checks.servers.mail import Dovecot, Exim
 from tests.checks.servers.names import Named
 from tests.checks.servers.web import ORIGIN, Nginx, Squid
 from tests.checks.world import PROXY4
 
 SERVERS = (
-    Nginx, Named, Squid, Slapd, Chronyd, LostChronyd, Exim, Dovecot, MariaDb, Postgres, FreeRadius, Kamailio,
+    Nginx, Named, Squid, Slapd, Chronyd, LostChronyd, Exim, Dovecot, MariaDb, Postgres, FreeRadius, Kamailio, ProFtpd,
 )  # fmt: skip
 LOGIN = {"check_user": "probe", "check_secret": "secret"}
 NOT_THE_PASSWORD = {"check_secret": "mistaken"}
@@ -28,7 +29,7 @@ NOBODY = {"check_request": "sip:nobody@example.com"}
 NOT_THE_NAME = {"check_tls_name": "other.example.com"}
 
 
-COMMAND = str(Path(__file__).with_name("external.sh"))
+COMMAND = Path(__file__).with_name("external.sh")
 
 
 def _question(name: str) -> str:
@@ -40,10 +41,10 @@ def _question(name: str) -> str:
 class Case:
     """A row of the table in docs/checks.md.
 
-    `params` are those of ocf:anycast:ipvs-pool, where {ca.pem} and the like are files of test certificates. The answer becomes a
-    wrong one when they are replaced by those in `wrong`, asked of `wrong_server` or at `wrong_port` if there is one. The
-    connection is `cut` after so many bytes of the server's, which has to be in the middle of what the check needs. `blind`
-    are the modes that it cannot tell from a server that works.
+    `params` are those of ocf:anycast:ipvs-pool, where {ca.pem} and the like are files of test certificates, and {external.sh}
+    is a command. The answer becomes a wrong one when they are replaced by those in `wrong`, asked of `wrong_server` or at
+    `wrong_port` if there is one. The connection is `cut` after so many bytes of the server's, which has to be in the middle of
+    what the check needs. `blind` are the modes that it cannot tell from a server that works.
     """
 
     name: str
@@ -156,6 +157,7 @@ CASES = (
     Case("pop3", "dovecot", {"check": "pop3"}, wrong_port=143, port=110),
     Case("pop3, a user, STLS", "dovecot", {"check": "pop3", **STARTTLS, **LOGIN}, NOT_THE_PASSWORD, port=110, cut=200),
     Case("pop3s", "dovecot", {"check": "pop3s", **TLS}, NOT_THE_NAME, port=995, cut=400),
+    Case("ftp", "proftpd", {"check": "ftp"}, {"check_path": "/missing"}),
     Case("mysql", "mariadb", {"check": "mysql"}, {"check_bind": PROXY4}),
     Case("mysql, a user", "mariadb", {"check": "mysql", **LOGIN}, NOT_THE_PASSWORD),
     Case(
@@ -198,5 +200,5 @@ CASES = (
     Case("sip", "kamailio", {"check": "sip"}, NOBODY, udp=True, cut=100),
     Case("sip, TCP", "kamailio", {"check": "sip", "check_transport": "tcp"}, NOBODY, cut=100),
     Case("sips", "kamailio", {"check": "sips", **TLS}, NOT_THE_NAME, port=5061, cut=400),
-    Case("external", "nginx", {"check": "external", "check_command": COMMAND}, wrong_server="dovecot", wrong_port=110),
+    Case("external", "nginx", {"check": "external", "check_command": "{external.sh}"}, wrong_server="dovecot", wrong_port=110),
 )

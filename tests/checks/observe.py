@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
 
 from ocfpy.agents.ipvs_pool import IpvsPool
 from ocfpy.health.checks import make_check
@@ -12,7 +13,7 @@ from ocfpy.health.checks.base import Check, Result
 from ocfpy.ocf.addresses import parse_address
 from ocfpy.ocf.context import Context
 
-from tests.checks.cases import Case
+from tests.checks.cases import COMMAND, Case
 from tests.checks.proxy import Fault, tcp_proxy, udp_proxy
 from tests.checks.world import PROXY4, World
 
@@ -27,10 +28,18 @@ LATE_S = 60.0
 """By how much a slow server is too late."""
 
 
+def files(world: World) -> dict[str, Path]:
+    """The files that a case's parameters name, by the name that they have there."""
+    return {path.name: path for path in (*world.pki.directory.iterdir(), COMMAND)}
+
+
+def filled(params: Mapping[str, str], paths: Mapping[str, object]) -> dict[str, str]:
+    """A case's parameters, with the paths of its files in them."""
+    return {name: value.replace("{", "{0[").replace("}", "]}").format(paths) for name, value in params.items()}
+
+
 def make(world: World, params: dict[str, str], address: str, port: int, timeout: int) -> Check:
     """The check that the agent's parameters ask for. Raises OcfError when the agent refuses them."""
-    files = {path.name: str(path) for path in world.pki.directory.iterdir()}
-    texts = {name: value.replace("{", "{0[").replace("}", "]}").format(files) for name, value in params.items()}
     endpoint = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     virtual = f"tcp/[2001:db8::53]:{port}" if ":" in address else f"tcp/192.0.2.53:{port}"
     given = {
@@ -38,7 +47,7 @@ def make(world: World, params: dict[str, str], address: str, port: int, timeout:
         "real_servers": endpoint,
         "check_interval": f"{timeout}s",
         "check_timeout": f"{timeout}s",
-        **texts,
+        **filled(params, files(world)),
     }
     environment = {
         "OCF_RESOURCE_INSTANCE": "pool",

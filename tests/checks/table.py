@@ -32,6 +32,13 @@ def committed() -> str:
     return _split(DOCUMENT.read_text())[1]
 
 
+def documented() -> dict[tuple[str, str], str]:
+    """The table's cells, by check and mode: "up", or "down: " and the reason."""
+    lines = (re.split(r"(?<!\\)\|", line)[1:-1] for line in committed().splitlines()[2:])
+    rows = ([cell.strip().replace("\\|", "|") for cell in line] for line in lines)
+    return {(name, mode): cell for name, *cells in rows for mode, cell in zip(MODES, cells)}
+
+
 def _split(text: str) -> tuple[str, str, str]:
     match = re.fullmatch(f"(.*{BEGIN})(.*)({END}.*)", text, re.DOTALL)
     assert match is not None, f"{DOCUMENT} has no place for the table"

@@ -23,6 +23,8 @@ CLONE_NEWNET = 0x40000000
 """As in sched.h."""
 PROXY4, PROXY6 = "10.77.0.250", "fd77::fa"
 """Where a proxy in front of a server listens, at the server's own port."""
+NODE4, NODE6 = "10.77.255.1", "fd77::ff01"
+"""Where a load balancer of the lab is, whose checks come over a wire."""
 
 
 class World:

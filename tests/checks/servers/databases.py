@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.checks.server import Server, log_says
+from tests.checks.world import NODE4, NODE6
 
 
 class MariaDb(Server):
-    """MariaDB, which knows the user only when it comes from the server's own addresses."""
+    """MariaDB, which knows the user only when it comes from the server's own addresses, or from a load balancer of the lab."""
 
     name = "mariadb"
     port = 3306
@@ -18,7 +19,7 @@ class MariaDb(Server):
         (self.directory / "data").mkdir()
         tables = [Path(f"/usr/share/mysql/mysql_system_tables{part}.sql").read_text() for part in ("", "_data")]
         self.run(*self._server("--bootstrap"), input="CREATE DATABASE mysql;\nUSE mysql;\n" + "".join(tables))
-        places = (self.address4, self.address6)
+        places = (self.address4, self.address6, NODE4, NODE6)
         self.write("init.sql", "".join(f"CREATE OR REPLACE USER probe@'{place}' IDENTIFIED BY 'secret';\n" for place in places))
 
     def _server(self, *more: str) -> list[str]:
