@@ -9,7 +9,6 @@ from bench.balancer import SCRIPTS
 from tests.lab.testbed import rootfs
 from tests.lab.testbed.bench import PLAN, Bench
 from tests.lab.testbed.network import Fabric, sweep
-from tests.lab.testbed.topology import CONTROL
 
 ROUNDS = 15
 SERVICES = 100
@@ -21,7 +20,8 @@ RESOURCES = "/usr/lib/ocf/resource.d"
 
 def run() -> dict[str, Any]:
     """Rows: median milliseconds of wall clock a call, and beside the peer that does the like."""
-    with_peers = Bench(_fabric(), rootfs.CACHE / "bench-agents", packages=rootfs.FULL)
+    sweep()
+    with_peers = Bench(Fabric(), rootfs.CACHE / "bench-agents", packages=rootfs.FULL)
     try:
         with_peers.start()
         with_peers.node.run("mkdir -p /etc/ha.d").check()
@@ -45,14 +45,6 @@ virtual={PEER_VIP}:80
 \tprotocol=tcp
 \tchecktype=on
 """
-
-
-def _fabric() -> Fabric:
-    sweep()
-    fabric = Fabric()
-    fabric.segment(CONTROL)
-    fabric.switches.ip("address", "add", "10.99.0.254/24", "dev", CONTROL)
-    return fabric
 
 
 def _agent(provider: str, name: str, **parameters: str) -> tuple[str, dict[str, str]]:

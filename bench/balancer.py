@@ -10,10 +10,10 @@ from types import TracebackType
 
 from tests.lab.testbed import rootfs
 from tests.lab.testbed.base import wait_for
-from tests.lab.testbed.network import Fabric, Namespace, sweep
+from tests.lab.testbed.network import CONTROL, Fabric, Namespace, sweep
 from tests.lab.testbed.uml import MEMORY_MIB, Nic, UmlNode
 
-CONTROL, LAN = "control", "lan"
+LAN = "lan"
 NODE, SERVERS = "10.88.255.1", "10.88.255.2"
 REALS = "10.88.0.0/17"
 """Every address in here is a real server: the namespace takes connections for all of them."""
@@ -34,9 +34,7 @@ class Balancer:
         self.fabric = Fabric()
         self.directory = rootfs.CACHE / self.fabric.run
         shutil.rmtree(self.directory, ignore_errors=True)
-        for segment in (CONTROL, LAN):
-            self.fabric.segment(segment)
-        self.fabric.switches.ip("address", "add", "10.99.0.254/24", "dev", CONTROL)
+        self.fabric.segment(LAN)
         self.servers = self.fabric.namespace("servers")
         self.fabric.plug(self.servers, "lan", LAN, f"{SERVERS}/24")
         self.servers.ip("route", "add", "local", REALS, "dev", "lo")

@@ -1,15 +1,16 @@
 """One node with nothing on it but the package, what it depends on and FRR, and a router to announce to: for single agents."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import frrconf, rootfs
 from .base import Result
 from .frrconf import ANYCAST4, ANYCAST6, Plan
-from .network import Fabric
+from .network import CONTROL, Fabric
 from .router import Router, wait_bgp
-from .topology import BOOT, CONTROL
+from .topology import BOOT
 from .uml import Nic, UmlNode
 
 PLAN = Plan("t", 3)
@@ -48,15 +49,7 @@ class Bench:
 
     def agent(self, name: str, action: str, instance: str = "test", **parameters: str) -> Result:
         """Call an agent as Pacemaker does; "probe" is a monitor with interval 0, "monitor" one with 10 s."""
-        environment = {
-            "OCF_ROOT": "/usr/lib/ocf", "OCF_RA_VERSION_MAJOR": "1", "OCF_RA_VERSION_MINOR": "1",
-            "OCF_RESOURCE_INSTANCE": instance, "OCF_RESOURCE_PROVIDER": "anycast", "OCF_RESOURCE_TYPE": name,
-            "OCF_RESKEY_CRM_meta_timeout": "20000",
-            "OCF_RESKEY_CRM_meta_interval": "10000" if action == "monitor" else "0",
-            **{f"OCF_RESKEY_{key}": value for key, value in parameters.items()},
-        }
-        words = " ".join(f"{key}={_quoted(value)}" for key, value in environment.items())
-        return self.node.run(f"env {words} {AGENTS}/{name} {'monitor' if action == 'probe' else action}", timeout=60)
+        return self.node.run(agent_command(name, action, instance, parameters), timeout=60)
 
     def close(self) -> None:
         """Power off; the wiring is the fabric's to remove."""
@@ -64,5 +57,14 @@ class Bench:
         self.router.close()
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
+def agent_command(name: str, action: str, instance: str, parameters: Mapping[str, str], timeout_s: int = 20) -> str:
+    """The shell command that calls an agent in a node as Pacemaker does; for the actions see Bench.agent()."""
+    environment = {
+        "OCF_ROOT": "/usr/lib/ocf", "OCF_RA_VERSION_MAJOR": "1", "OCF_RA_VERSION_MINOR": "1",
+        "OCF_RESOURCE_INSTANCE": instance, "OCF_RESOURCE_PROVIDER": "anycast", "OCF_RESOURCE_TYPE": name,
+        "OCF_RESKEY_CRM_meta_timeout": f"{timeout_s}000",
+        "OCF_RESKEY_CRM_meta_interval": "10000" if action == "monitor" else "0",
+        **{f"OCF_RESKEY_{key}": value for key, value in parameters.items()},
+    }
+    words = " ".join(f"{key}={shlex.quote(value)}" for key, value in environment.items())
+    return f"env {words} {AGENTS}/{name} {'monitor' if action == 'probe' else action}"

@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 from pathlib import Path
-from typing import Callable, TextIO, TypeVar
+from typing import Callable, Protocol, TextIO, TypeVar
 
 from .base import LabError, host, in_order
 
@@ -26,6 +26,8 @@ PREFIX = "ocflab"
 LOCKS = Path("/run")
 NAMESPACES = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
+CONTROL = "control"
+"""The segment by which the host gives commands to nodes."""
 
 
 class Namespace:
@@ -59,8 +61,16 @@ class Namespace:
         remove_namespace(self.host_name)
 
 
+class Host(Protocol):
+    """What a cable can be plugged into: `name`, and `ip` with the words of ip(8)."""
+
+    name: str
+
+    def ip(self, *words: str) -> object: ...
+
+
 class Fabric:
-    """All cabling of one run."""
+    """All cabling of one run. The segment CONTROL is there from the beginning, the host's address in it 10.99.0.254."""
 
     def __init__(self) -> None:
         self.run = f"{PREFIX}-{os.getpid()}-{secrets.token_hex(2)}"
@@ -68,6 +78,8 @@ class Fabric:
         self._namespaces: list[Namespace] = []
         self.switches = self.namespace("fabric")
         self.switches.sysctl(net__ipv6__conf__default__disable_ipv6=1)
+        self.segment(CONTROL)
+        self.switches.ip("address", "add", "10.99.0.254/24", "dev", CONTROL)
 
     def namespace(self, name: str) -> Namespace:
         """A new namespace that goes when the fabric goes."""
@@ -80,7 +92,7 @@ class Fabric:
         self.switches.ip("link", "add", name, "type", "bridge", "stp_state", "0", "mcast_snooping", "0")
         self.switches.ip("link", "set", name, "up")
 
-    def plug(self, namespace: Namespace, nic: str, segment: str, *addresses: str) -> Cable:
+    def plug(self, namespace: Host, nic: str, segment: str, *addresses: str) -> Cable:
         """A cable from `nic` in `namespace` to a segment; IPv6 addresses are usable at once."""
         port = f"{namespace.name}.{segment}"[:15]
         namespace.ip("link", "add", nic, "type", "veth", "peer", "name", port, "netns", self.switches.host_name)

@@ -15,13 +15,12 @@ from .base import LabError, Result, in_order
 from .client import Client
 from .cluster import Cluster
 from .frrconf import ANYCAST4, ANYCAST6, Plan
-from .network import Cable, Fabric, Namespace, sweep
+from .network import CONTROL, Cable, Fabric, Namespace, sweep
 from .realserver import Backends, RealServer
 from .router import Router, wait_bgp
 from .stall import StallWatch
 from .uml import Nic, UmlNode, power_on_all
 
-CONTROL = "control"
 EXAMPLES = "/usr/share/doc/ocf-anycast/cib-examples"
 BOOT = """\
 cat /usr/lib/modules-load.d/*.conf | xargs -n1 modprobe
@@ -144,8 +143,6 @@ class Lab:
 
     def _build(self, plans: list[Plan]) -> None:
         fabric = self.fabric
-        fabric.segment(CONTROL)
-        fabric.switches.ip("address", "add", "10.99.0.254/24", "dev", CONTROL)
         self.core_namespace = fabric.namespace("core")
         client = fabric.namespace("client")
         fabric.segment("clients")
