@@ -37,7 +37,8 @@ from pool_drains import drains  # type: ignore[import-not-found]  # beside this 
 LIMIT_S = 40.0
 """For what takes a few check intervals; the rest is for a busy machine."""
 SESSIONS = 9
-SLOW_START_S = 4
+SLOW_START_S = 8
+ROUNDING_S = 0.1
 UNEQUAL = -1
 """In place of a weight that is not the same in all services."""
 ONE, TWO, THREE, SORRY = "one", "two", "three", "sorry"
@@ -82,10 +83,13 @@ class Pool:
         pool: dict[str, Any] = json.loads(done.stdout)["pools"][0]
         return pool
 
+    def reals_now(self) -> list[dict[str, Any]]:
+        """What the daemon says of each of the first service."""
+        return list(self.status()["virtual"][0]["real_servers"])
+
     def states(self) -> dict[str, str]:
         names = {host.ip4: name for name, host in self.servers.items()}
-        reals = self.status()["virtual"][0]["real_servers"]
-        return {names[real["server"].partition(":")[0]]: real["state"] for real in reals}
+        return {names[real["server"].partition(":")[0]]: real["state"] for real in self.reals_now()}
 
     def weights(self) -> dict[str, int]:
         """The kernel's table."""
@@ -137,7 +141,7 @@ def steps(pool: Pool, client: Host) -> Iterator[str]:
     killed_at = time.time()
     pool.agent.must("start")
     expect(pool.weights(), {**full, ONE: 0}, "the table after kill -9 and start")
-    (draining,) = (real for real in pool.status()["virtual"][0]["real_servers"] if real["state"] == "draining")
+    (draining,) = (real for real in pool.reals_now() if real["state"] == "draining")
     expect(draining["drain"]["since"] < killed_at, True, "that the drain has begun before")
     expect(sessions.alive(), SESSIONS, "the sessions that go on")
     pool.agent.must("stop")
@@ -180,13 +184,22 @@ def steps(pool: Pool, client: Host) -> Iterator[str]:
     pool.change(slow_start=f"{SLOW_START_S}s")
     three.stop()
     pool.until({**full, THREE: 0}, "the dead server has weight 0")
-    with pool.observed() as observer:
+    since: dict[int, float] = {}
+    with Observer(lambda: since.setdefault(pool.read()[THREE], time.time()), pool.host):
         three.serve()
-        took = pool.until(full, "the weight is whole")
-    ramp = [state[THREE] for state in observer.seen]
+        eventually(lambda: pool.weights()[THREE] >= 3, LIMIT_S, "the ramp is under way", pool.weights)
+        (begun,) = (real["slow_start"]["since"] for real in pool.reals_now() if "slow_start" in real)
+        pool.kill()
+        killed = max(since)
+        pool.agent.must("monitor", OCF_DEGRADED)
+        eventually(lambda: full[THREE] in since, LIMIT_S, "the weight is whole", pool.weights)
+    expect(pool.weights(), full, "the table in the end")
+    ramp, took = list(since), since[full[THREE]] - begun
     expect(ramp, sorted(ramp), "a weight that only grows")
     expect(len(ramp) >= 4, True, f"a weight that grows in steps: {ramp}")
-    yield f"slow start: {' '.join(map(str, ramp))}, within {took:.1f} s"
+    # The last of ten steps begins then, whoever takes it.
+    expect(took > 0.9 * SLOW_START_S - ROUNDING_S, True, f"a weight that is not whole at once: {took:.1f} s")
+    yield f"slow start, kill -9 at weight {killed}: {' '.join(map(str, ramp))}, within {took:.1f} s"
 
     pool.kill()
     pool.host.inside("ipvsadm", "-e", "-t", f"{VIP4}:80", "-r", f"{one.ip4}:80", "-g", "-w", "0")
