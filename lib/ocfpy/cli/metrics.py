@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from ocfpy.health.client import DEGRADED, RUNNING
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
     Labels = dict[str, str]
     Samples = dict[str, list[str]]
+    Sample = tuple[str, Labels, Optional[float]]
 
 PREFIX = "anycast"
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
@@ -46,6 +47,8 @@ def as_metrics(found: Json) -> str:
     """Everything in `found` (see collect.collect), ready for a scrape or node_exporter's textfile collector."""
     samples: Samples = {}
     for name, labels, value in _samples(found):
+        if value is None:
+            continue
         shown = ",".join(f'{label}="{text.translate(_ESCAPES)}"' for label, text in labels.items())
         samples.setdefault(name, []).append(f"{PREFIX}_{name}{{{shown}}} {value}\n")
     return "".join(
@@ -55,7 +58,8 @@ def as_metrics(found: Json) -> str:
     )
 
 
-def _samples(found: Json) -> Iterator[tuple[str, Labels, float]]:
+def _samples(found: Json) -> Iterator[Sample]:
+    """The value is None where there is nothing to tell, as of what the daemon of an older version does not know."""
     for pool in found["pools"]:
         labels = {"pool": pool["resource"]}
         yield "pool_up", labels, int(pool["state"].split()[0] in (RUNNING, DEGRADED))
@@ -63,9 +67,8 @@ def _samples(found: Json) -> Iterator[tuple[str, Labels, float]]:
             continue  # nobody knows what has become of the rest
         if attribute := pool.get("attribute"):
             named = {**labels, "attribute": attribute["name"]}
-            if attribute["value"] is not None:
-                yield "pool_attribute", named, attribute["value"]
-            yield "pool_attribute_in_cluster", named, int(attribute["in_cluster"])
+            yield "pool_attribute", named, attribute["value"]
+            yield "pool_attribute_in_cluster", named, _flag(attribute.get("in_cluster"))
         for service in pool["virtual"]:
             yield from _of_service(service, {**labels, "service": service["service"]})
     for kind, name, labelled in (
@@ -77,33 +80,35 @@ def _samples(found: Json) -> Iterator[tuple[str, Labels, float]]:
             yield name, {"resource": one["resource"], **{label: one.get(label, "") for label in labelled}}, 1
 
 
-def _of_service(service: Json, labels: Labels) -> Iterator[tuple[str, Labels, float]]:
-    yield "service_backends_alive", labels, service["alive"]
-    yield "service_backends_down_but_pooled", labels, service["down_but_pooled"]
-    yield "service_quorum", labels, int(service["quorum"])
+def _of_service(service: Json, labels: Labels) -> Iterator[Sample]:
+    yield "service_backends_alive", labels, service.get("alive")
+    yield "service_backends_down_but_pooled", labels, service.get("down_but_pooled")
+    yield "service_quorum", labels, _flag(service.get("quorum"))
     yield from _of_traffic("service", service, labels)
     for real in service["real_servers"]:
         yield from _of_real_server(real, {**labels, "server": real["server"]})
 
 
-def _of_real_server(real: Json, labels: Labels) -> Iterator[tuple[str, Labels, float]]:
+def _of_real_server(real: Json, labels: Labels) -> Iterator[Sample]:
     yield "real_server_state", {**labels, "state": real["state"]}, 1
-    if real["weight"] is not None:
-        yield "real_server_weight", labels, real["weight"]
+    yield "real_server_weight", labels, real["weight"]
     for kind in ("active", "inactive"):
-        yield "real_server_connections", {**labels, "state": kind}, real[kind]
+        yield "real_server_connections", {**labels, "state": kind}, real.get(kind)
     yield from _of_traffic("real_server", real, labels)
     if check := real.get("check"):  # a sorry server, and one that leaves, have none
-        if check["up"] is not None:
-            yield "real_server_up", labels, int(check["up"])
-            yield "real_server_since_seconds", labels, real["since"]
-        if check["seconds"] is not None:
-            yield "real_server_check_seconds", labels, check["seconds"]
+        up = _flag(check.get("up"))
+        yield "real_server_up", labels, up
+        yield "real_server_since_seconds", labels, None if up is None else real.get("since")
+        yield "real_server_check_seconds", labels, check.get("seconds")
 
 
-def _of_traffic(of: str, counted: Json, labels: Labels) -> Iterator[tuple[str, Labels, float]]:
+def _of_traffic(of: str, counted: Json, labels: Labels) -> Iterator[Sample]:
     if traffic := counted.get("traffic"):
         yield f"{of}_connections_total", labels, traffic["connections"]
         for what in ("packets", "bytes"):
             for direction in ("in", "out"):
                 yield f"{of}_{what}_total", {**labels, "direction": direction}, traffic[f"{direction}_{what}"]
+
+
+def _flag(value: bool | None) -> int | None:
+    return None if value is None else int(value)

@@ -90,6 +90,25 @@ def test_what_nobody_knows_has_no_number() -> None:
     assert ("real_server_up", "[::1]:53") not in found
 
 
+NOT_OF_EVERY_VERSION = (
+    "in_cluster", "alive", "down_but_pooled", "quorum", "active", "inactive", "since", "up", "seconds", "check", "attribute",
+)  # fmt: skip
+
+
+def without(key: str, document: Any) -> Any:
+    """A document that has such a key nowhere."""
+    if isinstance(document, dict):
+        return {name: without(key, value) for name, value in document.items() if name != key}
+    return [without(key, one) for one in document] if isinstance(document, list) else document
+
+
+@pytest.mark.parametrize("key", NOT_OF_EVERY_VERSION)
+def test_what_the_daemon_of_another_version_does_not_tell_costs_the_node_nothing_else(key: str) -> None:
+    known = samples(as_metrics(FOUND))
+    found = samples(as_metrics(without(key, FOUND)))
+    assert found.items() < known.items()
+
+
 def test_names_are_escaped() -> None:
     (pool,) = {sample.labels["pool"] for one in text_string_to_metric_families(as_metrics(FOUND)) for sample in one.samples
                if "pool" in sample.labels}  # fmt: skip
