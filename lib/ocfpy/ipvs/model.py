@@ -263,6 +263,8 @@ def parse_real_server(text: str, default_forward: str = "dr") -> RealServer:
     seen = set()
     for option in options:
         name, equals, value = option.partition("=")
+        if not option:
+            raise ValueError(f"{text!r}: nothing follows the comma, which is for an option; servers have a space between them")
         if not equals or name not in _REAL_OPTIONS:
             raise ValueError(f"{text!r}: {option!r} is not an option; there are {', '.join(_REAL_OPTIONS)}")
         if name in seen:
@@ -306,7 +308,8 @@ def parse_endpoint(text: str) -> tuple[Address, int | None]:
     try:
         address = parse_address(host)
     except ValueError:
-        raise ValueError(f"{text!r}: {host!r} is not an address; host names are not looked up") from None
+        shown = repr(text) if host == text else f"{text!r}: {host!r}"
+        raise ValueError(f"{shown} is not an address; host names are not looked up") from None
     if "/" in host:
         raise ValueError(f"{text!r}: a server has no prefix length")
     if (address.family == 6) != text.startswith("["):

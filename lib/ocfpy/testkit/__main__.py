@@ -19,9 +19,15 @@ def main(argv: list[str]) -> int:
         for rule in RULES:
             print(f"{rule}: {rule.sentence}")
         return 0
+    if not options.agent:
+        print("which agent? heartbeat:IPaddr2, or the path of one", file=sys.stderr)
+        return 2
     path = options.agent if "/" in options.agent else f"{PREFIX}/{options.agent.replace(':', '/')}"
-    if os.geteuid() != 0 or not os.path.isfile(path) or not os.access(path, os.X_OK):
-        print(f"{path}: root is needed, and an agent that can be run", file=sys.stderr)
+    if not os.path.isfile(path) or not os.access(path, os.X_OK):
+        print(f"{path}: there is no agent, or it is not executable", file=sys.stderr)
+        return 2
+    if os.geteuid() != 0:
+        print(f"{path}: agents are tried as root", file=sys.stderr)
         return 2
     params = dict(option.partition("=")[::2] for option in options.option)
     subject = Subject(os.path.realpath(path), params, options.prepare, here=options.here, limit_s=options.timeout)

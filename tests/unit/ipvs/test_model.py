@@ -98,6 +98,8 @@ def test_real_server_without_a_port_gets_the_one_of_the_service() -> None:
     ("text", "complaint"),
     [
         ("dns1:53", "host names are not looked up"),
+        ("10.0.0.12:53,", "nothing follows the comma, which is for an option; servers have a space between them"),
+        ("web1", "'web1' is not an address; host names are not looked up"),
         ("10.0.0.12:53,heavy", "'heavy' is not an option; there are weight, forward"),
         ("10.0.0.12:53,weight=65536", "weight is a number from 0 to 65535"),
         ("10.0.0.12:53,weight=-1", "weight is a number from 0 to 65535"),
