@@ -5,13 +5,14 @@ import asyncio
 import os
 import sys
 
-from ocfpy.health.engine import Engine
-from ocfpy.health.kernel import Kernel
-from ocfpy.health.publisher import Publisher
-from ocfpy.health.spec import CheckSettings, PoolSpec, ServiceSpec
+from ocfpy.checks.settings import CheckSettings
+from ocfpy.healthd.engine import Engine
+from ocfpy.healthd.ipvs_worker import IpvsWorker
+from ocfpy.healthd.publisher import Publisher
 from ocfpy.ipvs.model import RealKey, ServiceSettings, Table, VirtualService, by_key, parse_real_server, parse_virtual
 from ocfpy.ipvs.plan import Change
 from ocfpy.ocf.context import Log
+from ocfpy.pool.spec import PoolSpec, ServiceSpec
 
 
 class EmptyTable:
@@ -35,7 +36,7 @@ async def run(addresses: list[str]) -> None:
     check = CheckSettings("tcp", interval=1.0, timeout=0.9)
     reals = by_key(parse_real_server(f"{address}:80") for address in addresses)
     service = ServiceSpec(parse_virtual("tcp/192.0.2.1:80"), reals, ServiceSettings(), check)
-    kernel = Kernel(EmptyTable, no_proc)  # type: ignore[arg-type]
+    kernel = IpvsWorker(EmptyTable, no_proc)  # type: ignore[arg-type]
     publisher = Publisher(lambda value: True, lambda: True)
     await Engine(PoolSpec("bench", (service,), "bench"), kernel, publisher, Log("bench", "bench", os.environ)).start()
     await asyncio.Event().wait()

@@ -8,8 +8,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
 from ocfpy.agents.ipvs_pool import IpvsPool
-from ocfpy.health.checks import make_check
-from ocfpy.health.checks.base import Check, Result
+from ocfpy.checks import make_check
+from ocfpy.checks.base import Check, Result
 from ocfpy.ocf.addresses import parse_address
 from ocfpy.ocf.context import Context
 

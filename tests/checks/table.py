@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ocfpy.health.checks.base import Result
+from ocfpy.checks.base import Result
 
 from tests.checks.cases import CASES, SERVERS
 from tests.checks.observe import MODES, Observations

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from ocfpy.health.checks.base import Result
-from ocfpy.health.ways import Way
+from ocfpy.checks.base import Result
+from ocfpy.healthd.vip_probe import VipPath
 
 from tests.checks.cases import TLS
 from tests.checks.observe import attempt, make
@@ -134,7 +134,7 @@ def test_the_source_address(world: World) -> None:
 
 
 class Marked:
-    """Stands in for health.ways.Way: what it leads to is tried in the lab, where there is IPVS."""
+    """Stands in for healthd.vip_probe.VipPath: what it leads to is tried in the lab, where there is IPVS."""
 
     mark = 7
 
@@ -152,7 +152,7 @@ def test_a_mark_is_on_what_is_sent(world: World, nobody: None) -> None:
     world.namespace.ip("rule", "add", "pref", "1", "fwmark", "7", "prohibit")
     check = make(world, {"check": "tcp"}, GONE4, 80, 1)
     assert world.run(check.run()).reason in ("timed out after 1 s, connecting", UNREACHABLE)
-    check.way = cast(Way, Marked())
+    check.way = cast(VipPath, Marked())
     assert world.run(check.run()).reason == f"Permission denied, connecting (by way of {GONE4}: marked)"
 
 

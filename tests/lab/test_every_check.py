@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import pytest
-from ocfpy.health.checks.registry import SECRETS, TYPES
+from ocfpy.checks.registry import SECRETS, TYPES
 
 from tests.checks.cases import CASES, SERVERS, Case
 from tests.checks.observe import TIMEOUT_S, files, filled

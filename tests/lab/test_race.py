@@ -20,7 +20,7 @@ USUAL_COMMAND = 0.1
 FAILURE_TIMEOUT = 20
 """Seconds, instead of the example's minute, after which Pacemaker forgets a result that was not 0."""
 MAY_BE_DISTURBED = 20
-"""Rounds that are played again because the lab failed meanwhile: a BFD session went down, and with it the announcement."""
+"""CheckLoop that are played again because the lab failed meanwhile: a BFD session went down, and with it the announcement."""
 
 
 def deafen(site: Site, node: UmlNode, deaf: bool) -> None:

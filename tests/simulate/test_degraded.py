@@ -65,6 +65,6 @@ def test_nothing_is_done_and_in_the_end_nothing_is_left(tmp_path: Path, serving:
             degrade(cluster, pool, seconds_ago)
     context = Context(["ipvs-pool", "monitor"], {"OCF_RESKEY_crm_feature_set": feature_set(fresh)})
     assert set(listed(fresh)) == {str(OCF_DEGRADED)}
-    assert (listed(old) == []) == context.forgets_degraded
+    assert (listed(old) == []) == context.cluster_expires_degraded
     for cluster in (fresh, old):
         assert not cluster.settle(), "a degraded pool is no reason to do anything"

@@ -290,7 +290,7 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         advice = ""
         if any(peer.state == "Established" and peer.name not in told for peer in counted):
             advice += "; an established one without it has an export policy that denies it"
-        if any(peer.refuses_so_many for peer in counted):
+        if any(peer.hit_max_prefix for peer in counted):
             advice += "; raise the maximum-prefix of who ended the session, or announce less"
         return f"{reason}: {', '.join(missing)}{advice}"
 

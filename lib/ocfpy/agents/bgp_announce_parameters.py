@@ -88,7 +88,7 @@ class AnnounceParameters(Agent):
         reloadable=True,
     )
     backend = StringParam(
-        "Way to talk to bgpd",
+        "VipPath to talk to bgpd",
         "socket: bgpd's own socket, 0.2 ms a call. vtysh: the command of that name, 30 ms a call. auto: "
         "the socket when it is there.",
         choices=("auto", "socket", "vtysh"),

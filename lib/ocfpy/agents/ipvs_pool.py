@@ -7,7 +7,7 @@ from zlib import crc32
 
 from ocfpy import __version__
 from ocfpy.agents.ipvs_pool_config import ConfigParameters
-from ocfpy.health.client import DEGRADED, RUNNING, STARTING, STOPPED, DaemonHangs, NoDaemon, Paths, ask, is_alive
+from ocfpy.healthd.client import DEGRADED, RUNNING, STARTING, STOPPED, DaemonHangs, NoDaemon, Paths, ask, is_alive
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.proc import read_proc
 from ocfpy.ocf.agent import Action, Status
@@ -16,7 +16,7 @@ from ocfpy.ocf.errors import DeadlineError, HostError, OcfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ocfpy.health.spec import PoolSpec
+    from ocfpy.pool.spec import PoolSpec
 
 MONITOR_TIMEOUT_S = 2.0
 """How long the daemon may take to answer; it does nothing that blocks. Half of the time that is left, if that is less."""
@@ -69,18 +69,18 @@ location rule on the attribute.
         return Paths(f"{self.context.rundir}/{self.name}-{self.context.key}")
 
     def check_host(self) -> None:
-        from ocfpy.health import control
-        from ocfpy.ipvs.kernel import require_ipvs
+        from ocfpy.healthd import control
+        from ocfpy.ipvs.connection import require_ipvs
 
         require_ipvs(self.context.deadline)
         for check in self.check_types():
             control.require_module(check)
         services = self.services()
         control.require_files(services, self.context.deadline)
-        control.require_way_back(services)
+        control.require_reply_path(services)
 
     def check_claim(self, claim: dict[str, str]) -> None:
-        from ocfpy.health import control
+        from ocfpy.healthd import control
 
         control.require_unclaimed(self.context.other_claims(self.name), claim)
 
@@ -161,7 +161,7 @@ location rule on the attribute.
         """
         if not self.context.interval or self._is_replaced_lately():
             return Status.failed(fault)
-        from ocfpy.health import control
+        from ocfpy.healthd import control
 
         self.context.state.update({REPLACED: repr(time.monotonic())})
         try:
@@ -174,7 +174,7 @@ location rule on the attribute.
 
     def _spec_in_force(self) -> PoolSpec:
         """What the lost daemon was told: a file that `config` names may have been edited since, and nobody has looked at it."""
-        from ocfpy.health.spec import read_spec
+        from ocfpy.pool.spec import read_spec
 
         try:
             return read_spec(self.paths.spec)
@@ -187,7 +187,7 @@ location rule on the attribute.
 
     def spec(self) -> PoolSpec:
         """What the daemon is told."""
-        from ocfpy.health.spec import PoolSpec
+        from ocfpy.pool.spec import PoolSpec
 
         loaded = self.loaded() if self.config else None
         return PoolSpec(
@@ -202,14 +202,14 @@ location rule on the attribute.
         )
 
     def start(self, claim: dict[str, str]) -> None:
-        from ocfpy.health import control
+        from ocfpy.healthd import control
 
         control.spawn(self.paths, self.spec(), self.context.deadline)
         self._told()
 
     def stop(self, claim: dict[str, str]) -> None:
-        from ocfpy.health import control
-        from ocfpy.health.spec import virtual_in
+        from ocfpy.healthd import control
+        from ocfpy.pool.spec import virtual_in
 
         paths, deadline = self.paths, self.context.deadline
         try:
@@ -224,11 +224,11 @@ location rule on the attribute.
             words = dict.fromkeys([*claim.get("virtual", "").split(), *virtual_in(paths.spec)])
             virtual = [parse_virtual(word) for word in words]
             control.clean_up(virtual, claim.get("attribute", ""), deadline, self.context.log)
-        control.close_ways(paths)  # a daemon does not know of those that it could not open to the end
+        control.close_paths(paths)  # a daemon does not know of those that it could not open to the end
         control.remove_files(paths, deadline)
 
     def reload_agent(self, claim: dict[str, str]) -> None:
-        from ocfpy.health import control
+        from ocfpy.healthd import control
 
         def check() -> None:
             self.check_host()

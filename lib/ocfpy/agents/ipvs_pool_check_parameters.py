@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from ocfpy.agents.ipvs_pool_member_parameters import MemberParameters
 from ocfpy.agents.ipvs_pool_parameters import fault_of
-from ocfpy.health.checks.registry import NAMES, OPTIONS, TYPES, kind_of, problems, users_of
-from ocfpy.health.expect import (
+from ocfpy.checks.expect import (
     matcher,
     parse_headers,
     parse_name,
@@ -15,6 +14,7 @@ from ocfpy.health.expect import (
     parse_status,
     unescape,
 )
+from ocfpy.checks.registry import NAMES, OPTIONS, TYPES, kind_of, problems, users_of
 from ocfpy.ipvs.model import MAX_PORT
 from ocfpy.ocf.addresses import parse_address, shown
 from ocfpy.ocf.parameters import (
@@ -32,7 +32,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ocfpy.health.spec import CheckSettings
+    from ocfpy.checks.settings import CheckSettings
     from ocfpy.ocf.agent import Agent
 
 _RDTYPES = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
@@ -338,7 +338,7 @@ class CheckParameters(MemberParameters):
     def _parser_of_request(self) -> Callable[[str], object]:
         module = kind_of(self.check).module
         if module == "ldap":
-            from ocfpy.health.checks.ldap_search import parse_search  # only for those who use it
+            from ocfpy.checks.ldap_search import parse_search  # only for those who use it
 
             return parse_search
         return {"http_proxy": parse_proxy_request, "sip": parse_sip_uri}.get(module, unescape)
@@ -385,7 +385,7 @@ class CheckParameters(MemberParameters):
 
     def check_settings(self) -> CheckSettings:
         """How every real server is checked."""
-        from ocfpy.health.spec import CheckSettings
+        from ocfpy.checks.settings import CheckSettings
 
         return CheckSettings(
             type=self.check,

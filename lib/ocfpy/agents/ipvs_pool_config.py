@@ -7,8 +7,8 @@ from ocfpy.ocf.parameters import PathParam
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ocfpy.health.ldirectord.reader import Loaded
-    from ocfpy.health.spec import ServiceSpec
+    from ocfpy.ldirectord.reader import Loaded
+    from ocfpy.pool.spec import ServiceSpec
 
 _NEEDED = ("virtual", "real_servers")
 _BESIDE = ("config", "attribute", "dampen", "drain_dir")
@@ -43,7 +43,7 @@ class ConfigParameters(CheckParameters):
 
     def loaded(self) -> Loaded:
         """The file, read once. Raises OcfError."""
-        from ocfpy.health.ldirectord.reader import load
+        from ocfpy.ldirectord.reader import load
 
         if self._loaded is None:
             self._loaded = load(self.config)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from ocfpy.agents.ipvs_pool_parameters import PoolParameters, real_server_word, twice
-from ocfpy.health.members import members
 from ocfpy.ipvs.model import ONE_PACKET_PROTOCOLS, by_key
 from ocfpy.ipvs.refusals import real_problems
 from ocfpy.ocf.parameters import DurationParam, ListParam, NumberOrPercentParam, PathParam
+from ocfpy.pool.backends import members
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ocfpy.health.spec import ServiceSpec
     from ocfpy.ipvs.model import RealServer
+    from ocfpy.pool.spec import ServiceSpec
 
 DRAIN_DIR = "/var/lib/ocf-anycast/drained"
 

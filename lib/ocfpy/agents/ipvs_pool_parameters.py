@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ocfpy.health.members import members
 from ocfpy.ipvs.model import (
     FORWARDS,
     HASHING,
@@ -19,13 +18,15 @@ from ocfpy.ipvs.model import (
 from ocfpy.ipvs.refusals import problems
 from ocfpy.ocf.agent import Agent
 from ocfpy.ocf.parameters import NAME_CHARACTERS, BoolParam, DurationParam, IntParam, ListParam, StringParam
+from ocfpy.pool.backends import members
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ocfpy.health.spec import CheckSettings, ServiceSpec
+    from ocfpy.checks.settings import CheckSettings
     from ocfpy.ipvs.model import RealServer, VirtualService
+    from ocfpy.pool.spec import ServiceSpec
 
 
 def real_server_word(text: str) -> str:
@@ -224,7 +225,7 @@ class PoolParameters(Agent):
 
     def services(self) -> tuple[ServiceSpec, ...]:
         """What the daemon is told of each virtual service: the same of all of them."""
-        from ocfpy.health.spec import ServiceSpec
+        from ocfpy.pool.spec import ServiceSpec
 
         settings, check = self.settings(), self.check_settings()
         return tuple(

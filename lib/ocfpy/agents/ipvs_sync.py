@@ -109,7 +109,7 @@ replaced. The kernel does not synchronize beside real servers of another address
     proc_ip_vs = PROC_IP_VS
 
     def check_host(self) -> None:
-        from ocfpy.ipvs.kernel import require_ipvs
+        from ocfpy.ipvs.connection import require_ipvs
 
         require_ipvs(self.context.deadline)
         try:

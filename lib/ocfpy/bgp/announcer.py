@@ -79,7 +79,7 @@ class Peer:
         self.ended = ended
 
     @property
-    def refuses_so_many(self) -> bool:
+    def hit_max_prefix(self) -> bool:
         """Whether the session ended because one of its two ends was sent more prefixes than its maximum-prefix."""
         return _TOO_MANY in self.ended
 

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from ocfpy.health.client import DaemonHangs, NoDaemon, ask
+from ocfpy.healthd.client import DaemonHangs, NoDaemon, ask
 from ocfpy.ipvs.model import endpoint
 from ocfpy.ipvs.table import IpvsTable
 from ocfpy.ocf.errors import NotInstalledError

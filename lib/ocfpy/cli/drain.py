@@ -1,4 +1,4 @@
-"""Takes real servers out by hand, and puts them back: files in the pools' drain_dir, see health/drained.py."""
+"""Takes real servers out by hand, and puts them back: files in the pools' drain_dir, see healthd/drained.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from ocfpy.health.drained import Drained, canonical
+from ocfpy.healthd.drained import Drained, canonical
 from ocfpy.ipvs.model import endpoint, parse_endpoint
 
 if TYPE_CHECKING:

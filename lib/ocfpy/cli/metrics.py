@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional
 
-from ocfpy.health.client import DEGRADED, RUNNING
+from ocfpy.healthd.client import DEGRADED, RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ import os
 from errno import EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, EPERM, ESRCH
 
 from ocfpy.ipvs import messages
-from ocfpy.ipvs.kernel import Connected
+from ocfpy.ipvs.connection import Connected
 from ocfpy.ocf.errors import HostError, PermissionDeniedError, ServiceError
 
 TYPE_CHECKING = False

@@ -6,7 +6,7 @@ import os
 from errno import EEXIST, ENOENT, EPERM, ESRCH
 
 from ocfpy.ipvs import messages
-from ocfpy.ipvs.kernel import Connected
+from ocfpy.ipvs.connection import Connected
 from ocfpy.ipvs.model import by_key
 from ocfpy.ipvs.plan import ADD, DELETE, EDIT, Change
 from ocfpy.ocf import codes

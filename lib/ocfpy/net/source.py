@@ -25,7 +25,7 @@ def source_towards(address: Address) -> str:
         sock.close()
 
 
-def deaf_to_itself(address: Address, proc_conf: str = PROC_CONF) -> list[str]:
+def missing_local_reply_sysctls(address: Address, proc_conf: str = PROC_CONF) -> list[str]:
     """The settings that have to change before this host takes packets from an address of its own off the wire.
 
     The wire is the interface that leads to `address`. The kernel takes such packets for forged, in IPv4 only

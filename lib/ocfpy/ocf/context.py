@@ -59,7 +59,7 @@ class Context:
         self.is_probe = self.action == "monitor" and not self.interval
         # Until 2.1.5 Pacemaker lists a degraded result among the failures for good: failure-timeout does not
         # apply to it (lib/pengine/unpack.c, remap_operation; commit 27361e775c, in 2.1.6, whose set is 3.17).
-        self.forgets_degraded = not (0, 0) < _feature_set(environ.get(_PARAMETER + "crm_feature_set")) < (3, 17)
+        self.cluster_expires_degraded = not (0, 0) < _feature_set(environ.get(_PARAMETER + "crm_feature_set")) < (3, 17)
         self.check_level = _number(environ.get("OCF_CHECK_LEVEL") or environ.get("OCF_RESKEY_OCF_CHECK_LEVEL"))
         self.traced = (environ.get("OCF_TRACE_RA") or environ.get("OCF_RESKEY_trace_ra", "")).lower() in _TRUE
         self.exit_reason_prefix = environ.get("OCF_EXIT_REASON_PREFIX") or "ocf-exit-reason:"

@@ -157,7 +157,7 @@ def _publish_score(agent: Agent, status: Status) -> None:
 
 def _monitored(context: Context, status: Status) -> int:
     """The exit code of a look; where Pacemaker would never forget a degraded service, it is told of a running one."""
-    if status.kind == "degraded" and not context.forgets_degraded:
+    if status.kind == "degraded" and not context.cluster_expires_degraded:
         return codes.OCF_RUNNING_PROMOTED if status.promoted else codes.OCF_SUCCESS
     return status.code
 

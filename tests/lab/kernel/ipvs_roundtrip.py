@@ -98,7 +98,7 @@ def without_thresholds(table: Table) -> Table:
 
 
 def agrees_with_proc(checks: Checks, label: str, wanted: Table) -> None:
-    """Marks apart: /proc cannot tell their family when all their tunnels are of the other one."""
+    """FwmarkAllocator apart: /proc cannot tell their family when all their tunnels are of the other one."""
     seen = {
         virtual: (
             service.scheduler,

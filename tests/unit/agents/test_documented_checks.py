@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from ocfpy.agents.ipvs_pool import IpvsPool
-from ocfpy.health.checks.registry import NAMES, TLS, TYPES
+from ocfpy.checks.registry import NAMES, TLS, TYPES
 from ocfpy.ocf.context import Context
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "checks.md"

@@ -11,15 +11,15 @@ import pytest
 from ocfpy import __version__
 from ocfpy.agents import ipvs_pool
 from ocfpy.agents.ipvs_pool import IpvsPool
-from ocfpy.health import control
-from ocfpy.health.checks.registry import TYPES
-from ocfpy.health.marks import Marks
-from ocfpy.health.spec import read_spec
+from ocfpy.checks.registry import TYPES
+from ocfpy.healthd import control
+from ocfpy.healthd.fwmarks import FwmarkAllocator
 from ocfpy.ipvs.model import VirtualService, parse_virtual
 from ocfpy.ipvs.proc import ProcService, parse_proc
 from ocfpy.ocf import dispatch
 from ocfpy.ocf.context import Context
 from ocfpy.ocf.errors import DeadlineError, HostError, NotInstalledError, ServiceError
+from ocfpy.pool.spec import read_spec
 
 from tests.unit.agents.pool_agent import DNS, MINIMUM, agent, daemon_that_says, environ
 
@@ -236,10 +236,10 @@ def test_stop_asks_the_daemon_first(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_stop_closes_the_ways_that_the_daemon_could_not_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[dict[str, int]] = []
-    monkeypatch.setattr("ocfpy.health.ways.remove_ways", lambda marks: closed.append(marks.held()))
+    monkeypatch.setattr("ocfpy.healthd.vip_probe.remove_paths", lambda marks: closed.append(marks.held()))
     pool = agent(tmp_path)
     with daemon_that_says(pool, "running", "stopped"):
-        Marks(pool.paths.base).set(["tcp/192.0.2.1:80 10.0.0.11:80"])
+        FwmarkAllocator(pool.paths.base).set(["tcp/192.0.2.1:80 10.0.0.11:80"])
         pool.stop(pool.claim())
     assert [list(held) for held in closed] == [["tcp/192.0.2.1:80 10.0.0.11:80"]]
 
@@ -247,7 +247,7 @@ def test_stop_closes_the_ways_that_the_daemon_could_not_open(tmp_path: Path, mon
 def test_a_reload_that_cannot_be_leaves_the_record_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ocfpy.ipvs.kernel.require_ipvs", lambda deadline: None)
+    monkeypatch.setattr("ocfpy.ipvs.connection.require_ipvs", lambda deadline: None)
     before, now = agent(tmp_path), agent(tmp_path, virtual="tcp/192.0.2.54:53")
     other = Context(["ipvs-pool", "start"], environ(tmp_path, {}, OCF_RESOURCE_INSTANCE="web"), "ipvs-pool")
     other.state.write(now.claim())
@@ -261,7 +261,7 @@ def test_a_reload_that_cannot_be_leaves_the_record_as_it_was(
 def test_until_a_reload_is_done_stop_knows_of_both_configurations(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ocfpy.ipvs.kernel.require_ipvs", lambda deadline: None)
+    monkeypatch.setattr("ocfpy.ipvs.connection.require_ipvs", lambda deadline: None)
     before, now = agent(tmp_path), agent(tmp_path, virtual="tcp/192.0.2.54:53")
     Path(before.context.rundir).mkdir()
     before.spec().write(before.paths.spec)
@@ -282,7 +282,7 @@ def test_until_a_reload_is_done_stop_knows_of_both_configurations(
 
 
 def test_a_daemon_of_another_version_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ocfpy.ipvs.kernel.require_ipvs", lambda deadline: None)
+    monkeypatch.setattr("ocfpy.ipvs.connection.require_ipvs", lambda deadline: None)
     started: list[list[str]] = []
     monkeypatch.setattr(control, "spawn", lambda paths, spec, deadline: started.append(list(map(str, spec.virtual))))
     pool = agent(tmp_path)
@@ -306,7 +306,7 @@ def monitored(tmp_path: Path, **params: str) -> IpvsPool:
 @pytest.fixture
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a pool has been started with the least of parameters, as far as its record says."""
-    monkeypatch.setattr("ocfpy.ipvs.kernel.require_ipvs", lambda deadline: None)
+    monkeypatch.setattr("ocfpy.ipvs.connection.require_ipvs", lambda deadline: None)
     monkeypatch.setattr(control, "spawn", lambda *_: None)
     pool = monitored(tmp_path)
     pool.context.state.write(pool.claim())

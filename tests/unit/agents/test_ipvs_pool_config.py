@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from ocfpy.agents.ipvs_pool import IpvsPool
-from ocfpy.health.ldirectord.reader import MAX_FAULTS, load
+from ocfpy.ldirectord.reader import MAX_FAULTS, load
 from ocfpy.ocf import codes, dispatch
 from ocfpy.ocf.context import Context
 from ocfpy.ocf.errors import HostError, NotInstalledError, ServiceError

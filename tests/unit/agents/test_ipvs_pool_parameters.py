@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from ocfpy.agents import ipvs_pool_parameters
 from ocfpy.agents.ipvs_pool import IpvsPool
-from ocfpy.health.members import members
 from ocfpy.ipvs.model import RealServer, VirtualService
 from ocfpy.ocf.errors import ConfigError
+from ocfpy.pool.backends import members
 
 from tests.unit.agents.pool_agent import DNS, agent
 

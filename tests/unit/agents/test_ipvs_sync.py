@@ -43,7 +43,7 @@ class Host:
         self._capfd = capfd
         self._environ = {"HA_RSCTMP": str(directory), "HA_LOGFACILITY": "none"}
         monkeypatch.setattr("ocfpy.net.genetlink.socket", lambda *_: self.kernel)
-        monkeypatch.setattr("ocfpy.ipvs.kernel.require_ipvs", lambda deadline: None)
+        monkeypatch.setattr("ocfpy.ipvs.connection.require_ipvs", lambda deadline: None)
         monkeypatch.setattr(ipvs_sync, "if_nametoindex", self._index)
         monkeypatch.setattr(ipvs_sync, "is_member", lambda group, nic: self.hears)
         monkeypatch.setattr(ipvs_sync, "is_down", lambda nic: self.is_down)

@@ -177,7 +177,7 @@ def test_why_a_peer_has_no_session(neighbor: dict[str, str], ended: str) -> None
     script = Script({"show bgp vrf red summary json": summary, "show bgp vrf red neighbors json": neighbors})
     (peer,) = Announcer(script, "red").peers(V4)
     assert str(peer) == f"eth1 Active{ended}"
-    assert peer.refuses_so_many == (TOO_MANY in ended)
+    assert peer.hit_max_prefix == (TOO_MANY in ended)
 
 
 def test_what_a_peer_was_sent() -> None:

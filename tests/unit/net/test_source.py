@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from ocfpy.net import source
-from ocfpy.net.source import deaf_to_itself, source_towards
+from ocfpy.net.source import missing_local_reply_sysctls, source_towards
 from ocfpy.ocf.addresses import parse_address
 
 ACCEPT, LOOSE = "net.ipv4.conf.lo.accept_local=1", "net.ipv4.conf.lo.rp_filter=2"
@@ -36,8 +36,8 @@ def test_what_has_to_change(
         (tmp_path / nic).mkdir()
         (tmp_path / nic / "accept_local").write_text(f"{accept}\n")
         (tmp_path / nic / "rp_filter").write_text(f"{strictness}\n")
-    assert deaf_to_itself(parse_address("127.0.0.1"), str(tmp_path)) == wrong
-    assert deaf_to_itself(parse_address("::1"), str(tmp_path)) == []
+    assert missing_local_reply_sysctls(parse_address("127.0.0.1"), str(tmp_path)) == wrong
+    assert missing_local_reply_sysctls(parse_address("::1"), str(tmp_path)) == []
 
 
 def test_no_way_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,4 +46,4 @@ def test_no_way_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(source, "source_towards", no_way)
     with pytest.raises(OSError, match="unreachable"):
-        deaf_to_itself(parse_address("10.0.0.1"))
+        missing_local_reply_sysctls(parse_address("10.0.0.1"))

@@ -1,0 +1,42 @@
+"""The check types: one module each, the registry of what they are, and the making of a check."""
+
+from __future__ import annotations
+
+from ocfpy.checks.registry import kind_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocfpy.checks.base import Check
+    from ocfpy.checks.settings import CheckSettings
+    from ocfpy.healthd.vip_probe import VipPath
+    from ocfpy.ipvs.model import VirtualService
+    from ocfpy.ocf.addresses import Address
+
+
+def make_check(
+    address: Address,
+    port: int,
+    settings: CheckSettings,
+    virtual: VirtualService | None = None,
+    way: VipPath | None = None,
+) -> Check:
+    """The check of the server at `address`, whose traffic goes to `port`.
+
+    `virtual` is the service that it is checked for, where the type is one `per_service`; `way` is for a check of
+    the service's own address, which is then `address`. Raises OcfError when this host cannot make such a check, and ValueError.
+    """
+    from importlib import import_module
+
+    if settings.connects:
+        from ocfpy.checks.combined import combined
+
+        return combined(address, port, settings, virtual, way)
+    kind = kind_of(settings.type)
+    if not kind.module:
+        raise ValueError(f"check={kind.name} checks nothing")
+    # Imported when wanted: h11 and dnspython take longer than everything else in a daemon's start.
+    module = import_module(f"{__name__}.{kind.module}")
+    check: Check = getattr(module, kind.class_name)(address, settings.port_of(port), settings)
+    check.virtual = virtual
+    check.way = way
+    return check

@@ -1,0 +1,146 @@
+"""What a check says, and what it expects of an answer, as users write it: names, URIs, status codes, text or a pattern.
+
+Parsed by the agent, used by the checks.
+"""
+
+from __future__ import annotations
+
+from ocfpy.ocf.addresses import shown
+from ocfpy.ocf.values import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REGEX_PREFIX = "re:"
+LOWEST_STATUS = 100
+HIGHEST_STATUS = 599
+RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "NOTAUTH")
+MAX_LABEL, MAX_NAME = 63, 253
+"""Characters of a name in the DNS (RFC 1035, 2.3.4), the latter without the dot at its end."""
+
+
+class StatusRange(Record):
+    """HTTP status codes from `low` to `high`, both included."""
+
+    __slots__ = ("low", "high")  # noqa: RUF023 the order of the arguments
+
+    def __init__(self, low: int, high: int) -> None:
+        self.low = low
+        self.high = high
+
+    def __contains__(self, status: int) -> bool:
+        return self.low <= status <= self.high
+
+    def __str__(self) -> str:
+        return str(self.low) if self.low == self.high else f"{self.low}-{self.high}"
+
+
+def parse_status(text: str) -> StatusRange:
+    """`200` or `200-299`; ValueError says what is wrong."""
+    low, dash, high = text.partition("-")
+    if not dash:
+        high = low
+    if not all(part.isascii() and part.isdigit() and len(part) == 3 for part in (low, high)):
+        raise ValueError(f"{text!r} is not an HTTP status: write 200 or 200-299")
+    found = StatusRange(int(low), int(high))
+    if not LOWEST_STATUS <= found.low <= found.high <= HIGHEST_STATUS:
+        raise ValueError(
+            f"{text!r} is not a range of HTTP statuses between {LOWEST_STATUS} and {HIGHEST_STATUS}"
+        )
+    return found
+
+
+def parse_rcode(text: str) -> str:
+    """One of RCODES; ValueError lists them."""
+    if text not in RCODES:
+        raise ValueError(f"{shown(text)} is not one of {', '.join(RCODES)}")
+    return text
+
+
+def parse_name(text: str) -> str:
+    """A name in the DNS; ValueError says what keeps a text from being one."""
+    name = text[:-1] if text.endswith(".") else text
+    labels = name.split(".") if text != "." else []
+    if "" in labels:
+        raise ValueError(f"{shown(text)} has an empty label: a dot at its beginning, or two in a row")
+    longest = max(map(len, labels), default=0)
+    if longest > MAX_LABEL:
+        raise ValueError(f"{shown(text)} has a label of {longest} characters, and {MAX_LABEL} are allowed")
+    if len(name) > MAX_NAME:
+        raise ValueError(f"{shown(text)} has {len(name)} characters, and {MAX_NAME} are allowed")
+    return text
+
+
+def parse_proxy_request(text: str) -> str:
+    """What a proxy is asked for: a URL, or host and port of a tunnel; ValueError when it is neither."""
+    scheme, separator, rest = text.partition("://")
+    host, _, port = text.rpartition(":")
+    is_url = bool(separator and scheme and rest and not rest.startswith("/"))
+    is_endpoint = bool(not separator and host and port.isascii() and port.isdigit())
+    if not (is_url or is_endpoint) or not text.isascii() or " " in text:
+        raise ValueError(f"{shown(text)} is neither a URL, such as http://www.example.com/, nor like www.example.com:443")
+    return text
+
+
+def parse_sip_uri(text: str) -> str:
+    """The URI of a SIP request; ValueError when it is none."""
+    if not text.startswith(("sip:", "sips:", "tel:")) or not text.isascii() or " " in text:
+        raise ValueError(f"{shown(text)} is not a URI such as sip:ping@example.com")
+    return text
+
+
+def matcher(expect: str) -> Callable[[str], bool]:
+    """Whether a text has what `expect` asks for: a part of it or, after `re:`, a regular expression's match.
+
+    ValueError says what is wrong with the expression; what is returned raises CheckFailed when a search takes too long.
+    """
+    if not expect.startswith(REGEX_PREFIX):
+        return lambda text: expect in text
+    import re  # only for those who use it: this module is part of every monitor
+
+    from ocfpy.checks.pattern import Pattern
+
+    try:
+        return Pattern(expect[len(REGEX_PREFIX) :]).found_in
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{expect!r} is not a regular expression: {error}") from None
+
+
+def parse_headers(text: str) -> list[tuple[str, str]]:
+    r"""Header lines, with an escaped line break (`\\n`) between two. ValueError says what is wrong."""
+    headers = []
+    for line in filter(None, unescape(text).decode(errors="replace").splitlines()):
+        name, colon, value = line.partition(":")
+        if not colon or not name or not set(name) <= _TOKEN or not value.isprintable():
+            raise ValueError(f"{line!r} is not a header line: write Name: value")
+        headers.append((name, value.strip()))
+    return headers
+
+
+_TOKEN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~")
+"""What the name of a header may have in it (RFC 9110, 5.6.2)."""
+_ESCAPES = {"r": "\r", "n": "\n", "t": "\t", "\\": "\\"}
+
+
+def unescape(text: str) -> bytes:
+    r"""The bytes that a text stands for in which \r, \n, \t, \\ and \xHH are as in C; the rest is UTF-8.
+
+    ValueError says what is wrong.
+    """
+    first, *parts = text.replace("\\\\", "\\\0").split("\\")
+    data = first.encode()
+    for part in parts:
+        kind, rest = part[:1].replace("\0", "\\"), part[1:]
+        if kind == "x":
+            try:
+                data += bytes.fromhex(rest[:2] if len(rest) > 1 and " " not in rest[:2] else "?")
+            except ValueError:
+                raise ValueError(f"{text!r}: \\x is followed by two hexadecimal digits") from None
+            rest = rest[2:]
+        elif kind in _ESCAPES:
+            data += _ESCAPES[kind].encode()
+        else:
+            raise ValueError(f"{text!r}: \\{kind} is not one of \\r, \\n, \\t, \\\\ and \\xHH")
+        data += rest.encode()
+    return data

@@ -1,0 +1,171 @@
+"""External: a command of the operator's says how the server is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from ocfpy.checks.base import Check, CheckFailed, Result
+from ocfpy.healthd.orphans import MARK
+from ocfpy.ipvs.model import endpoint
+
+if TYPE_CHECKING:
+    from ocfpy.checks.settings import CheckSettings
+    from ocfpy.ocf.addresses import Address
+
+MAX_OUTPUT = 4096
+"""Bytes of the command's output that are kept; all the rest is read and forgotten, so that it never blocks."""
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+OPEN_FILES = 1024
+"""As a command finds it everywhere."""
+HARD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+AT_ONCE = 64
+"""Commands of a pool that run at the same time. When a pool starts, all of its servers are checked at once."""
+FIRST_WEIGHT_CODE = 2
+"""Exit code for a weight of 0 %, as in keepalived's misc_dynamic."""
+
+
+class ExternalCheck(Check):
+    """Runs `command` with the arguments of ldirectord's: VIP (or mark), VPORT, RIP and RPORT, after its own.
+
+    The same is in the environment. The exit code 0 says that the server is fine; another one that it is not, and
+    the first line of the output is the reason. With `dynamic`, 2 to 255 say that it is fine and that it asks for a
+    weight of 0 % to 253 % of the configured one. The command leads a process group; when it ends or the time is
+    over, all of the group is killed; after a daemon that was killed itself the next one does it, see leftovers.py.
+    """
+
+    def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
+        super().__init__(address, port, settings)
+        self.dynamic = settings.flag("dynamic")
+        self.address = endpoint(address, 0)
+        self._running: Command | None = None
+
+    async def run(self) -> Result:
+        """As of every check; the wait for its turn is not of its time."""
+        async with _turns():
+            return await super().run()
+
+    async def attempt(self) -> int | None:
+        if self._running is not None and not self._running.reaped:
+            raise CheckFailed("the command of the last check cannot be killed")
+        self.doing = "waiting for the command"
+        argv = [*self.settings["command"].split(), *self._arguments().values()]
+        try:
+            self._running = Command(argv, self._environment())
+        except OSError as error:
+            raise CheckFailed(f"{argv[0]}: {error.strerror}") from None
+        try:
+            await self.timer.readable(self._running.pidfd)
+        finally:
+            self._running.end()
+        return self._judge(self._running)
+
+    def _arguments(self) -> dict[str, str]:
+        """As ldirectord has them: IPv6 in brackets, 0 for a port that is not known."""
+        virtual = self.virtual
+        if virtual is None:
+            vip, vport = "", 0
+        elif virtual.address is None:
+            vip, vport = str(virtual.fwmark), 0
+        else:
+            vip, vport = endpoint(virtual.address, 0), virtual.port
+        return {"VIP": vip, "VPORT": str(vport), "RIP": self.address, "RPORT": str(self.port)}
+
+    def _environment(self) -> dict[str, str]:
+        timeout = f"{self.settings.timeout:g}"
+        protocol = (self.virtual.proto if self.virtual else None) or ""
+        fixed = {"PATH": PATH, "LC_ALL": "C", MARK: os.environ.get(MARK, "")}
+        return {**self._arguments(), "PROTOCOL": protocol, "TIMEOUT": timeout, **fixed}
+
+    def _judge(self, command: Command) -> int | None:
+        code = command.code
+        if code is None:
+            raise CheckFailed("the command cannot be waited for")
+        if code < 0:
+            raise CheckFailed(f"the command was killed by signal {-code}")
+        if code == 0:
+            return None
+        if self.dynamic and code >= FIRST_WEIGHT_CODE:
+            return code - FIRST_WEIGHT_CODE
+        lines = bytes(command.output).decode(errors="replace").strip().splitlines()
+        raise CheckFailed(lines[0] if lines else f"the command ended with exit code {code}")
+
+
+_semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+def _turns() -> asyncio.Semaphore:
+    """The turns of the running event loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _semaphores:
+        _semaphores[loop] = asyncio.Semaphore(AT_ONCE)
+    return _semaphores[loop]
+
+
+class Command:
+    """A process, its group and its output. `code` is its exit code, or the negated signal that ended it."""
+
+    def __init__(self, argv: list[str], environment: dict[str, str]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.output = bytearray()
+        self.code: int | None = None
+        self.reaped = False
+        self._pipe, writer = os.pipe()
+        try:
+            os.set_blocking(self._pipe, False)
+            # Not subprocess: it would have a thread wait for each process (Python < 3.12).
+            self.pid = os.posix_spawn(
+                argv[0],
+                argv,
+                environment,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, writer, 1),
+                    (os.POSIX_SPAWN_DUP2, writer, 2),
+                ],
+                setsid=True,
+                setsigdef=[signal.SIGPIPE],  # which Python ignores
+            )
+        except BaseException:
+            os.close(self._pipe)
+            raise
+        finally:
+            os.close(writer)
+        self.pidfd = os.pidfd_open(self.pid)
+        # The daemon's own limit is as high as it may be; some programs close everything up to it before they begin.
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (min(OPEN_FILES, HARD_LIMIT), HARD_LIMIT))
+        self._loop.add_reader(self._pipe, self._read)
+
+    def _read(self) -> bool:
+        """Takes what is there; whether there may be more."""
+        try:
+            data = os.read(self._pipe, 65536)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._loop.remove_reader(self._pipe)
+        self.output += data[: MAX_OUTPUT - len(self.output)]
+        return bool(data) and len(self.output) < MAX_OUTPUT
+
+    def end(self) -> None:
+        """Kills whatever of the group is left, and takes its exit code, now or when it has died."""
+        os.killpg(self.pid, signal.SIGKILL)  # its number is not another's before it is waited for
+        while self._read():
+            pass
+        self._loop.remove_reader(self._pipe)
+        os.close(self._pipe)
+        if not self._reap():
+            self._loop.add_reader(self.pidfd, self._reap)
+
+    def _reap(self) -> bool:
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid:
+            self.reaped = True
+            self.code = os.waitstatus_to_exitcode(status)
+            self._loop.remove_reader(self.pidfd)
+            os.close(self.pidfd)
+        return self.reaped

@@ -1,0 +1,81 @@
+"""FTP: the server takes a login and, if there is a path, sends that file."""
+
+from __future__ import annotations
+
+import re
+import socket
+
+from ocfpy.checks.base import CheckFailed, Stream
+from ocfpy.checks.dialogue import MAX_LINES, Dialogue, refused
+from ocfpy.ipvs.model import MAX_PORT
+
+MAX_FILE = 1 << 20
+"""Bytes of the file in which the expected text has to be."""
+ANONYMOUS = "anonymous"
+EVERYTHING = "/"
+GO_ON, LOGGED_IN, COMING = "331", "230", "1"
+_PASV = re.compile(rb"(?:\d{1,3},){4}(\d{1,3}),(\d{1,3})")
+_EPSV = re.compile(rb"\((.)\1\1(\d{1,5})\1\)")
+
+
+class FtpCheck(Dialogue):
+    """Logs in and, with another path than /, fetches that file in binary; with `expect` it has to have that in it.
+
+    The connection for the data is a passive one, always to the address that is checked.
+    """
+
+    async def greeting(self, stream: Stream) -> None:
+        await _reply(stream, "greeting", "220")
+
+    async def converse(self, stream: Stream) -> None:
+        user = self.settings["user"] or ANONYMOUS
+        await self.say(stream, f"USER {user}", "USER")
+        if (await _reply(stream, f"login as {user}", LOGGED_IN, GO_ON)).startswith(GO_ON.encode()):
+            await self.say(stream, f"PASS {self.secret() or user}", "PASS")
+            await _reply(stream, f"login as {user}", "2")
+        if self.settings["path"] != EVERYTHING:
+            await self._fetch(stream)
+        await self.say(stream, "QUIT", "QUIT")
+
+    async def _fetch(self, stream: Stream) -> None:
+        path = self.settings["path"]
+        await self.say(stream, "TYPE I", "TYPE")
+        await _reply(stream, "TYPE I", "200")
+        sock = await self.connect(socket.SOCK_STREAM, port=await self._passive(stream))
+        with Stream(sock, self.timer) as transfer:
+            await self.say(stream, f"RETR {path}", "RETR")
+            await _reply(stream, f"RETR {path}", COMING)
+            self.doing = f"reading {path}"
+            content = b""
+            while len(content) < MAX_FILE and (more := await transfer.receive()):
+                content += more
+        if self.matches is not None and not self.matches(content.decode(errors="replace")):
+            raise CheckFailed(f"no '{self.expect}' in {path}")
+
+
+    async def _passive(self, stream: Stream) -> int:
+        """The port at which the server waits for the connection for the data."""
+        if self.family == socket.AF_INET6:  # RFC 2428
+            await self.say(stream, "EPSV", "EPSV")
+            line = await _reply(stream, "EPSV", "229")
+            found = _EPSV.search(line)
+            port = int(found.group(2)) if found else 0
+        else:
+            await self.say(stream, "PASV", "PASV")
+            line = await _reply(stream, "PASV", "227")
+            found = _PASV.search(line)
+            port = int(found.group(1)) * 256 + int(found.group(2)) if found else 0
+        if not 0 < port <= MAX_PORT:
+            raise refused("no port for the data", line)
+        return port
+
+
+async def _reply(stream: Stream, what: str, *codes: str) -> bytes:
+    """The last line of a reply (RFC 959, 4.2), which has to begin with one of these."""
+    for _ in range(MAX_LINES):
+        line = await stream.line()
+        if re.match(rb"\d{3}( |$)", line):
+            if not line.startswith(tuple(code.encode() for code in codes)):
+                raise refused(what, line)
+            return line
+    raise CheckFailed(f"{what}: more than {MAX_LINES} lines")

@@ -1,0 +1,122 @@
+"""HTTP: the server answers a request with a wanted status and, if asked for, with a text in the body."""
+
+from __future__ import annotations
+
+import base64
+import socket
+from typing import TYPE_CHECKING, Any
+
+import h11
+
+from ocfpy.checks.base import Check, CheckFailed, Stream
+from ocfpy.checks.expect import parse_headers, parse_status, unescape
+
+if TYPE_CHECKING:
+    from ocfpy.checks.settings import CheckSettings
+    from ocfpy.ocf.addresses import Address
+
+MAX_BODY = 1 << 20
+"""Bytes of a body that are looked at."""
+MAX_INFORMATIONAL = 16
+"""Responses 1xx before the one that counts."""
+PAUSE_EVENTS = 200
+"""A body in tiny chunks takes long to read; after so many, others have their turn."""
+
+
+class HttpCheck(Check):
+    """One request on a connection of its own; the answer is read to its end, or for the first MAX_BODY bytes.
+
+    Redirects are not followed: a 302 is wanted or it is a failure. With `user` the request has the credentials of the
+    Basic scheme, with `request` a body.
+    """
+
+    authorization = "Authorization"
+
+    def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
+        super().__init__(address, port, settings)
+        self.wanted = tuple(map(parse_status, settings["status"].split()))
+        self.body = self._body()
+        self.method, self.target, host = self._question()
+        usual = {"Host": host, "User-Agent": "ocf-anycast", "Accept": "*/*", "Connection": "close"}
+        if self.body:
+            usual["Content-Type"] = "application/x-www-form-urlencoded"
+        if self.body or self.method == "POST":
+            usual["Content-Length"] = str(len(self.body))
+        own = parse_headers(settings["headers"])
+        said = {name.lower() for name, _ in own}
+        self.headers = [(name, value) for name, value in usual.items() if name.lower() not in said] + own
+        self._request()  # what cannot be sent is said now, not in each check
+
+    def _body(self) -> bytes:
+        return unescape(self.settings["request"])
+
+    def _question(self) -> tuple[str, str, str]:
+        """Method, target and host of the request."""
+        return self.settings["method"], self.settings["path"], self.settings["host"] or self._authority()
+
+    def _authority(self) -> str:
+        host = f"[{self.host}]" if self.family == socket.AF_INET6 else self.host
+        return host if self.port == self.kind.port else f"{host}:{self.port}"
+
+    def _request(self) -> h11.Request:
+        headers = self.headers
+        if self.settings["user"]:
+            credentials = f"{self.settings['user']}:{self.secret()}".encode()
+            headers = [*headers, (self.authorization, f"Basic {base64.b64encode(credentials).decode()}")]
+        return h11.Request(method=self.method, target=self.target, headers=headers)
+
+    async def attempt(self) -> None:
+        with await self.open() as stream:
+            self.doing = "sending the request"
+            http = h11.Connection(h11.CLIENT)
+            request = http.send(self._request()) or b""
+            if self.body:
+                request += http.send(h11.Data(self.body)) or b""
+            request += http.send(h11.EndOfMessage()) or b""
+            await stream.send(request)
+            try:
+                await self._judge(http, stream)
+            except h11.RemoteProtocolError as error:
+                raise CheckFailed(f"not an HTTP answer: {error}") from None
+
+    async def _judge(self, http: h11.Connection, stream: Stream) -> None:
+        self.doing = "waiting for the answer"
+        status = await self._status(http, stream)
+        if not any(status in wanted for wanted in self.wanted):
+            raise CheckFailed(f"HTTP status {status}, not {' or '.join(map(str, self.wanted))}")
+        if self.method == "CONNECT":
+            return
+        self.doing = "reading the body"
+        body = await self._read(http, stream)
+        if self.matches is not None and not self.matches(body.decode(errors="replace")):
+            raise CheckFailed(f"HTTP status {status}, but no '{self.expect}' in the body")
+
+    async def _status(self, http: h11.Connection, stream: Stream) -> int:
+        for _ in range(MAX_INFORMATIONAL + 1):
+            event = await self._next(http, stream)
+            if isinstance(event, h11.Response):
+                return int(event.status_code)
+        raise CheckFailed(f"more than {MAX_INFORMATIONAL} responses 1xx and no answer")
+
+    async def _read(self, http: h11.Connection, stream: Stream) -> bytearray:
+        body = bytearray()
+        events = 0
+        while len(body) < MAX_BODY:
+            event = await self._next(http, stream)
+            if isinstance(event, h11.EndOfMessage):
+                break
+            body += event.data
+            events += 1
+            if not events % PAUSE_EVENTS:
+                await self.timer.pause()
+        return body
+
+    async def _next(self, http: h11.Connection, stream: Stream) -> Any:
+        while True:
+            event = http.next_event()
+            if event is not h11.NEED_DATA:
+                return event
+            data = await stream.receive()
+            if not data and http.their_state is h11.SEND_RESPONSE and not http.trailing_data[0]:
+                raise CheckFailed("connection closed before an answer")
+            http.receive_data(data)

@@ -1,0 +1,24 @@
+"""HTTP proxy: the server fetches a URL, or opens a tunnel to a host and port."""
+
+from __future__ import annotations
+
+from ocfpy.checks.http import HttpCheck
+
+
+class HttpProxyCheck(HttpCheck):
+    """Asks for `request`: `http://...` is fetched, `host:port` is where a tunnel (CONNECT) has to lead.
+
+    What the answer has to be is said as for an HTTP server. With `user` the proxy gets the credentials.
+    """
+
+    authorization = "Proxy-Authorization"
+
+    def _body(self) -> bytes:
+        return b""
+
+    def _question(self) -> tuple[str, str, str]:
+        request = self.settings["request"]
+        _, separator, rest = request.partition("://")
+        if not separator:
+            return "CONNECT", request, request
+        return self.settings["method"], request, self.settings["host"] or rest.partition("/")[0]

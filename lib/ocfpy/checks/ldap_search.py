@@ -1,0 +1,142 @@
+"""What an LDAP check looks for: the search part of an LDAP URL, and its filter as it goes over the wire."""
+
+from __future__ import annotations
+
+from ocfpy.checks.ber import boolean, encode
+from ocfpy.ocf.values import Record
+
+SCOPES = {"base": 0, "one": 1, "sub": 2}
+ANYTHING = "(objectClass=*)"
+NO_ATTRIBUTES = "1.1"
+MAX_DEPTH = 32
+"""Parentheses inside each other: more than anybody writes, less than a stack."""
+
+_HEX = "0123456789abcdefABCDEF"
+_TYPE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.;_"
+
+
+class Search(Record):
+    """A search; `filter` is in its encoded form, `attributes` are those that are asked for, none for all."""
+
+    __slots__ = ("base", "attributes", "scope", "filter")  # noqa: RUF023 the order of the arguments
+
+    def __init__(self, base: str, attributes: tuple[str, ...], scope: int, filter: bytes) -> None:
+        self.base = base
+        self.attributes = attributes
+        self.scope = scope
+        self.filter = filter
+
+
+def parse_search(text: str) -> Search:
+    """`dn?attributes?scope?filter` as in an LDAP URL (RFC 4516), each part but the first optional.
+
+    ValueError says what is wrong.
+    """
+    parts = text.split("?")
+    if len(parts) > 4:
+        raise ValueError(f"{text!r}: a search is dn?attributes?scope?filter")
+    dn, attributes, scope, condition = [_unquote(part) for part in [*parts, "", "", ""][:4]]
+    if (scope or "base") not in SCOPES:
+        raise ValueError(f"{text!r}: the scope is {', '.join(SCOPES)}, not {scope!r}")
+    names = tuple(name for name in attributes.split(",") if name)
+    return Search(dn, names, SCOPES[scope or "base"], parse_filter(condition or ANYTHING))
+
+
+def _unquote(text: str) -> str:
+    """With %HH replaced by the byte that it stands for; the bytes are UTF-8."""
+    return _in_bytes(text, "%", f"{text!r}: % is followed by two hexadecimal digits").decode()  # a ValueError, too
+
+
+def parse_filter(text: str) -> bytes:
+    """A filter such as (&(uid=probe)(!(locked=*))), RFC 4515, encoded. ValueError says what is wrong."""
+    encoded, rest = _filter(text if text.startswith("(") else f"({text})", MAX_DEPTH)
+    if rest:
+        raise ValueError(f"filter {text!r}: {rest!r} is too much")
+    return encoded
+
+
+def _filter(text: str, depth: int) -> tuple[bytes, str]:
+    """The filter at the beginning of `text`, and what comes after it."""
+    if not text.startswith("("):
+        raise ValueError(f"filter: a ( is missing before {text!r}")
+    if not depth:
+        raise ValueError(f"filter: more than {MAX_DEPTH} parentheses inside each other")
+    kind, rest = text[1:2], text[2:]
+    if kind in ("&", "|", "!"):
+        parts = []
+        while rest.startswith("("):
+            part, rest = _filter(rest, depth - 1)
+            parts.append(part)
+        if kind == "!" and len(parts) != 1:
+            raise ValueError("filter: ! is about one condition")
+        encoded = encode({"&": 0xA0, "|": 0xA1, "!": 0xA2}[kind], *parts)
+    else:
+        condition, closing, _ = text[1:].partition(")")
+        if not closing:
+            raise ValueError(f"filter: a ) is missing after {text!r}")
+        encoded, rest = _condition(condition), text[1 + len(condition) :]
+    if not rest.startswith(")"):
+        raise ValueError(f"filter: a ) is missing before {rest!r}" if rest else "filter: a ) is missing at the end")
+    return encoded, rest[1:]
+
+
+def _condition(text: str) -> bytes:
+    """attribute=value and its relatives, without parentheses."""
+    left, equals, value = text.partition("=")
+    if not equals or "(" in text:
+        raise ValueError(f"filter: {text!r} is not attribute=value")
+    if left.endswith(":"):
+        return _extensible(left[:-1], value)
+    ordering = {">": 0xA5, "<": 0xA6, "~": 0xA8}.get(left[-1:])
+    if ordering:
+        return encode(ordering, _attribute(left[:-1]), encode(0x04, _value(value)))
+    if value == "*":
+        return encode(0x87, _name(left))
+    if "*" in value:
+        first, *middle, last = value.split("*")
+        pieces = [(0x80, first), *((0x81, piece) for piece in middle), (0x82, last)]
+        encoded = [encode(tag, _value(piece)) for tag, piece in pieces if piece]
+        return encode(0xA4, _attribute(left), encode(0x30, *encoded))
+    return encode(0xA3, _attribute(left), encode(0x04, _value(value)))
+
+
+def _extensible(left: str, value: str) -> bytes:
+    """attribute:dn:rule:=value"""
+    name, *more = left.split(":")
+    dn = bool(more) and more[0].lower() == "dn"
+    rules = more[dn:]
+    if len(rules) > 1 or not (name or rules):
+        raise ValueError(f"filter: {left!r} is not attribute:dn:rule")
+    return encode(
+        0xA9,
+        encode(0x81, _name(rules[0])) if rules else b"",
+        encode(0x82, _name(name)) if name else b"",
+        encode(0x83, _value(value)),
+        boolean(True, 0x84) if dn else b"",
+    )
+
+
+def _attribute(name: str) -> bytes:
+    return encode(0x04, _name(name))
+
+
+def _name(text: str) -> bytes:
+    if not text or text.strip(_TYPE):
+        raise ValueError(f"filter: {text!r} is not the name of an attribute")
+    return text.encode()
+
+
+def _value(text: str) -> bytes:
+    r"""With \HH replaced by the byte that it stands for."""
+    return _in_bytes(text, "\\", f"filter: in {text!r} a \\ is not followed by two hexadecimal digits")
+
+
+def _in_bytes(text: str, mark: str, complaint: str) -> bytes:
+    """The text with each mark and the two hexadecimal digits after it replaced by their byte. ValueError says the complaint."""
+    first, *parts = text.split(mark)
+    data = first.encode()
+    for part in parts:
+        if len(part) < 2 or part[0] not in _HEX or part[1] not in _HEX:
+            raise ValueError(complaint)
+        data += bytes.fromhex(part[:2]) + part[2:].encode()
+    return data

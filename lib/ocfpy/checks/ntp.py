@@ -1,0 +1,66 @@
+"""NTP: the server has the time itself, and is not too far from where it comes from."""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from ocfpy.checks.base import Check, CheckFailed
+from ocfpy.ocf.parameters import parse_duration
+
+SIZE = 48
+"""Bytes of a packet without extensions, RFC 5905, 7.3."""
+CLIENT = 4 << 3 | 3
+"""Version 4, mode 3."""
+SERVER_MODE = 4
+UNSYNCHRONISED = 3
+MAX_STRATUM = 15
+FRACTION = 1 << 16
+"""The unit of root delay and root dispersion, in parts of a second."""
+
+
+class NtpCheck(Check):
+    """Asks for the time as a client does, and looks at what a client looks at before it believes a server."""
+
+    async def attempt(self) -> None:
+        # A random transmit timestamp: the answer has to repeat it, and we tell nobody our own time.
+        cookie = os.urandom(8)
+        with await self.open_datagrams() as server:
+            self.doing = "waiting for the answer"
+            server.send(bytes((CLIENT,)).ljust(SIZE - 8, b"\0") + cookie)
+            answer = b""
+            while answer[24:32] != cookie:
+                answer = await server.receive()
+                if len(answer) < SIZE:
+                    raise CheckFailed(f"not an NTP answer: {len(answer)} bytes")
+        judge(answer, int(self.settings["max_stratum"]), parse_duration(self.settings["max_distance"]))
+
+
+def judge(packet: bytes, max_stratum: int, max_distance: float) -> None:
+    """Raises CheckFailed when the server of a packet of SIZE bytes or more is none to take the time from.
+
+    `max_distance` is in seconds: half the way to the reference clock and back, and the error made on it.
+    """
+    first, stratum, _, _, delay, dispersion = struct.unpack("!BBbbiI", packet[:12])
+    leap, mode = first >> 6, first & 7
+    if mode != SERVER_MODE:
+        raise CheckFailed(f"not an NTP answer: mode {mode}")
+    reference = packet[12:16]
+    if stratum == 0 and reference.rstrip(b"\0").isalpha():
+        raise CheckFailed(f"kiss of death: {_kiss(reference)}")
+    if leap == UNSYNCHRONISED or stratum == 0 or stratum > MAX_STRATUM:
+        raise CheckFailed("the server's clock is not synchronised")
+    if stratum > max_stratum:
+        raise CheckFailed(f"stratum {stratum}, more than {max_stratum} (check_max_stratum)")
+    if packet[40:48] == bytes(8):
+        raise CheckFailed("the answer says no time")
+    distance = (abs(delay) / 2 + dispersion) / FRACTION
+    if distance > max_distance:
+        raise CheckFailed(f"root distance {distance:.3g} s, more than {max_distance:g} s (check_max_distance)")
+
+
+def _kiss(reference: bytes) -> str:
+    code = reference.rstrip(b"\0").decode("ascii")
+    # RFC 5905, 7.4.
+    words = {"RATE": "it is asked too often", "DENY": "access is denied", "RSTR": "access is denied"}
+    return f"{code}, {words[code]}" if code in words else code

@@ -1,0 +1,52 @@
+"""POP3: the server greets, says what it can and, if there is a user, takes a login."""
+
+from __future__ import annotations
+
+from ocfpy.checks.base import CheckFailed, Stream
+from ocfpy.checks.dialogue import MAX_LINES, Dialogue, refused
+
+
+class Pop3Check(Dialogue):
+    """Greeting, CAPA, STLS and a login where they are asked for, QUIT."""
+
+    async def greeting(self, stream: Stream) -> None:
+        await _ok(stream, "greeting")
+
+    async def go_over_to_tls(self, stream: Stream) -> None:
+        if b"STLS" not in await self._capabilities(stream):
+            raise CheckFailed("the server does not offer STLS")
+        await self.say(stream, "STLS", "STLS")
+        await _ok(stream, "STLS")
+
+    async def converse(self, stream: Stream) -> None:
+        await self._capabilities(stream)
+        user = self.settings["user"]
+        if user:
+            await self.say(stream, f"USER {user}", "USER")
+            await _ok(stream, f"login as {user}")
+            await self.say(stream, f"PASS {self.secret()}", "PASS")
+            await _ok(stream, f"login as {user}")
+        await self.say(stream, "QUIT", "QUIT")
+        await _ok(stream, "QUIT")
+
+    async def _capabilities(self, stream: Stream) -> set[bytes]:
+        """What the server can do (RFC 2449); nothing where it does not know the question."""
+        await self.say(stream, "CAPA", "CAPA")
+        line = await stream.line()
+        if line.startswith(b"-ERR"):
+            return set()
+        if not line.startswith(b"+OK"):
+            raise refused("not a POP3 answer", line)
+        can: set[bytes] = set()
+        for _ in range(MAX_LINES):
+            line = await stream.line()
+            if line == b".":
+                return can
+            can.add(line.upper().partition(b" ")[0])
+        raise CheckFailed(f"CAPA: more than {MAX_LINES} lines")
+
+
+async def _ok(stream: Stream, what: str) -> None:
+    line = await stream.line()
+    if not line.startswith(b"+OK"):
+        raise refused(what if line.startswith(b"-ERR") else "not a POP3 answer", line)

@@ -1,0 +1,28 @@
+"""Passwords and shared secrets that are in files."""
+
+from __future__ import annotations
+
+from ocfpy.checks.registry import SECRETS
+from ocfpy.ocf.errors import HostError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocfpy.checks.settings import CheckSettings
+
+MAX_SECRET = 4096
+"""Characters of a secret that are read."""
+
+
+def secret_files(settings: CheckSettings) -> dict[str, str]:
+    """The options of a check that are the path of a file, each with the path."""
+    return {name: settings[name] for name in SECRETS if settings[name].startswith("/")}
+
+
+def read_secret(path: str) -> str:
+    """The first line of a file. Raises HostError."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.readline(MAX_SECRET).rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise HostError(f"the secret in {path} cannot be read: {why}") from None

@@ -1,0 +1,205 @@
+"""A connection to a server as the checks use it: bytes, lines, and TLS from the start or from the middle on."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+from typing import TYPE_CHECKING, Callable, TypeVar
+
+from ocfpy.checks.errors import CheckFailed
+
+if TYPE_CHECKING:
+    import ssl
+    from types import TracebackType
+
+    from ocfpy.checks.timer import Timer
+
+T = TypeVar("T")
+C = TypeVar("C", bound="_Connected")
+
+RECEIVE_SIZE = 65536
+"""Bytes asked for in one receive."""
+MAX_LINE = 65536
+"""Bytes of a line; whoever sends more speaks another protocol."""
+
+
+class _Connected:
+    """A connected socket."""
+
+    def __init__(self, sock: socket.socket, timer: Timer) -> None:
+        self._sock = sock
+        self._timer = timer
+
+    async def _receive(self) -> bytes:
+        while True:
+            await self._timer.readable(self._sock)
+            try:
+                return self._sock.recv(RECEIVE_SIZE)
+            except BlockingIOError:
+                pass  # its checksum was wrong, or somebody woke us for nothing
+
+    def local(self) -> tuple[str, int]:
+        """Address and port that the server sees us with."""
+        host, port = self._sock.getsockname()[:2]
+        return host, port
+
+    def close(self) -> None:
+        """Gives back the socket."""
+        self._sock.close()
+
+    def __enter__(self: C) -> C:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Datagrams(_Connected):
+    """A connected datagram socket; an ICMP error comes out of it as an OSError."""
+
+    def send(self, data: bytes) -> None:
+        """Sends one datagram, at once or not at all."""
+        self._sock.send(data)
+
+    receive = _Connected._receive
+    """The next datagram."""
+
+    def raise_error(self) -> None:
+        """Raises the ICMP error that has come in meanwhile, if one has."""
+        error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
+
+
+class Stream(_Connected):
+    """A connected stream socket. What has been received and not yet been asked for is kept in between."""
+
+    def __init__(self, sock: socket.socket, timer: Timer) -> None:
+        super().__init__(sock, timer)
+        self._kept = b""
+        self._tls: ssl.SSLObject | None = None
+        self._incoming: ssl.MemoryBIO
+        self._outgoing: ssl.MemoryBIO
+
+    async def send(self, data: bytes) -> None:
+        """Sends all of it."""
+        if self._tls is None:
+            await self._send(data)
+            return
+        # In one go: a memory BIO takes whatever it is given.
+        await self._through_tls(functools.partial(self._tls.write, data))
+
+    async def receive(self) -> bytes:
+        """What is there, at least one byte; nothing at the end of the connection."""
+        if self._kept:
+            data, self._kept = self._kept, b""
+            return data
+        if self._tls is None:
+            return await self._receive()
+        import ssl
+
+        try:
+            return await self._through_tls(functools.partial(self._tls.read, RECEIVE_SIZE))
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""  # many a server closes without saying so
+
+    async def line(self) -> bytes:
+        """The next line, without its end. Raises CheckFailed when there is none."""
+        while b"\n" not in self._kept:
+            if len(self._kept) > MAX_LINE:
+                raise CheckFailed(f"no line ends within {MAX_LINE} bytes")
+            await self._more()
+        line, _, self._kept = self._kept.partition(b"\n")
+        return line.rstrip(b"\r")
+
+    async def exactly(self, size: int) -> bytes:
+        """The next `size` bytes. Raises CheckFailed when there are fewer."""
+        while len(self._kept) < size:
+            await self._more()
+        data, self._kept = self._kept[:size], self._kept[size:]
+        return data
+
+    async def _more(self) -> None:
+        kept, self._kept = self._kept, b""
+        more = await self.receive()
+        if not more:
+            raise CheckFailed("connection closed in the middle of the answer" if kept else "connection closed")
+        self._kept = kept + more
+
+    async def start_tls(self, context: ssl.SSLContext, name: str) -> None:
+        """Goes over to TLS, for a server called `name`: a host name or an address. Raises CheckFailed."""
+        if self._kept:
+            raise CheckFailed("the server went on in the clear before TLS")
+        import ssl
+
+        from ocfpy.checks.tls import wrong_name
+
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        try:
+            await self._through_tls(tls.do_handshake)
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            raise CheckFailed("connection closed during the TLS handshake") from None
+        if context.verify_mode != ssl.CERT_NONE:
+            wrong = wrong_name(tls.getpeercert() or {}, name)
+            if wrong:
+                raise CheckFailed(wrong)
+        self._tls = tls
+
+    async def _through_tls(self, step: Callable[[], T]) -> T:
+        import ssl
+
+        from ocfpy.checks.tls import failure
+
+        while True:
+            try:
+                result = step()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                data = await self._receive()
+                if data:
+                    self._incoming.write(data)
+                else:
+                    self._incoming.write_eof()
+                continue
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                raise
+            except ssl.SSLError as error:
+                self._say_goodbye()
+                raise CheckFailed(failure(error)) from None
+            await self._flush()
+            return result
+
+    async def _flush(self) -> None:
+        if self._outgoing.pending:
+            await self._send(self._outgoing.read())
+
+    async def _send(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[self._sock.send(left) :]
+            except BlockingIOError:
+                await self._timer.writable(self._sock)
+
+    def _say_goodbye(self) -> None:
+        """Sends what TLS has still to say, such as why it gives up, if that is possible at once."""
+        try:
+            self._sock.send(self._outgoing.read())
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        """Ends the connection."""
+        if self._tls is not None:
+            import ssl
+
+            try:
+                self._tls.unwrap()
+            except (ssl.SSLError, OSError):
+                pass  # it wants to hear the other side's farewell, which nobody waits for
+            self._say_goodbye()
+        super().close()

@@ -1,0 +1,82 @@
+"""TCP: the server takes a connection and, if asked for, answers what it should."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+from typing import TYPE_CHECKING, Callable
+
+from ocfpy.checks.base import Check, CheckFailed, Result, Shortcut, readable
+from ocfpy.checks.expect import unescape
+from ocfpy.checks.timer import Poller
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from ocfpy.checks.settings import CheckSettings
+    from ocfpy.ocf.addresses import Address
+
+MAX_ANSWER = 65536
+"""Bytes of an answer in which the expected text has to be."""
+
+FAILED = select.EPOLLERR | select.EPOLLHUP
+
+
+class TcpCheck(Check):
+    """Connects and sends `request`, if there is one; with `expect` it reads what the server says, until it is there."""
+
+    def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
+        super().__init__(address, port, settings)
+        self.request = unescape(settings["request"])
+
+    def shortcut(self) -> Shortcut | None:
+        """There is one where there is nothing to do but to connect."""
+        return None if self.request or self.matches is not None or self.way is not None else self._connect
+
+    def _connect(self, loop: asyncio.AbstractEventLoop, tell: Callable[[Result], None]) -> None:
+        begun = loop.time()
+
+        def end(error: OSError | None, reason: str = "") -> None:
+            if error is not None:
+                reason = self.in_words(error)
+            tell(Result(not reason, reason and readable(reason), loop.time() - begun))
+
+        def connected(events: int) -> None:
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if events & FAILED else 0
+            sock.close()
+            end(_os_error(error), "" if events else self.timed_out())
+
+        try:
+            sock, error = self.connecting(socket.SOCK_STREAM)
+        except OSError as failed:
+            end(failed)
+            return
+        if error == errno.EINPROGRESS:
+            Poller.of(loop).wait_for(sock.fileno(), select.EPOLLOUT, self.settings.timeout, connected)
+        else:
+            sock.close()
+            end(_os_error(error))
+
+    async def attempt(self) -> None:
+        with await self.open() as stream:
+            if self.request:
+                self.doing = "sending the request"
+                await stream.send(self.request)
+            if self.matches is None:
+                return
+            self.doing = f"waiting for '{self.expect}'"
+            answer = b""
+            while len(answer) < MAX_ANSWER:
+                more = await stream.receive()
+                if not more:
+                    raise CheckFailed(f"connection closed without '{self.expect}'")
+                answer += more
+                if self.matches(answer.decode(errors="replace")):
+                    return
+            raise CheckFailed(f"no '{self.expect}' in the first {MAX_ANSWER} bytes")
+
+
+def _os_error(number: int) -> OSError | None:
+    return OSError(number, os.strerror(number)) if number else None

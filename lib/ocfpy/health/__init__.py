@@ -1,1 +1,0 @@
-"""Health checks of real servers: what is checked, when, what follows from it, and the daemon that does it."""

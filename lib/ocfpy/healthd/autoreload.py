@@ -1,0 +1,91 @@
+"""Goes over to an ldirectord.cf that has changed, where it says autoreload=yes.
+
+A file that cannot be used changes nothing: what is in force stays so, and monitor says why until the file is good again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from ocfpy.healthd import control
+from ocfpy.ldirectord.reader import load
+from ocfpy.ocf.context import Context
+from ocfpy.ocf.deadline import Deadline
+from ocfpy.ocf.errors import OcfError
+from ocfpy.ocf.state import StateFile
+
+if TYPE_CHECKING:
+    from ocfpy.healthd.client import Paths
+    from ocfpy.ocf.context import Log
+    from ocfpy.pool.spec import PoolSpec
+
+AGENT = "ipvs-pool"
+TIMEOUT_S = 120.0
+"""For a reload: names are looked up, and new servers get their first verdict."""
+AGAIN_S = 60.0
+"""What is not in force is tried again so often: it may have been a name server's fault, or another pool's."""
+
+
+class Autoreload:
+    """Looks at the file of a pool. `trouble` is why the file as it is now is not in force, empty when it is."""
+
+    def __init__(self, paths: Paths, log: Log) -> None:
+        self.trouble = ""
+        self._paths = paths
+        self._log = log
+        self._mtime = 0
+        self._looked_at = 0.0
+
+    def look(self, spec: PoolSpec) -> None:
+        """Does what there is to do, and returns when it is done; to be called from a thread of its own."""
+        if not spec.config:
+            self.trouble = ""
+            return
+        try:
+            mtime = os.stat(spec.config).st_mtime_ns
+            now = time.monotonic()
+            if mtime == self._mtime and not (self.trouble and now >= self._looked_at + AGAIN_S):
+                return
+            self._mtime, self._looked_at = mtime, now
+            loaded = load(spec.config)
+            if loaded.digest != spec.config_digest:
+                self._log.info(f"{spec.config} has changed")
+                for warning in loaded.warnings:
+                    self._log.warning(warning)
+                self._reload(
+                    spec.replace(
+                        services=loaded.services,
+                        drain_dir=loaded.maintenance_dir or spec.drain_dir,
+                        drain_hosts=loaded.host_names,
+                        config=spec.config if loaded.autoreload else "",
+                        config_digest=loaded.digest,
+                    )
+                )
+            self.trouble = ""
+        except OSError as error:
+            self._complain(f"{spec.config} cannot be read: {error.strerror}")
+        except OcfError as error:
+            self._complain(error.reason)
+        except Exception as error:  # of a file that nobody thought of; the pool goes on
+            self._complain(f"{type(error).__name__}: {error}")
+
+    def _complain(self, reason: str) -> None:
+        trouble = f"the changed configuration is not in force, the one of before is: {reason}"
+        if trouble != self.trouble:
+            self._log.error(trouble)
+        self.trouble = trouble
+
+    def _reload(self, spec: PoolSpec) -> None:
+        """As reload-agent does it, with the claim of the services checked and recorded."""
+        context = Context([AGENT, "reload-agent"], os.environ, AGENT)
+        context.rundir = os.path.dirname(self._paths.base)
+        context.state = StateFile(f"{self._paths.base}.state")
+        claim = {"virtual": " ".join(map(str, spec.virtual)), "attribute": spec.attribute}
+
+        def check() -> None:
+            with context.lock(AGENT):
+                control.require_unclaimed(context.other_claims(AGENT), claim)
+
+        control.reload(context.state, claim, self._paths, spec, check, Deadline(TIMEOUT_S))

@@ -1,0 +1,379 @@
+"""The pool at work: checks run, verdicts follow, the kernel's table is made to fit, the cluster is told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Callable, Optional
+
+from ocfpy.checks import make_check
+from ocfpy.healthd.check_loop import CheckLoop
+from ocfpy.healthd.check_state import CheckState
+from ocfpy.healthd.drained import Drained
+from ocfpy.healthd.fallback_command import FallbackCommands
+from ocfpy.ipvs.model import endpoint
+from ocfpy.ocf.errors import OcfError
+from ocfpy.pool.desired import IDLE, NEVER, Desired
+from ocfpy.pool.hysteresis import Verdict, step
+from ocfpy.pool.placement import Observation, check_key
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Coroutine, Hashable
+
+    from ocfpy.checks.base import Check, Result
+    from ocfpy.checks.settings import CheckSettings
+    from ocfpy.healthd.ipvs_worker import Connections, IpvsWorker
+    from ocfpy.healthd.publisher import Publisher
+    from ocfpy.healthd.vip_probe import VipPath, VipPaths
+    from ocfpy.ipvs.model import RealServer, Table, VirtualService
+    from ocfpy.ipvs.plan import Change
+    from ocfpy.ocf.addresses import Address
+    from ocfpy.ocf.context import Log
+    from ocfpy.pool.desired import Where
+    from ocfpy.pool.placement import CheckKey
+    from ocfpy.pool.spec import PoolSpec, ServiceSpec
+
+    Look = Callable[[Hashable, Callable[[], object], float], Awaitable[bool]]
+    MakeCheck = Callable[[Address, int, CheckSettings, VirtualService, Optional[VipPath]], Check]
+
+DRAIN_LOOK_S = 1.0
+"""How often the connections of a server that leaves are counted."""
+LEAST_PAUSE_S = 0.01
+DRIFTS_UNTIL_CONTESTED = 3
+"""So many repairs of the same service in a row, and somebody else is at work on it."""
+STUCK_AFTER_S = 10.0
+"""The table has not been looked at for so long, or three intervals if that is longer: something hangs."""
+
+
+LOOK_S = 0.5
+"""How long a look at the files of drained servers holds up the table, once: they may be on a file server that is gone."""
+
+
+async def look_at_once(name: Hashable, work: Callable[[], object], seconds: float) -> bool:
+    """As `look` in health.checks.files, where no file can hang."""
+    work()
+    return True
+
+
+class Engine:
+    """Runs a PoolSpec. `on_change` is called after every change that a status should show.
+
+    `wall` is the wall clock in seconds, `on_fault` gets an exception that nothing here expects. `desired` is where
+    the daemon before has left off. `hints` says what is wrong with the host; `ways` are for checks
+    that go to the address of a virtual service. `look(name, work, seconds)` has `work` done, which looks at files, and returns
+    whether it is done within the time; it is done at some time in any case.
+    """
+
+    def __init__(
+        self,
+        spec: PoolSpec,
+        kernel: IpvsWorker,
+        publisher: Publisher,
+        log: Log,
+        on_change: Callable[[], None] = lambda: None,
+        on_fault: Callable[[BaseException], None] = lambda _: None,
+        wall: Callable[[], float] = time.time,
+        make_check: MakeCheck = make_check,
+        desired: Desired | None = None,
+        hints: Callable[[PoolSpec], list[str]] = lambda _: [],
+        ways: VipPaths | None = None,
+        look: Look = look_at_once,
+    ) -> None:
+        self.spec = spec
+        self.kernel = kernel
+        self.publisher = publisher
+        self.log = log
+        self.on_change = on_change
+        self.on_fault = on_fault
+        self.wall = wall
+        self.make_check = make_check
+        self.watches: dict[CheckKey, CheckState] = {}
+        self._watch_of: dict[Where, CheckState] = {}
+        self._loop = asyncio.get_running_loop()
+        self.ready = False
+        self.table_error: OcfError | None = None
+        self.config_trouble = ""
+        self.desired = desired or Desired()
+        self.drained = Drained("", "")
+        self.fallbacks = FallbackCommands(log)
+        self.contested: frozenset[VirtualService] = frozenset()
+        self.hints = hints
+        self.ways = ways
+        self.look = look
+        self._drained_anew = False
+        self._drain_dir_hangs = False
+        self.warnings: list[str] = []
+        self._owned: set[VirtualService] = set()
+        self._drifts: dict[VirtualService, int] = {}
+        self._rounds = CheckLoop(wall, self._note, on_fault)
+        self._changed = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._looked_at = self._compared_at = self._loop.time()
+        self._due = NEVER
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Returns when every server has its first verdict, the kernel has them and the cluster has been told.
+
+        Raises OcfError when the kernel refuses the table.
+        """
+        self._begin(self.spec, await self.kernel.read())
+        await self._synchronise()
+        if self.table_error is not None:
+            raise self.table_error
+        self._tasks = [self._spawn(self._keep_table()), self._spawn(self.publisher.run())]
+        await self._settled.wait()
+        await self.publisher.said.wait()
+        self.ready = self.desired.settled = True
+
+    async def reload(self, spec: PoolSpec) -> None:
+        """Goes over to another specification; returns when it is in force as after `start`. Raises OcfError.
+
+        Servers that stay keep their verdicts, even when they are checked in another way from now on. When
+        a check cannot be made, its exception is passed on and the specification of before stays in force.
+        """
+        found = await self.kernel.read()
+        try:
+            self._begin(spec, found)
+        except BaseException:
+            if self.ways is not None:
+                self.ways.keep(self.spec)
+            raise
+        self._settled.clear()
+        await self._settled.wait()
+        if self.table_error is not None:
+            raise self.table_error
+
+    async def stop(self) -> None:
+        """Takes back everything: the attribute and our virtual services, no others. Raises OcfError."""
+        for task in self._tasks:
+            task.cancel()
+        for watch in self.watches.values():
+            if watch.run is not None:
+                watch.run.end()
+        await asyncio.gather(
+            self.publisher.delete(),
+            self.fallbacks.end(),
+            self.kernel.keep({}, self._owned | set(self.spec.virtual)),
+        )
+        if self.ways is not None:
+            self.ways.keep(None)
+
+    def watch_of(self, service: ServiceSpec, real: RealServer) -> CheckState:
+        """The check of a real server."""
+        return self._watch_of[service.virtual, real.key]
+
+    def now(self) -> float:
+        """The clock of drains and slow starts, in seconds."""
+        return self._loop.time()
+
+    def stuck_for(self) -> float:
+        """Seconds for which the table should have been looked at and was not; 0.0 as a rule."""
+        idle = self._loop.time() - self._looked_at
+        return idle if idle > max(STUCK_AFTER_S, 3 * self.spec.interval) else 0.0
+
+    def _begin(self, spec: PoolSpec, found: Table) -> None:
+        """Goes over to `spec`: starts the checks that are new, ends those that are no longer wanted.
+
+        Nothing is changed before all new checks are made, which may raise anything. `found` is what the kernel has.
+        """
+        if self.ways is not None:
+            self.ways.open(spec)
+        watches: dict[CheckKey, CheckState] = {}
+        watch_of: dict[Where, CheckState] = {}
+        checks: list[tuple[CheckState, Check]] = []
+        known = {key: watch for (_, key), watch in self._watch_of.items()}
+        for service in spec.services:
+            for key, real in service.reals.items():
+                name = check_key(service, real)
+                if name not in watches and name in self.watches:
+                    watches[name] = self.watches[name]
+                elif name not in watches:
+                    before = self._watch_of.get((service.virtual, key)) or known.get(key)
+                    watches[name], check = self._watch(before, service, real)
+                    if check is not None:
+                        checks.append((watches[name], check))
+                watch_of[service.virtual, key] = watches[name]
+        ended = [watch for name, watch in self.watches.items() if watches.get(name) is not watch]
+        self.watches, self._watch_of, self.spec = watches, watch_of, spec
+        for virtual in spec.virtual:
+            if virtual in found and virtual not in self._owned and virtual not in spec.former:
+                scheduler, reals = found[virtual][0].scheduler, len(found[virtual][1])
+                self.log.warning(
+                    f"{virtual} was there already, put in by somebody else ({scheduler}, {reals} real servers): it is ours now"
+                )
+        warnings = self.hints(spec)
+        for warning in warnings:
+            if warning not in self.warnings:
+                self.log.warning(warning)
+        self.warnings = warnings
+        self._owned |= {*spec.virtual, *spec.former}
+        self.desired.adopt(spec, found)
+        self.drained = Drained(spec.drain_dir, spec.resource, spec.drain_hosts)
+        for old in ended:
+            if old.run is not None:
+                old.run.end()
+        if self.ways is not None:
+            self.ways.keep(spec)
+        for (virtual, key), watch in watch_of.items():
+            in_kernel = self.desired.table.get(virtual, (None, {}))[1].get(key)
+            if watch.verdict.up is None and in_kernel and in_kernel.weight:
+                watch.verdict = Verdict(None, watch.verdict.against, trusted=True)
+        for watch, check in checks:
+            watch.run = self._rounds.begin(watch, check)
+        self._changed.set()
+
+    def _watch(
+        self, before: CheckState | None, service: ServiceSpec, real: RealServer
+    ) -> tuple[CheckState, Check | None]:
+        """A new watch of a real server, with what was believed before, and the check to start; changes nothing."""
+        settings = service.check_of(real)
+        way = self.ways.way(service, real) if self.ways is not None else None
+        name = endpoint(real.address, settings.port_of(real.port))
+        watch = CheckState(f"{name} by way of {service.virtual}" if way else name, settings, Verdict(), self.wall())
+        if settings.type in ("on", "off"):
+            watch.verdict = Verdict(settings.type == "on")
+            return watch, None
+        if before is not None:
+            watch.verdict, watch.since = Verdict(before.verdict.up), before.since
+            watch.failed_at = before.failed_at
+        where = way.address if way else real.address
+        return watch, self.make_check(where, real.port, settings, service.virtual, way)
+
+    def _note(self, watch: CheckState, result: Result) -> None:
+        before, share = watch.verdict, watch.percent
+        watch.result = result
+        watch.verdict = step(before, result.ok, watch.settings.rise, watch.settings.fall)
+        if watch.verdict.up != before.up:
+            watch.since = self.wall()
+            if not result.ok and (before.up or before.trusted):
+                watch.failed_at = self._loop.time()
+            self._changed.set()
+            self.log.info(f"{watch.name} is up" if result.ok else f"{watch.name} is down: {result.reason}")
+        elif watch.percent != share:
+            self._changed.set()
+
+    def _see(self, service: ServiceSpec, real: RealServer) -> Observation:
+        watch = self.watch_of(service, real)
+        by_hand = real in self.drained or (not real.weight and service.drain_timeout is not None)
+        return Observation(watch.verdict.up, watch.failed_at, watch.percent, by_hand)
+
+    async def _keep_table(self) -> None:
+        while True:
+            # A timer may fire a little early: looking again at once would be looking all the time.
+            pause = min(self.spec.interval, max(self._due - self._loop.time(), LEAST_PAUSE_S))
+            if self.desired.draining:
+                pause = min(pause, DRAIN_LOOK_S)
+            try:
+                await asyncio.wait_for(self._changed.wait(), pause)
+            except asyncio.TimeoutError:
+                pass
+            await self._synchronise()
+
+    async def _synchronise(self) -> None:
+        """Fits the kernel's table to the verdicts, then tells the cluster; an error goes to `table_error`."""
+        now = self._loop.time()
+        await self._look_at_drained()
+        news = self._drained_anew or self._changed.is_set() or now >= self._due
+        self._drained_anew = False
+        self._changed.clear()
+        before, error = self.table_error, None
+        drift: list[Change] = []
+        spec = self.spec
+        try:
+            if self.desired.draining and self.desired.places:  # else they are of the daemon before, and may be over
+                busy = await self.kernel.connections({virtual for virtual, _ in self.desired.draining})
+                news = self._end_drains(busy, now) or news
+                spec = self.spec
+            if news:
+                self._update(spec, now)
+                await self.kernel.make(self.desired.table, frozenset(self._owned))
+            if not news or now - self._compared_at >= spec.interval:
+                await self._respect_removals(spec, now)
+                drift = await self.kernel.keep(self.desired.table, frozenset(self._owned))
+                self._compared_at = now
+                self._note_drift(drift)
+        except OcfError as failed:
+            error = failed
+            if before is None or error.reason != before.reason:
+                self.log.error(error.reason)
+        self.table_error = error
+        self._looked_at = self._loop.time()
+        decided = all(watch.verdict.up is not None for watch in self.watches.values())
+        # A verdict that came while the kernel was at work is not in the table yet: the next round is at once.
+        if decided and spec is self.spec and not self._changed.is_set():
+            self.publisher.want(self.desired.for_cluster())
+            self.fallbacks.see(spec.services, self.desired.alive())
+            if error is None:
+                self._owned = set(spec.virtual)
+            self._settled.set()
+        if news or drift or error is not before:
+            self.on_change()
+
+    async def _look_at_drained(self) -> None:
+        drained = self.drained
+
+        def work() -> None:
+            if drained.read():
+                self._drained_anew = True
+
+        hangs = not await self.look(drained, work, LOOK_S)
+        if hangs and not self._drain_dir_hangs:
+            self.log.warning(f"{self.spec.drain_dir} does not answer: who is taken out by hand there stays so")
+        self._drain_dir_hangs = hangs
+
+    def _update(self, spec: PoolSpec, now: float) -> None:
+        """Works out the wanted table anew."""
+        pooled, leaving = self.desired.pooled(), set(self.desired.draining)
+        self.desired.update(spec, self._see, now)
+        self._due = self.desired.next_change(now)
+        for virtual, servers in self.desired.pooled().items():
+            if servers - pooled.get(virtual, set()):
+                names = ", ".join(endpoint(*key) for key in sorted(servers, key=str))
+                self.log.warning(f"min_up keeps servers of {virtual} in service that are down: {names}")
+        for virtual, key in self.desired.draining.keys() - leaving:
+            self.log.info(f"{endpoint(*key)} of {virtual} is leaving: weight 0 until its connections have ended")
+
+    async def _respect_removals(self, spec: PoolSpec, now: float) -> None:
+        """Leaves out servers that are down and that somebody has removed, in services that are kept in that way."""
+        quiescent = self.desired.quiescent(spec)
+        if quiescent:
+            present = await self.kernel.connections({virtual for virtual, _ in quiescent})
+            removed = quiescent - present.keys()
+            if removed and len(present):
+                self.desired.leave_out(removed)
+                self._update(spec, now)
+                for virtual, key in sorted(removed, key=str):
+                    self.log.info(f"{endpoint(*key)} of {virtual} is down and was removed by hand: it stays out until it is up")
+
+    def _end_drains(self, busy: Connections, now: float) -> bool:
+        """Has those removed who have drained; whether there are any."""
+        ended = self.desired.end_drains(busy, now)
+        for virtual, key in ended:
+            left = busy.get((virtual, key), IDLE)
+            how = "has drained" if left == IDLE else f"is removed with {left}: drain_timeout is over"
+            self.log.info(f"{endpoint(*key)} of {virtual} {how}")
+        return bool(ended)
+
+    def _note_drift(self, drift: list[Change]) -> None:
+        """Logs what somebody changed behind our back, and remembers who keeps at it."""
+        touched = {change.virtual for change in drift}
+        self._drifts = {virtual: self._drifts.get(virtual, 0) + 1 for virtual in touched}
+        fought_over = frozenset(one for one, times in self._drifts.items() if times >= DRIFTS_UNTIL_CONTESTED)
+        for virtual in sorted(fought_over - self.contested, key=str):
+            self.log.warning(f"somebody else keeps changing {virtual}: does another daemon manage it?")
+        self.contested = fought_over
+        news = [change for change in drift if change.virtual not in fought_over]
+        if news:
+            more = f" (and {len(news) - 5} more)" if len(news) > 5 else ""
+            self.log.warning(f"somebody changed the IPVS table, put right: {'; '.join(map(str, news[:5]))}{more}")
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.on_fault(error)

@@ -1,0 +1,94 @@
+"""Firewall marks for checks that go by way of the virtual service: which pool of this node has which one.
+
+The marks are in one file that the daemons of all pools share, a line each, so that no two take the same one, and so
+that what a killed daemon left in the kernel can be told from what is somebody else's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+
+from ocfpy.ocf.errors import ServiceError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+FIRST_MARK = 0x4F430000
+"""The letters OC: far from where people begin to count."""
+MARKS = 0x10000
+LOCK_TIMEOUT_S = 2.0
+
+
+class FwmarkAllocator:
+    """Those of the pool whose daemon's files begin with the path `base`. Keys are texts without a line break."""
+
+    def __init__(self, base: str) -> None:
+        directory, self.owner = os.path.split(base)
+        self.path = f"{directory}/check-marks"
+
+    def held(self) -> dict[str, int]:
+        """The pool's marks by their keys. Raises OSError."""
+        return {key: mark for mark, owner, key in self._read() if owner == self.owner}
+
+    def set(self, keys: Iterable[str], taken: Iterable[int] = ()) -> dict[str, int]:
+        """Have a mark for each key and no other; a key keeps the mark it has, unless that is in `taken`.
+
+        `taken` are marks that somebody else uses. Raises OSError, ServiceError.
+        """
+        not_ours = set(taken)
+        with self._lock():
+            lines = self._read()
+            before = {key: mark for mark, owner, key in lines if owner == self.owner and mark not in not_ours}
+            others = [line for line in lines if line[1] != self.owner]
+            found = {key: before[key] for key in keys if key in before}
+            used = {*not_ours, *found.values(), *(mark for mark, _, _ in others)}
+            free = (mark for mark in range(FIRST_MARK, FIRST_MARK + MARKS) if mark not in used)
+            for key in keys:
+                if key not in found:
+                    mark = next(free, None)
+                    if mark is None:
+                        raise ServiceError(f"all of the {MARKS} firewall marks in {self.path} are taken")
+                    found[key] = mark
+            self._write([*others, *((mark, self.owner, key) for key, mark in found.items())])
+        return found
+
+    def _read(self) -> list[tuple[int, str, str]]:
+        try:
+            with open(self.path, encoding="utf-8", errors="replace") as file:
+                parts = [line.rstrip("\n").split(" ", 2) for line in file]
+        except FileNotFoundError:
+            return []
+        # A line that is none must not keep a stop from its end.
+        return [(int(part[0]), part[1], part[2]) for part in parts if len(part) == 3 and part[0].isdigit()]
+
+    def _write(self, lines: list[tuple[int, str, str]]) -> None:
+        if not lines:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
+            return
+        temporary = f"{self.path}.new"
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(fd, "w", encoding="utf-8") as file:
+            file.writelines(f"{mark} {owner} {key}\n" for mark, owner, key in lines)
+        os.replace(temporary, self.path)
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        fd = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            end = time.monotonic() + LOCK_TIMEOUT_S
+            while True:
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > end:
+                        raise ServiceError(f"another pool holds the lock {self.path}.lock") from None
+                    time.sleep(0.01)
+            yield
+        finally:
+            os.close(fd)

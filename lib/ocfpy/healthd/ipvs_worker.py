@@ -1,0 +1,183 @@
+"""The kernel's IPVS table as the daemon uses it: kept as it is wanted, without holding up the checks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Callable, Protocol, TypeVar
+
+from ocfpy.healthd.sysctl_advice import come_back
+from ocfpy.ipvs.plan import Change, plan
+from ocfpy.ipvs.proc import read_proc
+from ocfpy.ipvs.table import IpvsTable
+from ocfpy.ocf.errors import OcfError, PermissionDeniedError, ServiceError
+from ocfpy.pool.desired import Busy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Set
+
+    from ocfpy.ipvs.model import RealKey, Table, VirtualService
+    from ocfpy.ipvs.proc import ProcService
+
+    ProcTable = dict[VirtualService, ProcService]
+    Connections = dict[tuple[VirtualService, RealKey], Busy]
+    Only = Callable[[VirtualService], bool]
+
+T = TypeVar("T")
+
+FULL_COMPARE_EVERY = 10
+"""/proc shows neither thresholds nor tunnels nor the time of persistence: every so many comparisons the whole table is read."""
+QUICK_S = 0.002
+"""A comparison that takes no longer is made where the checks are: to have a thread make it costs more than that, and /proc waits
+for nobody."""
+
+
+class TableLike(Protocol):
+    """What is needed of ocfpy.ipvs.table.IpvsTable."""
+
+    def read(self, only: Only | None = None) -> Table:
+        """What the kernel holds of the services for which `only` is true; of everybody, if there is none."""
+
+    def connections(self, virtual: VirtualService) -> dict[RealKey, tuple[int, int]]:
+        """How many connections and persistent clients each real server of a service has."""
+
+    def apply(self, changes: list[Change]) -> None:
+        """Makes the changes; raises OcfError."""
+
+
+class IpvsWorker:
+    """The table behind a thread of its own: a change may wait while the kernel loads a scheduler's module."""
+
+    def __init__(
+        self,
+        open_table: Callable[[], TableLike] = IpvsTable,
+        read_proc: Callable[[Only], ProcTable] = lambda only: read_proc(only=only),
+        come_back: Callable[[], bool] = come_back,
+    ) -> None:
+        self._open_table = open_table
+        self._read_proc = read_proc
+        self._come_back = come_back
+        self._thread = ThreadPoolExecutor(1, "ipvs")
+        self._job: Future[Any] | None = None
+        self._is_quick = False
+        self._table: TableLike | None = None
+        self._known: Table | None = None
+        self._comparisons = 0
+
+    async def read(self) -> Table:
+        """What the kernel holds, of everybody. Raises OcfError."""
+        return await self._in_thread(self._read)
+
+    async def connections(self, virtual: Iterable[VirtualService]) -> Connections:
+        """What keeps each real server of some services busy. Raises OcfError.
+
+        Persistent clients do only where they come back to a server at weight 0: otherwise they are remembered for nothing.
+        """
+        return await self._in_thread(lambda: self._connections(virtual))
+
+    async def make(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
+        """Makes the table what is wanted, from what it is known to hold; returns the changes.
+
+        Raises OcfError.
+        """
+        return await self._in_thread(lambda: self._make(wanted, owned))
+
+    async def keep(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
+        """Puts right what somebody else changed; returns the changes, which are none as a rule.
+
+        Raises OcfError.
+        """
+        self._comparisons += 1
+        if self._comparisons % FULL_COMPARE_EVERY and not await self._differs(wanted, owned):
+            return []
+        return await self._in_thread(lambda: self._reconcile(wanted, owned))
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        self._job = job = self._thread.submit(call)
+        with _in_words():
+            return await asyncio.wrap_future(job)
+
+    async def _differs(self, wanted: Table, owned: Set[VirtualService]) -> bool:
+        # Whoever was waiting for a job may have been cancelled, and the job be about to change the table.
+        is_idle = self._job is None or self._job.done()
+        if not (is_idle and self._is_quick):
+            return await self._in_thread(lambda: self._compare(wanted, owned))
+        with _in_words():
+            return self._compare(wanted, owned)
+
+    def _make(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
+        if self._known is not None:
+            try:
+                return self._apply(plan(self._known, wanted, owned), wanted)
+            except OcfError:
+                pass  # it is not as we knew it: look, and do it again
+        return self._reconcile(wanted, owned)
+
+    def _reconcile(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
+        return self._apply(plan(self._read(_of(wanted, owned)), wanted, owned), wanted)
+
+    def _apply(self, changes: list[Change], wanted: Table) -> list[Change]:
+        self._known = None
+        if changes:
+            self._opened().apply(changes)
+        self._known = wanted
+        return changes
+
+    def _read(self, only: Only | None = None) -> Table:
+        self._known = self._opened().read(only)
+        return self._known
+
+    def _connections(self, virtual: Iterable[VirtualService]) -> Connections:
+        table, come_back = self._opened(), self._come_back()
+        return {
+            (one, key): Busy(connections, clients if come_back else 0)
+            for one in virtual
+            for key, (connections, clients) in table.connections(one).items()
+        }
+
+    def _opened(self) -> TableLike:
+        if self._table is None:
+            self._table = self._open_table()
+        return self._table
+
+    def _compare(self, wanted: Table, owned: Set[VirtualService]) -> bool:
+        """Whether /proc shows something else than what is wanted."""
+        begun = time.perf_counter()
+        ours, marks = _of(wanted, owned), {virtual.fwmark for virtual in (*wanted, *owned) if virtual.proto is None}
+        try:
+            shown = self._read_proc(lambda virtual: ours(virtual) or virtual.fwmark in marks)
+        except FileNotFoundError:  # no IPVS yet: netlink loads it
+            return bool(wanted)
+        if any(virtual.proto is None and not service.reals for virtual, service in shown.items()):
+            return True  # of which family it is, and so whether it is ours, is for netlink to say
+        table = {virtual: service for virtual, service in shown.items() if ours(virtual)}
+        differs = table.keys() != wanted.keys() or any(
+            _shown(table[virtual]) != (settings.scheduler, settings.one_packet, bool(settings.persistence_timeout))
+            or {key: (real.weight, real.forward) for key, real in table[virtual].reals.items()}
+            != {key: (real.weight, real.forward) for key, real in reals.items()}
+            for virtual, (settings, reals) in wanted.items()
+        )
+        self._is_quick = time.perf_counter() - begun <= QUICK_S
+        return differs
+
+
+def _shown(service: ProcService) -> tuple[str, bool, bool]:
+    return service.scheduler, service.one_packet, service.persistent
+
+
+def _of(wanted: Table, owned: Set[VirtualService]) -> Only:
+    """Tells the services that matter from those of others, of which a node may have a thousand."""
+    return lambda virtual: virtual in wanted or virtual in owned
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Has what the system says become a sentence."""
+    try:
+        yield
+    except PermissionError as error:
+        raise PermissionDeniedError(f"not allowed to see the IPVS table: {error}") from None
+    except OSError as error:
+        raise ServiceError(f"cannot read the IPVS table: {error}") from None

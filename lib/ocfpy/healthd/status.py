@@ -1,0 +1,190 @@
+"""What the daemon says about itself: a line for monitor, and a document for people and programs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from ocfpy.healthd.client import DEGRADED, FAILED, RUNNING, STARTING
+from ocfpy.healthd.restore import boot_id
+from ocfpy.ipvs.proc import read_proc
+from ocfpy.pool.placement import DRAINED, POOLED, UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ocfpy.healthd.engine import Engine
+    from ocfpy.ipvs.model import RealKey, RealServer
+    from ocfpy.ipvs.proc import ProcReal
+    from ocfpy.pool.desired import Drain
+    from ocfpy.pool.spec import ServiceSpec
+
+Json = dict[str, Any]
+
+SERVERS_NAMED = 8
+"""As many as a reason names, which Pacemaker keeps in the CIB."""
+DRAINING = "draining"
+SORRY = "sorry server"
+LEAVING = "leaving"
+"""States of real servers, besides those of pool.py: with connections still, in place of nobody alive, not configured."""
+
+
+def verdict_line(engine: Engine) -> str:
+    """What monitor is told: one of the first words of client.py, and a reason when there is one."""
+    stuck = engine.stuck_for()
+    if stuck:
+        return f"{FAILED} the IPVS table has not been looked at for {stuck:.0f} s"
+    if engine.table_error is not None:
+        return f"{FAILED} {engine.table_error.reason}"
+    if not engine.ready:
+        return STARTING
+    troubles = [trouble for service in engine.spec.services for trouble in _troubles(engine, service)]
+    if engine.config_trouble:
+        troubles.append(engine.config_trouble)
+    if not troubles:
+        return RUNNING
+    more = f" (and {len(troubles) - 1} more)" if len(troubles) > 1 else ""
+    return f"{DEGRADED} {troubles[0]}{more}"
+
+
+def _troubles(engine: Engine, service: ServiceSpec) -> list[str]:
+    """What an operator should know of a service."""
+    virtual, found = service.virtual, []
+    places = engine.desired.places.get(virtual, {})
+    alive = engine.desired.alive().get(virtual, 0)
+    out = [
+        (real, places[key].state)
+        for key, real in service.reals.items()
+        if key in places and not (places[key].weight and places[key].state != POOLED)
+    ]
+    down = ", ".join(f"{real} {_why(engine, service, real, state)}" for real, state in out[:SERVERS_NAMED])
+    if len(out) > SERVERS_NAMED:
+        down += f" and {len(out) - SERVERS_NAMED} more"
+    if not alive:
+        found.append(f"no backend of {virtual} is alive: {down}")
+    elif virtual in engine.desired.without_quorum:
+        needed = max(service.quorum, service.quorum_up)
+        found.append(f"only {alive} backends of {virtual} are alive, and its quorum takes {needed}: {down}")
+    elif any(place.state == POOLED for place in places.values()):
+        found.append(f"min_up keeps servers of {virtual} in service that are down: {down}")
+    if virtual in engine.contested:
+        found.append(f"somebody else keeps changing {virtual}: does another daemon manage it?")
+    return found
+
+
+def _why(engine: Engine, service: ServiceSpec, real: RealServer, state: str) -> str:
+    """Why a server has no traffic, or should not have it."""
+    if state == DRAINED:
+        return "is taken out by hand"
+    watch = engine.watch_of(service, real)
+    if watch.verdict.up:
+        return "has weight 0"
+    return watch.reason or "is switched off"
+
+
+def status_document(engine: Engine) -> Json:
+    """The state of the pool. Times are seconds since the epoch, durations seconds.
+
+    As the wall clock may be set, `boot` says at what time of it the clock was 0 by which drains and slow starts are timed.
+    """
+    try:
+        kernel = read_proc(only=set(engine.spec.virtual).__contains__)
+    except FileNotFoundError:
+        kernel = {}
+    clock = _Clock(engine)
+    return {
+        "resource": engine.spec.resource,
+        "pid": os.getpid(),
+        "boot": {"id": boot_id(), "time": clock.zero},
+        "state": verdict_line(engine),
+        "attribute": {
+            "name": engine.spec.attribute,
+            "value": engine.publisher.value,
+            "in_cluster": engine.publisher.taken,
+        },
+        "drain_dir": engine.spec.drain_dir,
+        "warnings": list(engine.warnings),
+        "virtual": [
+            _service(engine, service, kernel[service.virtual].reals if service.virtual in kernel else {}, clock)
+            for service in engine.spec.services
+        ],
+    }
+
+
+class _Clock:
+    """Tells the time since the epoch of an instant of the event loop."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.zero = round(engine.wall() - engine.now(), 3)
+
+    def wall(self, instant: float) -> float:
+        return round(instant + self.zero, 3)
+
+
+def _service(
+    engine: Engine, service: ServiceSpec, kernel: Mapping[RealKey, ProcReal], clock: _Clock
+) -> Json:
+    virtual = service.virtual
+    places = engine.desired.places.get(virtual, {})
+    wanted = engine.desired.table.get(virtual, (None, {}))[1]
+    reals = [
+        {**_real(real, wanted, kernel), **_checked(engine, service, real)} for real in service.reals.values()
+    ]
+    reals += [
+        {**_real(real, wanted, kernel), "state": SORRY if real.weight else LEAVING, "reason": ""}
+        for key, real in wanted.items()
+        if key not in service.reals
+    ]
+    for document, key in zip(reals, [*service.reals, *(key for key in wanted if key not in service.reals)]):
+        drain = engine.desired.draining.get((virtual, key))
+        if drain is not None:
+            document["drain"] = _drain(drain, clock)
+            document["state"], document["since"] = DRAINING, document["drain"]["since"]
+        ramp = engine.desired.ramping.get((virtual, key))
+        if ramp is not None:
+            document["slow_start"] = {"since": clock.wall(ramp.begun), "until": clock.wall(ramp.begun + ramp.duration)}
+    return {
+        "service": str(virtual),
+        "scheduler": service.settings.scheduler,
+        "alive": engine.desired.alive().get(virtual, 0),
+        "down_but_pooled": sum(1 for place in places.values() if place.state == POOLED),
+        "quorum": virtual not in engine.desired.without_quorum,
+        "real_servers": reals,
+    }
+
+
+def _real(real: RealServer, wanted: Mapping[RealKey, RealServer], kernel: Mapping[RealKey, ProcReal]) -> Json:
+    """Where a server stands: `weight` in the kernel (null: not there), `wanted` there by now, `configured` in the end."""
+    there = kernel.get(real.key)
+    return {
+        "server": str(real),
+        "forward": real.forward,
+        "weight": there.weight if there else None,
+        "wanted": wanted[real.key].weight if real.key in wanted else None,
+        "configured": real.weight,
+        "active": there.active if there else 0,
+        "inactive": there.inactive if there else 0,
+    }
+
+
+def _checked(engine: Engine, service: ServiceSpec, real: RealServer) -> Json:
+    """What the check of a server says, and the state that follows."""
+    watch = engine.watch_of(service, real)
+    place = engine.desired.places.get(service.virtual, {}).get(real.key)
+    return {
+        "state": place.state if place else UNKNOWN,
+        "since": round(watch.since, 3),
+        "reason": watch.reason,
+        "against": watch.verdict.against,
+        "check": {
+            "type": watch.settings.type,
+            "up": watch.verdict.up,
+            "seconds": round(watch.result.seconds, 4) if watch.result else None,
+            "next": round(watch.next_at, 3) if watch.run else None,
+        },
+    }
+
+
+def _drain(drain: Drain, clock: _Clock) -> Json:
+    """With what the server was busy with when the daemon looked last."""
+    return {"since": clock.wall(drain.begun), "until": clock.wall(drain.ends), **drain.busy._asdict()}

@@ -1,0 +1,77 @@
+"""Reads an ldirectord.cf from this host, to the end: what it means, or an error that says all that is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from ocfpy.ldirectord.model import Note
+from ocfpy.ldirectord.names import Names, SystemNames, host_names
+from ocfpy.ldirectord.parser import parse
+from ocfpy.ldirectord.translate import translate
+from ocfpy.ocf.errors import HostError, NotInstalledError, ServiceError
+from ocfpy.pool.spec import ServiceSpec
+
+MAX_SIZE = 1 << 20
+"""Bytes; the largest file that anybody has is far below."""
+MAX_FAULTS = 20
+"""As many as one sentence for the operator can have."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A file that was read. `maintenance_dir` is empty where it has none, `digest` tells one content from another.
+
+    `host_names` are what the real servers are called, each with its address, if there is a directory for such names.
+    """
+
+    services: tuple[ServiceSpec, ...]
+    warnings: tuple[str, ...]
+    autoreload: bool
+    maintenance_dir: str
+    digest: str
+    host_names: tuple[tuple[str, str], ...] = ()
+
+
+def load(path: str, names: Names | None = None) -> Loaded:
+    """The meaning of the file at `path`.
+
+    Raises NotInstalledError when it cannot be read, HostError when it is wrong (another node has another copy, which may be
+    right), ServiceError when nothing is wrong but that names are not known now.
+    """
+    text = read_text(path)
+    parsed = parse(text)
+    meaning = translate(parsed.config, names or SystemNames())
+    faults = parsed.faults + meaning.faults
+    if faults:
+        raise HostError(_sentence(path, faults + meaning.unresolved))
+    if meaning.unresolved:
+        raise ServiceError(_sentence(path, meaning.unresolved))
+    return Loaded(
+        tuple(meaning.services),
+        tuple(f"{path}: {note}" for note in sorted(parsed.warnings + meaning.warnings)),
+        parsed.config.autoreload,
+        parsed.config.maintenancedir,
+        hashlib.sha256(text.encode()).hexdigest(),
+        host_names(real.address for one in meaning.services for real in one.reals.values())
+        if parsed.config.maintenancedir
+        else (),
+    )
+
+
+def read_text(path: str) -> str:
+    """What is in the file; what is not UTF-8 is there as U+FFFD. Raises NotInstalledError."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_SIZE + 1)
+    except OSError as error:
+        raise NotInstalledError(f"config={path} cannot be read on this node: {error.strerror}") from None
+    if len(data) > MAX_SIZE:
+        raise NotInstalledError(f"config={path} is larger than {MAX_SIZE} bytes")
+    return data.decode("utf-8", "replace")
+
+
+def _sentence(path: str, faults: list[Note]) -> str:
+    texts = list(map(str, sorted(faults)))
+    more = len(texts) - MAX_FAULTS
+    return f"{path}: {'; '.join(texts[:MAX_FAULTS])}{f'; and {more} more' if more > 0 else ''}"

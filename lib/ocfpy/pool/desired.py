@@ -1,0 +1,215 @@
+"""The table that is wanted, from one moment to the next, without I/O: places, drains, slow starts, quorum.
+
+Times are seconds of any clock that does not jump. What holds from one table to the next (test_desired.py):
+
+T0. A server that leaves for another reason than a failed check has weight 0 until its connections have ended,
+    `drain_timeout` at the longest, and only then is removed.
+T1. A service that has traffic before and after has it all the way, in the order in which `plan` makes the changes.
+T2. The weight of a server that comes back does not shrink on its way up, and is whole after `slow_start`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Callable, NamedTuple
+
+from ocfpy.pool.placement import DOWN, POOLED, UNKNOWN, UP, Observation, Place, alive, has_quorum, kernel_members, places
+from ocfpy.pool.ramp import next_step, weight_after
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ocfpy.ipvs.model import RealKey, RealServer, Table, VirtualService
+    from ocfpy.pool.spec import PoolSpec, ServiceSpec
+
+    Where = tuple[VirtualService, RealKey]
+    Reals = dict[RealKey, RealServer]
+    See = Callable[[ServiceSpec, RealServer], Observation]
+
+NEVER = float("inf")
+
+
+class Busy(NamedTuple):
+    """What keeps a server from being removed: its connections, and the persistent clients that still come back to it."""
+
+    connections: int = 0
+    clients: int = 0
+
+    def __str__(self) -> str:
+        clients = _counted(self.clients, "persistent client") if self.clients else ""
+        connections = _counted(self.connections, "connection") if self.connections or not clients else ""
+        return " and ".join(filter(None, (connections, clients)))
+
+
+IDLE = Busy()
+
+
+class Drain(NamedTuple):
+    """A server that is leaving: since when, when it goes although it is busy, and with what it was when somebody looked last."""
+
+    begun: float
+    ends: float
+    busy: Busy = IDLE
+
+
+class Ramp(NamedTuple):
+    """A server that is back: since when, with which weight in the end, and after how many seconds."""
+
+    begun: float
+    weight: int
+    duration: float
+
+    def weight_at(self, now: float) -> int:
+        """The weight that it has by now."""
+        return weight_after(self.weight, now - self.begun, self.duration)
+
+    def next_change(self, now: float) -> float:
+        """When it gets more."""
+        return self.begun + next_step(self.weight, now - self.begun, self.duration)
+
+
+class Desired:
+    """The wanted table of a pool, and what has to be remembered to get from one to the next."""
+
+    def __init__(self) -> None:
+        self.table: Table = {}
+        self.places: dict[VirtualService, dict[RealKey, Place]] = {}
+        self.draining: dict[Where, Drain] = {}
+        self.ramping: dict[Where, Ramp] = {}
+        self.without_quorum: set[VirtualService] = set()
+        self.settled = False
+        """Whether the pool runs. Before that nobody starts slowly: those who are first would have it all."""
+        self._ended: set[Where] = set()
+        self._left_out: set[Where] = set()
+
+    def adopt(self, spec: PoolSpec, found: Table) -> None:
+        """Go over to a specification: what the kernel has of services that are new to us is as if we had put it there."""
+        self.table = {**{virtual: found[virtual] for virtual in spec.virtual if virtual in found}, **self.table}
+
+    def update(self, spec: PoolSpec, see: See, now: float) -> Table:
+        """The table that is wanted now. `see` tells what is known of a server, apart from its weight in the kernel."""
+        table: Table = {}
+        draining, ramping = self.draining, self.ramping
+        self.draining, self.ramping, self.places = {}, {}, {}
+        for service in spec.services:
+            before = self.table.get(service.virtual, (None, {}))[1]
+            found = places(service, _seen(service, before, see))
+            reals = kernel_members(service, found)
+            if service.slow_start:
+                self._ramp(service, found, before, reals, ramping, now)
+            self._drain(service, found, before, reals, draining, now)
+            for key, place in found.items():
+                where = service.virtual, key
+                if where in self._left_out and (place.state != DOWN or reals.pop(key, None) is None):
+                    self._left_out.remove(where)
+            self.places[service.virtual] = found
+            table[service.virtual] = service.settings, reals
+            had = service.virtual not in self.without_quorum
+            if has_quorum(service, alive(found), had):
+                self.without_quorum.discard(service.virtual)
+            else:
+                self.without_quorum.add(service.virtual)
+        self._ended.clear()
+        self.table = table
+        return table
+
+    def next_change(self, now: float) -> float:
+        """When a weight grows by itself, or a drain has lasted long enough."""
+        ramps = (ramp.next_change(now) for ramp in self.ramping.values())
+        drains = (drain.ends for drain in self.draining.values())
+        return min((*ramps, *drains), default=NEVER)
+
+    def quiescent(self, spec: PoolSpec) -> set[Where]:
+        """The servers that have weight 0 because they are down, and are not to be put in again when somebody removes them."""
+        return {
+            (service.virtual, key)
+            for service in spec.services
+            if not service.readd
+            for key, place in self.places.get(service.virtual, {}).items()
+            if place.state == DOWN and key in self.table[service.virtual][1]
+        }
+
+    def leave_out(self, removed: Iterable[Where]) -> None:
+        """Has servers stay out of the table, from the next update on, for as long as they are down."""
+        self._left_out.update(removed)
+
+    def end_drains(self, busy: Mapping[Where, Busy], now: float) -> list[Where]:
+        """The servers to remove with the next update: those that are not busy, and those that take too long."""
+        for where, drain in self.draining.items():
+            self.draining[where] = drain._replace(busy=busy.get(where, IDLE))
+        ended = [where for where, drain in self.draining.items() if drain.busy == IDLE or now >= drain.ends]
+        self._ended.update(ended)
+        return ended
+
+    def alive(self) -> dict[VirtualService, int]:
+        """How many backends each virtual service has."""
+        return {virtual: alive(found) for virtual, found in self.places.items()}
+
+    def pooled(self) -> dict[VirtualService, set[RealKey]]:
+        """The servers that are down but pooled."""
+        return {
+            virtual: {key for key, place in found.items() if place.state == POOLED}
+            for virtual, found in self.places.items()
+        }
+
+    def for_cluster(self) -> int:
+        """What the cluster is told: the backends of the service that has the fewest, 0 for one without quorum."""
+        return min(0 if virtual in self.without_quorum else count for virtual, count in self.alive().items())
+
+    def _ramp(
+        self,
+        service: ServiceSpec,
+        found: Mapping[RealKey, Place],
+        before: Reals,
+        reals: Reals,
+        ramping: Mapping[Where, Ramp],
+        now: float,
+    ) -> None:
+        """Has those who are back start slowly, as long as there is somebody else to take the traffic."""
+        others = self.settled and any(
+            place.state == UP and key in before and before[key].weight for key, place in found.items()
+        )
+        for key, place in found.items():
+            where, was = (service.virtual, key), before.get(key)
+            ramp = ramping.get(where)
+            if ramp is not None and place.state == UNKNOWN and now < ramp.begun + ramp.duration:
+                self.ramping[where] = ramp  # of the daemon before, with the weight that it gave
+            if place.state != UP or not place.weight:
+                continue
+            if ramp is not None:
+                ramp = ramp._replace(weight=place.weight)
+            elif others and (was is None or not was.weight):
+                ramp = Ramp(now, place.weight, service.slow_start)
+            if ramp is not None and now < ramp.begun + ramp.duration:
+                self.ramping[where] = ramp
+                reals[key] = reals[key].replace(weight=ramp.weight_at(now))
+
+    def _drain(
+        self,
+        service: ServiceSpec,
+        found: Mapping[RealKey, Place],
+        before: Reals,
+        reals: Reals,
+        draining: Mapping[Where, Drain],
+        now: float,
+    ) -> None:
+        """Keeps those who leave, at weight 0, until they are drained."""
+        for key, real in before.items():
+            where = service.virtual, key
+            failed = key in found and found[key].state == DOWN
+            if key in reals or failed or not service.drain_timeout or where in self._ended:
+                continue
+            drain = draining.get(where) or Drain(now, now)
+            self.draining[where] = drain._replace(ends=drain.begun + service.drain_timeout)
+            reals[key] = real.replace(weight=0)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _seen(service: ServiceSpec, before: Reals, see: See) -> dict[RealKey, Observation]:
+    seen = {}
+    for key, real in service.reals.items():
+        weight = before[key].weight if key in before else None
+        seen[key] = see(service, real)._replace(found=weight)
+    return seen

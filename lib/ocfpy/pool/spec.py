@@ -1,0 +1,232 @@
+"""What a pool is to be: written by the agent as JSON, read by the daemon, both of the same version.
+
+A daemon of another version is never asked to read it, see control.reload.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from ocfpy import __version__
+from ocfpy.checks.settings import CheckSettings
+from ocfpy.ipvs.model import RealServer, ServiceSettings, by_key, parse_endpoint, parse_virtual
+from ocfpy.ocf.values import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from ocfpy.ipvs.model import RealKey, VirtualService
+
+    Json = dict[str, Any]
+
+
+class ServiceSpec(Record):
+    """One virtual service of a pool, with everything that may differ from one service to the next.
+
+    `reals` are its real servers by their keys, with the ports that they have behind it. Those in `checks`
+    are checked in a way of their own, all others as `check` says. Without `quiesce` a failed server is removed.
+    `sorry` are the servers for when nobody else has traffic. `min_up`, `quorum` and `quorum_up` are numbers of
+    servers, see pool.py. `drain_timeout` and `slow_start` are in seconds; without a `drain_timeout` (None)
+    nothing drains: who leaves is removed, and a weight of 0 in the configuration is a weight like any other.
+    `fallback_command` is a program to be told of the last one to go and the first to come, see fallback.py. Without
+    `readd` a server at weight 0 because it is down is not put in again when somebody removes it.
+    """
+
+    __slots__ = (
+        "check",
+        "checks",
+        "drain_timeout",
+        "fallback_command",
+        "min_up",
+        "quiesce",
+        "quorum",
+        "quorum_up",
+        "readd",
+        "reals",
+        "settings",
+        "slow_start",
+        "sorry",
+        "virtual",
+    )
+
+    def __init__(
+        self,
+        virtual: VirtualService,
+        reals: dict[RealKey, RealServer],
+        settings: ServiceSettings,
+        check: CheckSettings,
+        checks: dict[RealKey, CheckSettings] | None = None,
+        quiesce: bool = True,
+        sorry: dict[RealKey, RealServer] | None = None,
+        min_up: int = 0,
+        quorum: int = 1,
+        quorum_up: int = 1,
+        drain_timeout: float | None = None,
+        slow_start: float = 0.0,
+        fallback_command: str = "",
+        readd: bool = True,
+    ) -> None:
+        self.virtual = virtual
+        self.reals = reals
+        self.settings = settings
+        self.check = check
+        self.checks = checks or {}
+        self.quiesce = quiesce
+        self.sorry = sorry or {}
+        self.min_up = min_up
+        self.quorum = quorum
+        self.quorum_up = quorum_up
+        self.drain_timeout = drain_timeout
+        self.slow_start = slow_start
+        self.fallback_command = fallback_command
+        self.readd = readd
+
+    def check_of(self, real: RealServer) -> CheckSettings:
+        """How a real server of this service is checked."""
+        return self.checks.get(real.key, self.check) if self.checks else self.check
+
+
+class PoolSpec(Record):
+    """A pool: its virtual services, and what the cluster is told of them.
+
+    `former` are the virtual services that a daemon of before had: those that are not wanted are removed.
+    `drain_dir` is where files take servers out by hand, see drained.py; nowhere if it is empty; `drain_hosts` are names of
+    servers, with their addresses, that files may have there. `config` is the path of
+    an ldirectord.cf that the services are from, where the daemon is to go over to it whenever it has changed, and
+    `config_digest` tells one content of it from another.
+    """
+
+    __slots__ = ("attribute", "config", "config_digest", "dampen", "drain_dir", "drain_hosts", "former", "resource", "services")
+
+    def __init__(
+        self,
+        resource: str,
+        services: tuple[ServiceSpec, ...],
+        attribute: str,
+        dampen: str = "0",
+        former: tuple[VirtualService, ...] = (),
+        drain_dir: str = "",
+        drain_hosts: Iterable[Iterable[str]] = (),
+        config: str = "",
+        config_digest: str = "",
+    ) -> None:
+        self.resource = resource
+        self.services = services
+        self.attribute = attribute
+        self.dampen = dampen
+        self.former = former
+        self.drain_dir = drain_dir
+        self.drain_hosts = tuple((host, address) for host, address in drain_hosts)
+        self.config = config
+        self.config_digest = config_digest
+
+    @property
+    def virtual(self) -> list[VirtualService]:
+        """The virtual services of the pool."""
+        return [service.virtual for service in self.services]
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two checks of the servers that are checked most often."""
+        return min(check.interval for check in self._checks())
+
+    @property
+    def first_verdict_s(self) -> float:
+        """The longest that a first verdict takes: `fall` attempts without a pause, where a server was in service before."""
+        return max(check.fall * check.timeout for check in self._checks())
+
+    def _checks(self) -> Iterable[CheckSettings]:
+        return (check for service in self.services for check in (service.check, *service.checks.values()))
+
+    def write(self, path: str) -> None:
+        """Put the specification at `path`, whole or not at all."""
+        services = list(map(_service_document, self.services))
+        former = list(map(str, self.former))
+        document = {"version": __version__, **_fields(self, services=services, former=former)}
+        temporary = f"{path}.new"
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(fd, "w", encoding="utf-8") as file:
+            json.dump(document, file, indent=1)
+        os.replace(temporary, path)
+
+
+def read_spec(path: str) -> PoolSpec:
+    """Return what `PoolSpec.write` of this version wrote. Raises OSError, or ValueError for something else."""
+    with open(path, encoding="utf-8") as file:
+        document = json.load(file)
+    try:
+        if document.pop("version") != __version__:
+            raise ValueError(f"{path} is of another version")
+        document["services"] = tuple(map(_service, document["services"]))
+        document["former"] = tuple(map(parse_virtual, document["former"]))
+        return PoolSpec(**document)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not the specification of a pool: {error}") from None
+
+
+def virtual_in(path: str) -> list[str]:
+    """The virtual services, also the former ones, in a specification of any version; none if there is none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            document = json.load(file)
+        if "services" not in document:  # until 0.1.0
+            return list(map(str, document["virtual"]))
+        return [*(str(service["virtual"]) for service in document["services"]), *map(str, document["former"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _service_document(service: ServiceSpec) -> Json:
+    reals = []
+    for real in service.reals.values():
+        reals.append(_real_document(real))
+        if real.key in service.checks:
+            reals[-1]["check"] = _fields(service.checks[real.key])
+    document = _fields(
+        service,
+        virtual=str(service.virtual),
+        reals=reals,
+        sorry=list(map(_real_document, service.sorry.values())),
+        settings=_fields(service.settings),
+        check=_fields(service.check),
+    )
+    del document["checks"]
+    return document
+
+
+def _service(fields: Json) -> ServiceSpec:
+    checks = [one.pop("check", None) for one in fields["reals"]]
+    reals = list(map(_real, fields["reals"]))
+    settings = fields["settings"]
+    settings["flags"] = tuple(settings["flags"])
+    return ServiceSpec(
+        **{
+            **fields,
+            "virtual": parse_virtual(fields["virtual"]),
+            "reals": by_key(reals),
+            "sorry": by_key(map(_real, fields["sorry"])),
+            "settings": ServiceSettings(**settings),
+            "check": CheckSettings(**fields["check"]),
+            "checks": {
+                real.key: CheckSettings(**check) for real, check in zip(reals, checks) if check is not None
+            },
+        }
+    )
+
+
+def _real_document(real: RealServer) -> Json:
+    document = _fields(real, address=str(real))
+    del document["port"]
+    return document
+
+
+def _real(fields: Json) -> RealServer:
+    address, port = parse_endpoint(fields["address"])
+    return RealServer(**{**fields, "address": address, "port": port or 0})
+
+
+def _fields(record: Record, **replaced: object) -> Json:
+    return {**{name: getattr(record, name) for name in record.__slots__}, **replaced}

@@ -1,0 +1,87 @@
+"""What a certificate is for, and failures of TLS in words. TLS itself is tried against real servers in tests/checks."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import pytest
+from ocfpy.checks.settings import CheckSettings
+from ocfpy.checks.tls import failure, wrong_name
+from ocfpy.healthd import control
+from ocfpy.ocf.deadline import Deadline
+from ocfpy.ocf.errors import HostError
+
+from tests.unit.checks.test_checks import PATIENCE_S, says, settings, try_tcp
+from tests.unit.healthd.samples import pool
+
+NAMES = {
+    "subject": ((("commonName", "cn.example.com"),),),
+    "subjectAltName": (
+        ("DNS", "www.example.com"),
+        ("DNS", "*.apps.example.com"),
+        ("IP Address", "192.0.2.1"),
+        ("IP Address", "2001:DB8:0:0:0:0:0:1"),
+        ("email", "post@example.com"),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "name", ["www.example.com", "WWW.example.COM", "www.example.com.", "a.apps.example.com", "192.0.2.1", "2001:db8::1"]
+)
+def test_names_that_a_certificate_is_for(name: str) -> None:
+    assert wrong_name(NAMES, name) == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["example.com", "cn.example.com", "apps.example.com", ".apps.example.com", "a.b.apps.example.com", "192.0.2.2",
+     "2001:db8::2", "xwww.example.com", "post@example.com", "*.apps.example.org"],
+)  # fmt: skip
+def test_names_that_it_is_not_for(name: str) -> None:
+    found = "www.example.com, *.apps.example.com, 192.0.2.1, 2001:DB8:0:0:0:0:0:1"
+    assert wrong_name(NAMES, name) == f"certificate is for {found}, not {name} (check_tls_name)"
+
+
+def test_a_certificate_without_names() -> None:
+    assert wrong_name({}, "a") == "certificate is for no host, not a (check_tls_name)"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak TLS"), (b"", "connection closed during the TLS handshake"),
+     (b"\x15\x03\x01\x00\x02\x02\x28", "TLS: ")],
+)  # fmt: skip
+def test_servers_without_tls(answer: bytes, reason: str) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(answer)
+        writer.close()
+
+    assert try_tcp(speak, settings("https")).reason.startswith(reason)
+
+
+def test_a_handshake_that_hangs() -> None:
+    result = try_tcp(says(b"", after_request=False, close=False), settings("https", timeout=0.3))
+    assert result.reason == "timed out after 0.3 s, in the TLS handshake"
+
+
+def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    nonsense = tmp_path / "nonsense.pem"
+    nonsense.write_text("nonsense")
+    for options, said in (({"ca": "/nonexistent"}, "/nonexistent: No such file"), ({"cert": str(nonsense)}, "nonsense.pem")):
+        check = CheckSettings("https", options=options.items())
+        with pytest.raises(HostError, match=said) as found:
+            control.require_files(pool(check=check).services, Deadline(PATIENCE_S))
+        assert try_tcp(says(b""), check).reason == found.value.reason
+    control.require_files(pool(check=CheckSettings("smtp", ca="/nonexistent")).services, Deadline(PATIENCE_S))
+
+
+def test_what_openssl_says() -> None:
+    error = ssl.SSLError(1, "[SSL: BAD_THING] bad thing (_ssl.c:1)")
+    error.reason = "BAD_THING"
+    assert failure(error) == "TLS: bad thing"
+    error.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+    assert failure(error) == "the server wants a client certificate (check_cert)"
