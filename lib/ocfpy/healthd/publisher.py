@@ -25,7 +25,9 @@ class Publisher:
     while one is on its way are not queued: the latest one wins.
     """
 
-    def __init__(self, put: Callable[[int], bool], delete: Callable[[], bool]) -> None:
+    def __init__(
+        self, put: Callable[[int], bool], delete: Callable[[], bool], thread: ThreadPoolExecutor | None = None
+    ) -> None:
         self.value: int | None = None
         self.taken = False
         self.said = asyncio.Event()
@@ -34,7 +36,7 @@ class Publisher:
         self._has_worked = False
         self._news = asyncio.Event()
         self._calm: asyncio.TimerHandle | None = None
-        self._thread = ThreadPoolExecutor(1, "attribute")
+        self._thread = thread or ThreadPoolExecutor(1, "attribute")
 
     def want(self, value: int) -> None:
         """Publishes the value if it is another one: at once when it is, or was, 0, else a moment later."""
