@@ -124,10 +124,10 @@ location rule on the attribute.
         That one adopts the tables of all pools, and no client notices; the restart that a failure leads to would take the
         services out of the kernel, and the addresses off the node.
         """
-        from ocfpy.healthd.lifecycle import ensure_daemon
+        from ocfpy.healthd.lifecycle import ANSWERS_AGAIN_S, ensure_daemon
 
         try:
-            started = ensure_daemon(self.paths.node, self.context.deadline, self.context.log)
+            started = ensure_daemon(self.paths.node, self.context.deadline, self.context.log, ANSWERS_AGAIN_S)
             word, reason = self._asked()
         except OcfError as error:
             return Status.failed(f"{fault}, and another one does not start: {error.reason}")

@@ -196,7 +196,15 @@ class Daemon:
             if not self.pools:
                 await asyncio.sleep(IDLE_S)
                 if not self.pools:
-                    os._exit(0)
+                    self._exit()
+
+    def _exit(self) -> None:
+        """Ends the daemon, which has no pool. It still has the lock: the socket is its own, and no other daemon's."""
+        try:
+            os.unlink(self.node.socket)
+        except OSError:
+            pass
+        os._exit(0)
 
     async def _listen(self) -> asyncio.AbstractServer:
         try:
@@ -213,6 +221,7 @@ class Daemon:
         return await asyncio.start_unix_server(self._serve, sock=listener, backlog=BACKLOG, limit=MAX_REQUEST)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = ""
         try:
             line = (await asyncio.wait_for(reader.readline(), REQUEST_TIMEOUT_S)).decode().strip()
             answer = await self._answer(line, writer)
@@ -222,8 +231,8 @@ class Daemon:
             self.log.debug(f"a request failed: {error}")
         finally:
             writer.close()
-        if not self.pools and answer == STOPPED:
-            os._exit(0)
+        if not self.pools and line.startswith("remove "):
+            self._exit()
 
     async def _answer(self, line: str, writer: asyncio.StreamWriter) -> str:
         verb, _, rest = line.partition(" ")

@@ -29,12 +29,16 @@ HEALTHD = f"{LIBRARY}/healthd"
 
 ANSWER_S = 2.0
 """How long the daemon may take to say that it is there; it does nothing that blocks. Half of the time left, if that is less."""
+ANSWERS_AGAIN_S = 0.5
+"""The same for one that has just not answered a monitor."""
 SILENT_S = 10.0
 """How long a process may hold the lock without listening, before it is taken for one that hangs: a busy node takes seconds."""
 
 
-def ensure_daemon(node: Node, deadline: Deadline, log: Log) -> bool:
+def ensure_daemon(node: Node, deadline: Deadline, log: Log, answer_s: float = ANSWER_S) -> bool:
     """Returns when a daemon of this version answers; whether it had to be started or replaced.
+
+    One that does not answer within `answer_s` is killed: less is enough where it has failed to answer a moment ago.
 
     Raises HostError when it belongs to another network namespace, ServiceError when it does not start, DeadlineError.
     """
@@ -44,7 +48,7 @@ def ensure_daemon(node: Node, deadline: Deadline, log: Log) -> bool:
         nonlocal replaced
         holder = _Holder(node)
         try:
-            limit_s = max(0.1, min(ANSWER_S, deadline.remaining() / 2))
+            limit_s = max(0.1, min(answer_s, deadline.remaining() / 2))
             word, _, rest = ask(node.socket, f"version {__version__}", limit_s).partition(" ")
             if word == RUNNING:
                 return True

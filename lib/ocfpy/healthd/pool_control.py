@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PING_S = 1.0
 """How long the daemon may take to answer a stop's first question: taking a busy daemon for one that hangs does no harm then."""
+ATTEMPTS = 3
+"""A start finds that the daemon has just ended, with its last pool, so often at most."""
 STOP_TIMEOUT_S = 5.0
 """How long the daemon may take to clean up before the agent does it instead."""
 
@@ -33,9 +35,15 @@ def start(paths: Paths, spec: PoolSpec, deadline: Deadline, log: Log) -> None:
     """Has the daemon run the pool; returns when every real server has its first verdict. Raises OcfError, DeadlineError."""
     # What a start or a daemon that is gone has put in place, and would have removed.
     former = tuple(map(parse_virtual, virtual_in(paths.spec)))
-    ensure_daemon(paths.node, deadline, log)
-    spec.replace(former=former).write(paths.spec)
-    _request(paths, "add", _patience("the first verdict on every real server", spec, deadline), deadline)
+    what = _patience("the first verdict on every real server", spec, deadline)
+    for attempt in range(ATTEMPTS):
+        ensure_daemon(paths.node, deadline, log)
+        spec.replace(former=former).write(paths.spec)
+        try:
+            return _request(paths, "add", what, deadline)
+        except NoDaemon:
+            log.info(f"the health daemon ended before it had taken the pool (attempt {attempt + 1} of {ATTEMPTS})")
+    raise ServiceError("the health daemon ends when it is to take the pool: the system log may say why")
 
 
 def reload(
@@ -59,7 +67,10 @@ def reload(
     _record(state, claim, dict.fromkeys([*claim["virtual"].split(), *before]))
     ensure_daemon(paths.node, deadline, log)
     spec.write(paths.spec)
-    _request(paths, "reload", _patience("the health daemon to go over to the new configuration", spec, deadline), deadline)
+    try:
+        _request(paths, "reload", _patience("the health daemon to go over to the new configuration", spec, deadline), deadline)
+    except NoDaemon:
+        raise ServiceError("the health daemon went away: the system log may say why") from None
     _record(state, claim, claim["virtual"].split())
 
 
@@ -119,12 +130,10 @@ def _restart_for_others(paths: Paths, deadline: Deadline, log: Log) -> None:
 
 
 def _request(paths: Paths, verb: str, what: str, deadline: Deadline) -> None:
-    """Asks for something that takes its time. Raises OcfError with what the daemon says, DeadlineError."""
+    """Asks for something that takes its time. Raises OcfError with what the daemon says, NoDaemon, DeadlineError."""
     deadline.check(what)
     try:
         answer = ask(paths.node.socket, f"{verb} {paths.key}", deadline.remaining())
-    except NoDaemon:
-        raise ServiceError("the health daemon went away: the system log may say why") from None
     except DaemonHangs:
         raise deadline.error(what) from None
     word, _, rest = answer.partition(" ")
