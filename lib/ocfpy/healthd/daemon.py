@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING, Callable
 from ocfpy import __version__
 from ocfpy.checks.files import look
 from ocfpy.healthd import client
+from ocfpy.healthd.attrd import Attrd
 from ocfpy.healthd.client import Paths
 from ocfpy.healthd.engine import Engine
 from ocfpy.healthd.fwmarks import FwmarkAllocator
 from ocfpy.healthd.ipvs_worker import IpvsWorker
 from ocfpy.healthd.orphans import MARK
-from ocfpy.healthd.publisher import Publisher
+from ocfpy.healthd.publisher import NodePublisher
 from ocfpy.healthd.restore import remembered
 from ocfpy.healthd.status import status_document, verdict_line
 from ocfpy.healthd.sysctl_advice import hints
 from ocfpy.healthd.vip_probe import VipPaths
-from ocfpy.ocf.attributes import delete_attribute, set_attribute
 from ocfpy.ocf.codes import OCF_ERR_GENERIC
 from ocfpy.ocf.context import Log
 from ocfpy.ocf.errors import OcfError, ServiceError, one_line
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from ocfpy.healthd.autoreload import Autoreload
 
 SUFFIX = ".spec"
-ATTRIBUTE_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 2.0
 CONFIG_LOOK_S = 1.0
 """How often a file is looked at, at most."""
@@ -92,7 +91,7 @@ class Daemon:
         self.engine = Engine(
             self.spec,
             IpvsWorker(),
-            Publisher(self._put_attribute, self._delete_attribute),
+            NodePublisher(Attrd(self.log)).of(self.spec.attribute, self.spec.dampen),
             self.log,
             on_change=self._write_status,
             on_fault=self._fault,
@@ -142,16 +141,6 @@ class Daemon:
     def _fault(self, error: BaseException) -> None:
         if not self.ended.done():
             self.ended.set_exception(error)
-
-    def _put_attribute(self, value: int) -> bool:
-        spec = self.engine.spec
-        first = self.engine.publisher.said.is_set()
-        return set_attribute(
-            spec.attribute, str(value), spec.dampen, ATTRIBUTE_TIMEOUT_S, log=None if first else self.log
-        )
-
-    def _delete_attribute(self) -> bool:
-        return delete_attribute(self.engine.spec.attribute, ATTRIBUTE_TIMEOUT_S)
 
     def _note_spec(self) -> None:
         """Has the file say what is in force: those of former days are gone by now, and may soon be another pool's."""
@@ -206,6 +195,8 @@ class Daemon:
         try:
             if command == "reload":
                 await self.engine.reload(read_spec(self.paths.spec))
+                spec, publisher = self.engine.spec, self.engine.publisher
+                publisher.name, publisher.dampen = spec.attribute, spec.dampen
                 self._write_status()
                 return client.RUNNING
             if command == "stop":

@@ -33,7 +33,7 @@ LIMIT_S = 20.0
 PLAYED = f"""#!{sys.executable}
 import sys
 sys.path.insert(0, {LIB!r})
-from ocfpy.healthd import daemon, ipvs_worker
+from ocfpy.healthd import attrd, daemon, ipvs_worker
 class Table:
     table = {{}}
     def read(self, only=None):
@@ -59,7 +59,7 @@ def note(*words, **_):
     with open(sys.argv[1] + ".attributes", "a") as file:
         print(*words[:2], file=file)
     return True
-daemon.set_attribute = daemon.delete_attribute = note
+attrd.set_attribute = attrd.delete_attribute = note
 sys.exit(daemon.main())
 """
 
