@@ -23,11 +23,11 @@ import socket
 import struct
 import sys
 import traceback
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable
 
 from ocfpy import __version__
 from ocfpy.checks.files import look
+from ocfpy.healthd.attrd import Attrd
 from ocfpy.healthd.client import (
     FAILED,
     FOREIGN,
@@ -44,11 +44,10 @@ from ocfpy.healthd.ipvs_worker import IpvsWorker, SharedTable
 from ocfpy.healthd.legacy import end_old_daemon
 from ocfpy.healthd.orphans import MARK, kill_orphans
 from ocfpy.healthd.pool_task import PoolTask
-from ocfpy.healthd.publisher import Publisher
+from ocfpy.healthd.publisher import NodePublisher
 from ocfpy.healthd.restore import restore_desired
 from ocfpy.healthd.sysctl_advice import advice
 from ocfpy.healthd.vip_probe import VipPaths
-from ocfpy.ocf.attributes import delete_attribute, set_attribute
 from ocfpy.ocf.codes import OCF_ERR_GENERIC
 from ocfpy.ocf.context import Log
 from ocfpy.ocf.errors import OcfError, ServiceError, one_line
@@ -59,8 +58,6 @@ if TYPE_CHECKING:
 
     from ocfpy.pool.spec import PoolSpec
 
-ATTRIBUTE_TIMEOUT_S = 5.0
-ATTRIBUTE_THREADS = 8
 REQUEST_TIMEOUT_S = 2.0
 MAX_REQUEST = 1 << 16
 LOCK_LOOK_S = 1.0
@@ -110,7 +107,7 @@ class Daemon:
         self._lock = _identity(node.lock)
         self._namespace = _namespace("self")
         self._table = SharedTable()
-        self._attribute_threads = ThreadPoolExecutor(ATTRIBUTE_THREADS, "attribute")
+        self._attributes = NodePublisher(Attrd(log))
         self._tasks: set[asyncio.Future[None]] = set()
 
     async def run(self, report: Callable[[str], None]) -> None:
@@ -145,19 +142,10 @@ class Daemon:
         await pool.adopt()
 
     def _engine(self, pool: PoolTask, spec: PoolSpec) -> Engine:
-        def put(value: int) -> bool:
-            known = pool.engine.spec if pool.engine is not None else spec
-            first = pool.engine is not None and pool.engine.publisher.said.is_set()
-            log = None if first else pool.log
-            return set_attribute(known.attribute, str(value), known.dampen, ATTRIBUTE_TIMEOUT_S, log=log)
-
-        def delete() -> bool:
-            return delete_attribute(spec.attribute, ATTRIBUTE_TIMEOUT_S)
-
         return Engine(
             spec,
             IpvsWorker(self._table.open, self._table.read_proc, thread=self._table.thread, changed=self._table.forget),
-            Publisher(put, delete, self._attribute_threads),
+            self._attributes.of(spec.attribute, spec.dampen),
             pool.log,
             on_change=pool.changed,
             on_fault=pool.failed,

@@ -97,6 +97,7 @@ class PoolTask:
                 self.failed(error)
             raise
         self.adopted = False
+        engine.publisher.dampen = engine.spec.dampen
         self.write_status()
 
     async def remove(self) -> None:

@@ -38,7 +38,7 @@ ON = CheckSettings("on", interval=0.2, timeout=0.1)
 PLAYED = f"""#!{sys.executable}
 import sys
 sys.path.insert(0, {LIB!r})
-from ocfpy.healthd import daemon, ipvs_worker
+from ocfpy.healthd import attrd, daemon, ipvs_worker
 class Table:
     table = {{}}
     def read(self, only=None):
@@ -66,7 +66,7 @@ def note(*words, **_):
     with open(sys.argv[1] + "/attributes", "a") as file:
         print(*words[:2], file=file)
     return True
-daemon.set_attribute = daemon.delete_attribute = note
+attrd.set_attribute = attrd.delete_attribute = note
 sys.exit(daemon.main())
 """
 
