@@ -6,7 +6,7 @@ from ocfpy import __version__
 from ocfpy.ipvs.gate import ALL, ANY, NONE, DeadTimes, why_dead
 from ocfpy.ipvs.model import parse_endpoint, parse_virtual
 from ocfpy.ipvs.proc import PROC_IP_VS, read_proc
-from ocfpy.net.loopback import add_address, locate, remove_address
+from ocfpy.net.loopback import add_address, has_interface, locate, remove_address
 from ocfpy.net.prefixes import ALLOWED_PREFIXES_FILE, read_prefixes
 from ocfpy.ocf.addresses import Address, parse_address
 from ocfpy.ocf.agent import Action, Agent, Status
@@ -88,6 +88,8 @@ class AnycastVip(Agent):
         "After a failure of the backends they must have been alive for this long before the address comes "
         "back; start waits for it, so its timeout must be longer.",
         default="0s",
+        maximum="24h",
+        usual="10min",
     )
     attribute = StringParam(
         "Node attribute that moves the resource",
@@ -101,6 +103,8 @@ class AnycastVip(Agent):
         "Time for the location rule to act",
         "With attribute: how long the backends can be dead before that is a failure of this resource.",
         default="15s",
+        maximum="24h",
+        usual="10min",
     )
     allowed_prefixes = PrefixListParam(
         "Networks the address may be from",
@@ -136,12 +140,17 @@ class AnycastVip(Agent):
         return faults
 
     def check_host(self) -> None:
+        faults = []
         prefixes = read_prefixes(self.prefixes_file)
         if prefixes and not any(prefix.contains(self.ip) for prefix in prefixes):
-            raise HostError(f"{self.ip} is in none of the networks that {self.prefixes_file} allows")
+            faults.append(f"{self.ip} is in none of the networks that {self.prefixes_file} allows")
+        if not has_interface(self.nic):
+            faults.append(f"there is no network interface {self.nic}")
         holders = locate(self.ip)
         if holders and (self.nic, self.ip.prefixlen) not in holders:
-            raise HostError(f"{_elsewhere(self.ip, holders)}: remove it there first")
+            faults.append(f"{_elsewhere(self.ip, holders)}: remove it there first")
+        if faults:
+            raise HostError("; ".join(faults))
 
     def claim(self) -> dict[str, str]:
         return {"ip": self.ip.cidr, "nic": self.nic}

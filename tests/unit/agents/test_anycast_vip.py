@@ -464,6 +464,18 @@ def test_faults_across_parameters(host: Host, params: dict[str, str], fault: str
     assert fault in reason
 
 
+@pytest.mark.parametrize("action", ["validate-all", "start"])
+def test_everything_that_is_wrong_with_the_host_at_once(host: Host, action: str) -> None:
+    host.prefixes.write_text("198.51.100.0/24\n")
+    host.addresses.append(("lo", "192.0.2.53/24"))
+    code, reason = host.do(action, nic="no-such-nic", level="10")
+    assert code == codes.OCF_ERR_ARGS
+    assert "192.0.2.53 is in none of the networks" in reason
+    assert "there is no network interface no-such-nic" in reason
+    assert "is already on this host as 192.0.2.53/24 on lo" in reason
+    assert host.do("validate-all", nic="no-such-nic") == (codes.OCF_SUCCESS, "")
+
+
 @pytest.mark.parametrize(
     ("content", "code", "sentence"),
     [
