@@ -88,6 +88,8 @@ class AnnounceParameters(Agent):
         "Time between applying drain_route_map and the withdrawal; cut short when the timeout of stop is "
         "near.",
         default="1s",
+        maximum="1h",
+        usual="1min",
         reloadable=True,
     )
     settle = DurationParam(

@@ -75,6 +75,7 @@ location rule on the attribute.
         from ocfpy.ipvs.connection import require_ipvs
 
         require_ipvs(self.context.deadline)
+        super().check_host()
         for check in self.check_types():
             preflight.require_module(check)
         services = self.services()

@@ -19,7 +19,7 @@ from ocfpy.ocf.state import StateFile
 
 if TYPE_CHECKING:
     from ocfpy.healthd.client import Paths
-    from ocfpy.ocf.context import Log
+    from ocfpy.ocf.log import Log
     from ocfpy.pool.spec import PoolSpec
 
 AGENT = "ipvs-pool"

@@ -11,8 +11,8 @@ from ocfpy.healthd import autoreload, pool_control
 from ocfpy.healthd.autoreload import Autoreload
 from ocfpy.healthd.client import Paths
 from ocfpy.ldirectord.reader import load
-from ocfpy.ocf.context import Log
 from ocfpy.ocf.errors import ConfigError
+from ocfpy.ocf.log import Log
 from ocfpy.pool.spec import PoolSpec
 
 SERVICE = "virtual=192.0.2.1:{}\n    checktype=on\n    real=10.0.0.1 gate\n"
