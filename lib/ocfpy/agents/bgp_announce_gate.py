@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from ocfpy.healthd.client import DaemonHangs, NoDaemon, ask
+from ocfpy.healthd.client import DaemonHangs, NoDaemon, Node, ask
 from ocfpy.healthd.gate_files import GateFiles, Registration
 from ocfpy.ocf.agent import Status
 from ocfpy.ocf.deadline import Deadline
@@ -41,13 +41,13 @@ REPEAT_S = 0.1
 
 def replace_daemon(context: Context) -> bool:
     """Have a daemon that is gone or hangs replaced, with all its pools; whether there is one now."""
-    from ocfpy.healthd import control
+    from ocfpy.healthd.lifecycle import ensure_daemon, has_pools
 
-    ensure_daemon = getattr(control, "ensure_daemon", None)
-    if ensure_daemon is None:
-        return False
+    node = Node(context.rundir)
+    if not has_pools(node):
+        return False  # it would have nothing to do
     try:
-        ensure_daemon(context.rundir, context.deadline, context.log)
+        ensure_daemon(node, context.deadline, context.log)
     except OcfError as error:
         context.log.warning(f"{context.action}: {error.reason}")
         return False
@@ -240,7 +240,7 @@ class GatedRoute:
         """Return the first word of the daemon's answer and the others; nothing when it is gone or hangs."""
         limit_s = max(0.05, min(limit_s, self._context.deadline.remaining() / 2))
         try:
-            answer = ask(f"{self._context.rundir}/healthd.sock", f"gate {verb} {self._key}", limit_s)
+            answer = ask(Node(self._context.rundir).socket, f"gate {verb} {self._key}", limit_s)
         except (NoDaemon, DaemonHangs):
             return "", ""
         word, _, rest = answer.partition(" ")

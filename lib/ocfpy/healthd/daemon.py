@@ -9,6 +9,7 @@ Requests, one line each, and their answers, one line each (first words: client.p
     monitor KEY VERSION     what a monitor of the pool is told
     add KEY, reload KEY     running, or failed CODE REASON; the pool's file says what is wanted
     remove KEY              stopped, or failed REASON
+    gate ...                about the announcements that pools gate, see gate.py
     status                  a JSON document
 """
 
@@ -40,17 +41,21 @@ from ocfpy.healthd.client import (
 )
 from ocfpy.healthd.engine import Engine
 from ocfpy.healthd.fwmarks import FwmarkAllocator
+from ocfpy.healthd.gate import Gate
 from ocfpy.healthd.ipvs_worker import IpvsWorker, SharedTable
 from ocfpy.healthd.legacy import end_old_daemon
 from ocfpy.healthd.orphans import MARK, kill_orphans
+from ocfpy.healthd.pool_report import PoolLog, PoolReport
 from ocfpy.healthd.pool_task import PoolTask
 from ocfpy.healthd.publisher import NodePublisher
+from ocfpy.healthd.queue_log import QueueLog
 from ocfpy.healthd.restore import restore_desired
+from ocfpy.healthd.status import no_backend_reason
 from ocfpy.healthd.sysctl_advice import advice
 from ocfpy.healthd.vip_probe import VipPaths
 from ocfpy.ocf.codes import OCF_ERR_GENERIC
-from ocfpy.ocf.context import Log
 from ocfpy.ocf.errors import OcfError, ServiceError, one_line
+from ocfpy.ocf.log import Log
 from ocfpy.ocf.state import names_in
 
 if TYPE_CHECKING:
@@ -61,6 +66,8 @@ if TYPE_CHECKING:
 REQUEST_TIMEOUT_S = 2.0
 MAX_REQUEST = 1 << 16
 LOCK_LOOK_S = 1.0
+LAST_WORDS_S = 1.0
+"""How long a daemon that fails waits for its log."""
 IDLE_S = 30.0
 """A daemon without a pool ends after this time: the start that it was for has been killed."""
 BACKLOG = 1024
@@ -77,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     lock_fd, ready_fd = (int(argv[2]), int(argv[3])) if len(argv) == 4 else (None, None)
     _close_inherited({0, 1, 2, lock_fd, ready_fd})
     report = _reporter(ready_fd)
-    log = Log("healthd", os.path.basename(node.directory), os.environ)
+    log = QueueLog("healthd", os.path.basename(node.directory), os.environ)
     try:
         os.umask(0o077)
         _lock(node.lock, lock_fd)
@@ -91,6 +98,7 @@ def main(argv: list[str] | None = None) -> int:
         report(f"{error.code} {error.reason}")
     except BaseException as error:
         log.error(f"the health daemon ends: {traceback.format_exc()}")
+        log.flush(LAST_WORDS_S)
         report(f"{OCF_ERR_GENERIC} {type(error).__name__}: {error}")
     # A thread may be held up by a program that hangs; the interpreter would wait for it.
     os._exit(1)
@@ -108,6 +116,7 @@ class Daemon:
         self._namespace = _namespace("self")
         self._table = SharedTable()
         self._attributes = NodePublisher(Attrd(log))
+        self._gate = Gate(node.directory, log)
         self._tasks: set[asyncio.Future[None]] = set()
 
     async def run(self, report: Callable[[str], None]) -> None:
@@ -134,18 +143,20 @@ class Daemon:
         return sorted(name[begin:end] for name in names)
 
     def _pool(self, key: str, adopted: bool) -> PoolTask:
-        name = Log("healthd", key, os.environ)
-        return PoolTask(self.node.pool(key), self._engine, name, adopted)
+        return PoolTask(self.node.pool(key), self._engine, PoolLog(self.log, key), adopted)
 
     async def _adopt(self, pool: PoolTask) -> None:
         end_old_daemon(pool.paths, pool.log)
         await pool.adopt()
 
     def _engine(self, pool: PoolTask, spec: PoolSpec) -> Engine:
-        return Engine(
+        def why() -> str:
+            return no_backend_reason(engine)
+
+        engine = Engine(
             spec,
             IpvsWorker(self._table.open, self._table.read_proc, thread=self._table.thread, changed=self._table.forget),
-            self._attributes.of(spec.attribute, spec.dampen),
+            PoolReport(self._attributes.of(spec.attribute, spec.dampen), self._gate, why),
             pool.log,
             on_change=pool.changed,
             on_fault=pool.failed,
@@ -154,6 +165,7 @@ class Daemon:
             ways=VipPaths(FwmarkAllocator(pool.paths.base)),
             look=look,
         )
+        return engine
 
     def _background(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -236,6 +248,8 @@ class Daemon:
             return self.pools[key].verdict() if key in self.pools else UNKNOWN
         if verb == "status":
             return json.dumps(self._status())
+        if verb == "gate":
+            return await self._gate.answer(rest)
         work = {"add": self._add, "reload": self._reload, "remove": self._remove}.get(verb)
         if work is None:
             return f"{FAILED} {OCF_ERR_GENERIC} there is no request {verb!r}"
@@ -282,6 +296,7 @@ class Daemon:
         return {
             "pid": os.getpid(),
             "version": __version__,
+            "announcements": self._gate.snapshot(),
             "pools": {key: self.pools[key].document() for key in sorted(self.pools)},
         }
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ocfpy.checks.base import Check, Result
     from ocfpy.checks.settings import CheckSettings
     from ocfpy.healthd.ipvs_worker import Connections, IpvsWorker
+    from ocfpy.healthd.pool_report import PoolReport
     from ocfpy.healthd.publisher import Publisher
     from ocfpy.healthd.vip_probe import VipPath, VipPaths
     from ocfpy.ipvs.model import RealServer, Table, VirtualService
@@ -68,7 +69,7 @@ class Engine:
         self,
         spec: PoolSpec,
         kernel: IpvsWorker,
-        publisher: Publisher,
+        publisher: PoolReport | Publisher,
         log: Log,
         on_change: Callable[[], None] = lambda: None,
         on_fault: Callable[[BaseException], None] = lambda _: None,

@@ -77,7 +77,8 @@ class Gate:
         was_shut = before is not None and before.shut
         if before is None or bool(was_shut) != bool(state.shut) or before.alive is None or before.gone != state.gone:
             self._wake()
-            self._remember()
+            if self._owners:
+                self._remember()
 
     def _wake(self) -> None:
         """Once for all changes of one turn of the loop, which then share a configuration session."""
@@ -156,6 +157,7 @@ class Gate:
         if registration is None or worker is None:
             self._owners.pop(resource, None)
             return "absent"
+        self._remember()
         done: asyncio.Future[str] = loop.create_future()
         worker.put(registration, lambda words: _tell(loop, done, words))
         try:

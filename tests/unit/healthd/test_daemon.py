@@ -21,9 +21,9 @@ from ocfpy import __version__
 from ocfpy.checks.settings import CheckSettings
 from ocfpy.healthd import lifecycle, pool_control
 from ocfpy.healthd.client import DaemonHangs, NoDaemon, Node, Paths, ask
-from ocfpy.ocf.context import Log
 from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.errors import DeadlineError, HostError, OcfError, ServiceError
+from ocfpy.ocf.log import Log
 from ocfpy.pool.spec import PoolSpec, read_spec
 
 from tests.unit.healthd.samples import pool
@@ -370,7 +370,7 @@ import os, sys
 sys.path.insert(0, {LIB!r})
 from ocfpy.healthd.client import Node, ask
 from ocfpy.healthd.lifecycle import ensure_daemon
-from ocfpy.ocf.context import Log
+from ocfpy.ocf.log import Log
 from ocfpy.ocf.deadline import Deadline
 node = Node({node.directory!r})
 print(ask(node.socket, "monitor dns", 20).split()[0])
