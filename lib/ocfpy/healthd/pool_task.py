@@ -66,8 +66,7 @@ class PoolTask:
         engine = self.engine = self._make_engine(self, spec)
         await self._unless_it_fails(engine.start())
         self.fault = ""
-        if not set(spec.former) <= set(spec.virtual):
-            self._note(spec)
+        self._note_former_gone(spec)
         self.write_status()
         self._watching = asyncio.ensure_future(self._watch_config())
         self._calm = self._loop.call_later(CALM_S, self._has_lasted)
@@ -98,6 +97,7 @@ class PoolTask:
             raise
         self.adopted = False
         engine.publisher.dampen = engine.spec.dampen
+        self._note_former_gone(engine.spec)
         self.write_status()
 
     async def remove(self) -> None:
@@ -222,6 +222,10 @@ class PoolTask:
 
     def _has_lasted(self) -> None:
         self._retry_s = FIRST_RETRY_S
+
+    def _note_former_gone(self, spec: PoolSpec) -> None:
+        if not set(spec.former) <= set(spec.virtual):
+            self._note(spec)
 
     def _note(self, spec: PoolSpec) -> None:
         """Has the file say what is in force: former services are gone by now, and may soon be another pool's."""
