@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import pwd
 import resource
 import signal
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ocfpy.checks.base import Check, CheckFailed, Result
+from ocfpy.checks.result import NODE_TROUBLES
 from ocfpy.healthd.orphans import MARK
 from ocfpy.ipvs.model import endpoint
 
@@ -57,7 +60,9 @@ class ExternalCheck(Check):
         try:
             self._running = Command(argv, self._environment())
         except OSError as error:
-            raise CheckFailed(f"{argv[0]}: {error.strerror}") from None
+            if error.errno in NODE_TROUBLES:
+                raise
+            raise CheckFailed(f"{argv[0]}: {error.strerror}{_advice(error)}") from None
         try:
             await self.timer.readable(self._running.pidfd)
         finally:
@@ -93,6 +98,17 @@ class ExternalCheck(Check):
             return code - FIRST_WEIGHT_CODE
         lines = bytes(command.output).decode(errors="replace").strip().splitlines()
         raise CheckFailed(lines[0] if lines else f"the command ended with exit code {code}")
+
+
+def _advice(error: OSError) -> str:
+    """What to do about a command that this process may not run, which is not the node's root as a rule."""
+    if error.errno != errno.EACCES or os.geteuid() == 0:
+        return ""
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        user = str(os.geteuid())
+    return f": user {user} may not execute it; set check_command_user, or the permissions of the file and its directories"
 
 
 _semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
@@ -135,7 +151,13 @@ class Command:
             raise
         finally:
             os.close(writer)
-        self.pidfd = os.pidfd_open(self.pid)
+        try:
+            self.pidfd = os.pidfd_open(self.pid)
+        except OSError:
+            os.killpg(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            os.close(self._pipe)
+            raise
         # The daemon's own limit is as high as it may be; some programs close everything up to it before they begin.
         resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (min(OPEN_FILES, HARD_LIMIT), HARD_LIMIT))
         self._loop.add_reader(self._pipe, self._read)
