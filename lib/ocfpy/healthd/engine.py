@@ -62,8 +62,8 @@ class Engine:
 
     `wall` is the wall clock in seconds, `on_fault` gets an exception that nothing here expects. `checks` makes the checks, this
     process if it is None. `desired` is where the daemon before has left off. `hints` says what is wrong with the host; `ways`
-    are for checks that go to the address of a virtual service. `look(name, work, seconds)` has `work` done, which looks at files, and returns
-    whether it is done within the time; it is done at some time in any case.
+    are for checks that go to the address of a virtual service. `look(name, work, seconds)` has `work` done, which looks at files,
+    and returns whether it is done within the time; it is done at some time in any case.
     """
 
     def __init__(
