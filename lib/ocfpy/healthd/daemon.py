@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from ocfpy import __version__
 from ocfpy.checks.files import look
 from ocfpy.healthd.attrd import Attrd
+from ocfpy.healthd.checkers import RemoteChecks
 from ocfpy.healthd.client import (
     FAILED,
     FOREIGN,
@@ -44,7 +45,7 @@ from ocfpy.healthd.fwmarks import FwmarkAllocator
 from ocfpy.healthd.gate import Gate
 from ocfpy.healthd.ipvs_worker import IpvsWorker, SharedTable
 from ocfpy.healthd.legacy import end_old_daemon
-from ocfpy.healthd.orphans import MARK, kill_orphans
+from ocfpy.healthd.orphans import MARK
 from ocfpy.healthd.pool_report import PoolLog, PoolReport
 from ocfpy.healthd.pool_task import PoolTask
 from ocfpy.healthd.publisher import NodePublisher
@@ -89,8 +90,7 @@ def main(argv: list[str] | None = None) -> int:
         os.umask(0o077)
         _lock(node.lock, lock_fd)
         _raise_file_limit()
-        os.environ[MARK] = node.directory
-        kill_orphans(node.directory)  # commands of a daemon that was killed
+        os.environ[MARK] = node.directory  # what a fallback command inherits
         asyncio.run(Daemon(node, log).run(report))
     except BlockingIOError:
         report(f"{OCF_ERR_GENERIC} another health daemon runs for {node.directory}")
@@ -117,17 +117,21 @@ class Daemon:
         self._table = SharedTable()
         self._attributes = NodePublisher(Attrd(log))
         self._gate = Gate(node.directory, log)
+        self._checks: RemoteChecks
         self._tasks: set[asyncio.Future[None]] = set()
 
     async def run(self, report: Callable[[str], None]) -> None:
         """Listens, adopts the pools that are there, and serves until something ends it with an exception."""
         self.ended = asyncio.get_running_loop().create_future()
+        self._checks = RemoteChecks(self.log, self.node.directory)
         keys = self._keys()
         for key in keys:
             self.pools[key] = self._pool(key, adopted=True)
+        adopted = list(self.pools.values())  # while the daemon listens, others are added
         server = await self._listen()
         report("ok")
-        for pool in self.pools.values():
+        await self._checks.start()
+        for pool in adopted:
             self._background(self._adopt(pool))
         self._background(self._watch_lock())
         self._background(self._watch_idle())
@@ -160,6 +164,7 @@ class Daemon:
             pool.log,
             on_change=pool.changed,
             on_fault=pool.failed,
+            checks=self._checks,
             desired=restore_desired(pool.paths.status),
             hints=advice,
             ways=VipPaths(FwmarkAllocator(pool.paths.base)),
@@ -196,14 +201,16 @@ class Daemon:
             if not self.pools:
                 await asyncio.sleep(IDLE_S)
                 if not self.pools:
-                    self._exit()
+                    await self._exit()
 
-    def _exit(self) -> None:
+    async def _exit(self) -> None:
         """Ends the daemon, which has no pool. It still has the lock: the socket is its own, and no other daemon's."""
         try:
             os.unlink(self.node.socket)
         except OSError:
             pass
+        self._gate.close()
+        await self._checks.stop()
         os._exit(0)
 
     async def _listen(self) -> asyncio.AbstractServer:
@@ -232,7 +239,7 @@ class Daemon:
         finally:
             writer.close()
         if not self.pools and line.startswith("remove "):
-            self._exit()
+            await self._exit()
 
     async def _answer(self, line: str, writer: asyncio.StreamWriter) -> str:
         verb, _, rest = line.partition(" ")
@@ -247,6 +254,7 @@ class Daemon:
                 return f"{OTHER_VERSION} {__version__}"
             return self.pools[key].verdict() if key in self.pools else UNKNOWN
         if verb == "status":
+            await self._checks.details()
             return json.dumps(self._status())
         if verb == "gate":
             return await self._gate.answer(rest)
@@ -297,6 +305,7 @@ class Daemon:
             "pid": os.getpid(),
             "version": __version__,
             "announcements": self._gate.snapshot(),
+            "checkers": self._checks.status,
             "pools": {key: self.pools[key].document() for key in sorted(self.pools)},
         }
 

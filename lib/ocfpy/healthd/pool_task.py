@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ocfpy.healthd.client import DEGRADED, FAILED, STARTING
 from ocfpy.healthd.status import status_document, verdict_line
-from ocfpy.ocf.errors import OcfError, one_line
+from ocfpy.ocf.errors import OcfError, ServiceError, one_line
 from ocfpy.pool.spec import read_spec
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class PoolTask:
 
     async def start(self) -> None:
         """Returns when the pool runs as its file says. Raises OcfError, OSError, ValueError."""
+        if self._removed:
+            raise ServiceError("the pool was removed meanwhile")
         spec = read_spec(self.paths.spec)
         engine = self.engine = self._make_engine(self, spec)
         await self._unless_it_fails(engine.start())
@@ -105,9 +107,13 @@ class PoolTask:
         self._removed = True
         self._halt()
         engine, self.engine = self.engine, None
+        for failure in self._under_way:
+            if not failure.done():
+                failure.set_exception(ServiceError("the pool was removed meanwhile"))
         try:
-            if engine is not None:
-                await engine.stop()
+            if engine is None:
+                raise ServiceError("the pool was not running")
+            await engine.stop()
         finally:
             for path in (self.paths.spec, self.paths.status):
                 try:

@@ -217,7 +217,7 @@ def test_commands_of_a_daemon_that_was_killed_are_ended(node: Node, tmp_path: Pa
         f"mv {children}.new {children}; wait\n"
     )
     command.chmod(0o755)
-    check = CheckSettings("external", interval=0.2, timeout=LIMIT_S, command=str(command))
+    check = CheckSettings("external", interval=0.2, timeout=LIMIT_S, command=str(command), command_user="root")
     paths = start(node, spec=pool(reals="10.0.0.11", check=check))
     stranger = subprocess.Popen(["sleep", "1000"], env={"OCF_ANYCAST_POOL": f"{node.directory}-2"})
     try:
@@ -424,6 +424,25 @@ def test_a_stop_beside_a_daemon_that_hangs(node: Node) -> None:
     eventually(lambda: says(node, "web") == "running", "the other one goes on")
 
 
+def test_a_pool_is_removed_while_it_starts(node: Node, tmp_path: Path) -> None:
+    """As by a stop after a start that was killed: nothing of it comes back."""
+    command, begun = tmp_path / "slow", tmp_path / "begun"
+    command.write_text(f"#!/bin/sh\ntouch {begun}\nexec sleep 60\n")
+    command.chmod(0o755)
+    slow = CheckSettings("external", timeout=30.0, interval=60.0, command=str(command), command_user="root")
+    start(node, "web", web())
+    answers: list[str] = []
+    pool(check=slow).write(node.pool("dns").spec)
+    adding = threading.Thread(target=lambda: answers.append(ask(node.socket, "add dns", LIMIT_S)))
+    adding.start()
+    eventually(begun.exists, "the first check runs")
+    stop(node.pool("dns"))
+    adding.join()
+    assert answers == ["failed 1 the pool was removed meanwhile"]
+    assert (says(node), says(node, "web")) == ("unknown", "running")
+    assert not Path(node.pool("dns").spec).exists()
+
+
 def test_two_by_hand_are_one_too_many(node: Node) -> None:
     start(node)
     done = subprocess.run([lifecycle.HEALTHD, node.directory], capture_output=True, text=True, timeout=LIMIT_S)
@@ -517,6 +536,6 @@ def test_a_first_verdict_that_takes_longer_than_the_start_is_explained(node: Nod
     command = tmp_path / "slow"
     command.write_text("#!/bin/sh\nexec sleep 60\n")
     command.chmod(0o755)
-    slow = CheckSettings("external", timeout=30.0, interval=60.0, command=str(command))
+    slow = CheckSettings("external", timeout=30.0, interval=60.0, command=str(command), command_user="root")
     with pytest.raises(DeadlineError, match=r"first verdict on every real server, which takes up to 90 s .* raise the"):
         pool_control.start(node.pool("dns"), pool(check=slow), Deadline(3.0), LOG)
