@@ -15,6 +15,7 @@ from ocfpy.ocf.values import Record
 
 RUNDIR = "/run/resource-agents/anycast"
 ASK_TIMEOUT_S = 2.0
+DAEMON_SOCKET = "healthd.sock"
 POOL = "ipvs-pool-"
 SYNC = "ipvs-sync-"
 VIP = "anycast-vip-"
@@ -24,7 +25,8 @@ Json = dict[str, Any]
 
 
 def collect(rundir: str = RUNDIR) -> Json:
-    """Pools as status.status_document has them, and the records of sync daemons, addresses and announcements.
+    """Pools as status.status_document has them, and the records of sync daemons, addresses and announcements; what the gate says
+    of an announcement (gate.Gate.snapshot) is its "gate".
 
     Beside that, what the kernel has counted for the pools ("traffic", of a virtual service and of each real server), and after
     how many seconds it forgets a silent connection ("timeouts"). Raises PermissionError for somebody else than root.
@@ -35,7 +37,7 @@ def collect(rundir: str = RUNDIR) -> Json:
         "timeouts": _count(pools) if pools else {},
         "sync": [_record(rundir, SYNC, name) for name in _names(rundir, SYNC)],
         "addresses": [_record(rundir, VIP, name) for name in _names(rundir, VIP)],
-        "announcements": [_record(rundir, ROUTE, name) for name in _names(rundir, ROUTE)],
+        "announcements": _announcements(rundir),
     }
 
 
@@ -49,6 +51,16 @@ def _names(rundir: str, prefix: str) -> list[str]:
         for file in files
         if file.startswith(prefix) and file.endswith(".state")
     ]
+
+
+def _announcements(rundir: str) -> list[Json]:
+    """The records of the announcements; those that a pool gates with what the gate says of them, as "gate"."""
+    found = [_record(rundir, ROUTE, name) for name in _names(rundir, ROUTE)]
+    try:
+        gated = {one["resource"]: one for one in json.loads(ask(f"{rundir}/{DAEMON_SOCKET}", "gate snapshot", ASK_TIMEOUT_S))}
+    except (NoDaemon, DaemonHangs, ValueError):
+        return found
+    return [{**one, "gate": gated[one["resource"]]} if one["resource"] in gated else one for one in found]
 
 
 def _pool(rundir: str, name: str) -> Json:
