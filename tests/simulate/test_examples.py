@@ -59,3 +59,13 @@ def test_agents_find_nothing_wrong(name: str, configured: Loader) -> None:
         options = [f"--option={name}={value}" for name, value in resource.options.items()]
         said = cluster.run("crm_resource", "--validate", *where, *options)
         assert said == f"Operation validate (ocf:anycast:{resource.agent}) returned 0 (ok)\n", resource.name
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"failure-timeout", "unicast"}))
+def test_route_goes_with_the_pool_that_moves_its_address(name: str, configured: Loader) -> None:
+    """In failure-timeout.crm something else may fill the IPVS table, and in unicast.crm nothing is announced."""
+    declared = configured(name).declared()
+    rules = {one.options["ip"]: one.options["attribute"] for one in declared if one.agent == "anycast-vip"}
+    gates = {one.options["prefix"].partition("/")[0]: one.options["attribute"] for one in declared if one.agent == "bgp-announce"}
+    assert gates
+    assert gates == rules

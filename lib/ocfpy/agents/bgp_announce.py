@@ -53,6 +53,11 @@ hold time without BFD, ...) it writes to the log. The monitor with OCF_CHECK_LEV
 reads what each neighbor has really been sent: the route, and nothing outside of the allowed prefixes. Where
 the route itself is in order it says 190 (degraded), and why.
 
+With attribute the route also depends on a pool: see there. The resource goes on running while the pool has no
+live backend here, and its monitor says "withdrawn: no live backend of healthy-POOL since ..." (190, degraded).
+Then start and migrate_from succeed without announcing, and the health daemon announces the route when a
+backend is alive. Where no ipvs-pool of this node publishes the attribute, start fails.
+
 Place it after the address: order and colocation with ocf:anycast:anycast-vip."""
 
     actions = (
@@ -65,8 +70,8 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         Action("reload-agent", timeout="20s"),
     )
 
-    example = {"prefix": "192.0.2.53", "allowed_prefixes": "192.0.2.0/24"}
-    see_also = ("ocf_anycast_anycast-vip(7)", "anycastctl(8)", "frr(8)")
+    example = {"prefix": "192.0.2.53", "attribute": "healthy-pool", "allowed_prefixes": "192.0.2.0/24"}
+    see_also = ("ocf_anycast_anycast-vip(7)", "ocf_anycast_ipvs-pool(7)", "anycastctl(8)", "frr(8)")
 
     _said = False  # start has issued the statement
 
@@ -213,8 +218,10 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         prefix = parse_address(claim["prefix"])
         announcer = self._announcer(claim)
         gate = GatedRoute(self.context)
-        gate.begin_leaving()
+        is_gated = gate.begin_leaving()
+        was_withdrawn = False
         try:
+            was_withdrawn = is_gated and _is_gone(announcer, prefix)
             self._drain(prefix, announcer, claim)
             gate.end_drain()
             announcer.withdraw(prefix)
@@ -226,7 +233,8 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         except BgpdHung as hung:
             self._end_hung(prefix, claim, hung)
         gate.end()
-        self.context.deadline.sleep(self.settle)
+        if not was_withdrawn:  # by the gate, since when no router sends here
+            self.context.deadline.sleep(self.settle)
 
     def _drain(self, prefix: Address, announcer: Announcer, claim: dict[str, str]) -> None:
         """Make the route unattractive for a while.

@@ -94,12 +94,17 @@ class GatedRoute:
             " which runs on this node, and be started after it"
         )
 
-    def begin_leaving(self) -> None:
-        """Take back the permission to announce: works without the daemon, which looks at the file before it announces."""
+    def begin_leaving(self) -> bool:
+        """Take back the permission to announce; return whether there was one.
+
+        Works without the daemon, which looks at the file before it announces.
+        """
         registration = self.read()
-        if registration is not None:
-            self._leave(registration, "")
-            self._ask("apply", TELL_S)
+        if registration is None:
+            return False
+        self._leave(registration, "")
+        self._ask("apply", TELL_S)
+        return True
 
     def drain(self, route_map: str) -> bool:
         """Have the daemon put the route-map on a route that is leaving, unless its gate is shut; False when the caller has to."""

@@ -205,9 +205,18 @@ class Announcer:
         ordered = sorted(lines, key=lambda line: lines[line].family)
 
         def configure(router: str) -> dict[str, CommandRefused]:
-            return self._backend.configure_each(((router, _unicast(lines[line])), line) for line in ordered)
+            refused = self._backend.configure_each(((router, _unicast(lines[line])), line) for line in ordered)
+            for refusal in refused.values():
+                if _says(refusal, _WHICH_INSTANCE):  # vtysh does not say which line it was
+                    raise refusal
+            return refused
 
-        refused = self._in_instance(configure)
+        try:
+            refused = self._in_instance(configure)
+        except CommandRefused as refusal:
+            if any(line.startswith("network") for line in lines) or not _says(refusal, *_NO_INSTANCE):
+                raise
+            return {}
         return {lines[line].cidr: refusal for line, refusal in refused.items() if not _says(refusal, *_NOTHING_THERE)}
 
     def _statement(self, prefix: Address, line: str) -> None:

@@ -24,7 +24,8 @@ Json = dict[str, Any]
 
 
 def collect(rundir: str = RUNDIR) -> Json:
-    """Pools as status.status_document has them, and the records of sync daemons, addresses and announcements.
+    """Pools as status.status_document has them, and the records of sync daemons, addresses and announcements; what the gate says
+    of an announcement (gate.Gate.snapshot) is its "gate".
 
     Beside that, what the kernel has counted for the pools ("traffic", of a virtual service and of each real server), and after
     how many seconds it forgets a silent connection ("timeouts"). Raises PermissionError for somebody else than root.
@@ -36,7 +37,7 @@ def collect(rundir: str = RUNDIR) -> Json:
         "timeouts": _count(pools) if pools else {},
         "sync": [_record(rundir, SYNC, name) for name in _names(rundir, SYNC)],
         "addresses": [_record(rundir, VIP, name) for name in _names(rundir, VIP)],
-        "announcements": [_record(rundir, ROUTE, name) for name in _names(rundir, ROUTE)],
+        "announcements": _announcements(rundir, daemon),
     }
 
 
@@ -50,6 +51,13 @@ def _names(rundir: str, prefix: str) -> list[str]:
         for file in files
         if file.startswith(prefix) and file.endswith(".state")
     ]
+
+
+def _announcements(rundir: str, daemon: Json) -> list[Json]:
+    """The records of the announcements; those that a pool gates with what the gate says of them, as "gate"."""
+    found = [_record(rundir, ROUTE, name) for name in _names(rundir, ROUTE)]
+    gated = {one["resource"]: one for one in daemon.get("announcements", [])}
+    return [{**one, "gate": gated[one["resource"]]} if one["resource"] in gated else one for one in found]
 
 
 def _daemon(rundir: str) -> tuple[Json, str]:

@@ -46,14 +46,15 @@ def as_text(found: dict[str, Any], out: TextIO) -> None:
     ]
     addresses: Rows = [(one["resource"], one.get("ip", ""), one.get("nic", "")) for one in found["addresses"]]
     routes: Rows = [
-        (one["resource"], one.get("prefix", ""), one.get("vrf", "")) for one in found["announcements"]
+        (one["resource"], one.get("prefix", ""), one.get("vrf", ""), _gate(one.get("gate")))
+        for one in found["announcements"]
     ]
     if sync:
         _table("connections shared", ("resource", "nic", "syncid", "group"), sync, out)
     if addresses:
         _table("addresses", ("resource", "address", "nic"), addresses, out)
     if routes:
-        _table("announcements", ("resource", "prefix", "vrf"), routes, out)
+        _table("announcements", ("resource", "prefix", "vrf", "gate"), routes, out)
     if not any(found.values()):
         print("no anycast resource is started on this node", file=out)
 
@@ -65,6 +66,16 @@ def _servers(service: dict[str, Any]) -> Iterable[tuple[str, ...]]:
         age = _duration(time.time() - real["since"]) if "since" in real else ""
         yield name, real["server"], _weight(real), _connections(real), real["state"], age, _why(real)
         name = ""
+
+
+def _gate(gate: dict[str, Any] | None) -> str:
+    """What the health daemon has done with a gated route, since when, and what keeps it from doing more; "-" without a gate."""
+    if gate is None:
+        return "-"
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(gate["since"]))
+    why = f": {gate['why']}" if gate["why"] and gate["state"] == "withdrawn" else ""
+    error = f", and cannot be changed: {gate['error']}" if gate["error"] else ""
+    return f"{gate['state']}{why} since {since}{error}"
 
 
 def _weight(real: dict[str, Any]) -> str:

@@ -65,7 +65,8 @@ def shut_words(attribute: str, pool: PoolState) -> str:
 class Announcement:
     """One gated announcement; only the worker's thread changes it.
 
-    sent is the statement that bgpd took last, None when that is not known; verified says that it had its effect.
+    sent is the statement that bgpd took last, None when that is not known; verified says that it had its effect. tried is the
+    one that it was offered last, and begun when it was for the first time.
     """
 
     def __init__(self, registration: Registration, now: float) -> None:
@@ -80,6 +81,7 @@ class Announcement:
         self.retry_at = 0.0
         self.tries = 0
         self.tried: str | None = None
+        self.begun = 0.0
         self.answers: list[Answer] = []
 
 
@@ -208,6 +210,7 @@ class BgpdWorker:
                 continue
             if wanted != announcement.tried:
                 announcement.tried, announcement.tries, announcement.retry_at = wanted, 0, 0.0
+                announcement.begun = now
             if announcement.retry_at <= now and self._is_registered(announcement):
                 found.setdefault(announcement.registration.vrf, []).append(announcement)
         return found
@@ -301,7 +304,7 @@ class BgpdWorker:
         announcement.verified = True
         announcement.error = ""
         announcement.tries = 0
-        took_s = time.monotonic() - announcement.sent_at
+        took_s = time.monotonic() - announcement.begun
         if state != announcement.state:
             announcement.state, announcement.since = state, self._wall()
             self._log.info(self._what_happened(announcement, took_s))
@@ -310,13 +313,14 @@ class BgpdWorker:
     def _what_happened(self, announcement: Announcement, took_s: float) -> str:
         registration = announcement.registration
         pool = self._pools[registration.attribute]
-        took = f", seen in bgpd after {took_s * 1000:.0f} ms"
+        took = f", done after {took_s * 1000:.0f} ms"
         if announcement.state == WITHDRAWN:
             why = f" ({pool.why})" if pool.why else ""
             return f"withdrew {registration.prefix}: {shut_words(registration.attribute, pool)}{why}{took}"
         if announcement.state == LEAVING:
             return f"drains {registration.prefix} by route-map {registration.route_map}{took}"
-        return f"announced {registration.prefix}: {pool.alive} live backends of {registration.attribute}{took}"
+        backends = "1 live backend" if pool.alive == 1 else f"{pool.alive} live backends"
+        return f"announced {registration.prefix}: {backends} of {registration.attribute}{took}"
 
     def _decided(self, announcement: Announcement) -> str:
         pool = self._pools[announcement.registration.attribute]

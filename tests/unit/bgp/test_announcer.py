@@ -41,6 +41,14 @@ class Script:
             if line in self.refusals:
                 raise CommandRefused(line, 13, self.refusals[line])
 
+    def configure_each(self, statements: Iterable[tuple[tuple[str, ...], str]]) -> dict[str, CommandRefused]:
+        taken = list(statements)
+        self.configured.append(tuple(line for place, statement in taken for line in (*place, statement)))
+        for line in (line for place, _ in taken for line in place):
+            if line in self.refusals:
+                raise CommandRefused(line, 13, self.refusals[line])
+        return {line: CommandRefused(line, 13, self.refusals[line]) for _, line in taken if line in self.refusals}
+
 
 def route_of(*paths: dict[str, Any], **more: object) -> tuple[object, ...]:
     reply = {"prefix": "192.0.2.53/32", "paths": list(paths), **more} if paths else {}
@@ -199,3 +207,55 @@ def test_route_map(answer: object) -> None:
     script = Script({"show route-map DRAIN json": answer, "show route-map NOPE json": {"BGP": {}}})
     assert Announcer(script).has_route_map("DRAIN")
     assert not Announcer(script).has_route_map("NOPE")
+
+
+def test_many_changes_are_one_conversation() -> None:
+    script = Script(refusals={"no network 192.0.2.54/32": "% Can't find static route specified"})
+    gone = [V4, V6, parse_address("192.0.2.54")]
+    assert Announcer(script).change(gone, [(parse_address("192.0.2.55"), "MAP")]) == {}
+    four, six = ("router bgp", "address-family ipv4 unicast"), ("router bgp", "address-family ipv6 unicast")
+    assert script.configured == [
+        (
+            *(*four, "no network 192.0.2.53/32"),
+            *(*four, "no network 192.0.2.54/32"),
+            *(*four, "network 192.0.2.55/32 route-map MAP"),
+            *(*six, "no network 2001:db8::53/128"),
+        )
+    ]
+
+
+def test_change_that_is_refused_is_named_by_its_prefix() -> None:
+    script = Script(refusals={"network 192.0.2.53/32": "% no"})
+    refused = Announcer(script).change([V6], [(V4, "")])
+    assert list(refused) == ["192.0.2.53/32"]
+    assert refused["192.0.2.53/32"].text == "% no"
+
+
+def test_changes_where_there_is_no_instance() -> None:
+    script = Script(refusals={"router bgp": "% No BGP process is configured"})
+    assert Announcer(script).change([V4, V6]) == {}
+    with pytest.raises(CommandRefused, match="No BGP process"):
+        Announcer(script).change([V6], [(V4, "")])
+
+
+@pytest.mark.parametrize("line", ["router bgp", "no network 192.0.2.53/32"])
+def test_changes_where_there_are_several_instances(line: str) -> None:
+    """The line that is refused, or with vtysh the statement behind it."""
+    script = Script(
+        {"show bgp summary json": {"ipv4Unicast": {"as": 65010}}},
+        {line: "% Please specify ASN and VRF"},
+    )
+    refused = Announcer(script).change
+    if line == "router bgp":
+        assert refused([V4]) == {}
+        assert script.configured[-1] == ("router bgp 65010", "address-family ipv4 unicast", "no network 192.0.2.53/32")
+    else:
+        with pytest.raises(CommandRefused, match="specify ASN"):
+            refused([V4])
+        assert [configured[0] for configured in script.configured] == ["router bgp", "router bgp 65010"]
+
+
+def test_changes_in_a_vrf() -> None:
+    script = Script({"show bgp vrf red summary json": {"ipv4Unicast": {"as": 65099}}})
+    assert Announcer(script, "red").change([V4]) == {}
+    assert script.configured == [("router bgp 65099 vrf red", "address-family ipv4 unicast", "no network 192.0.2.53/32")]

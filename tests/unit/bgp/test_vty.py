@@ -209,3 +209,24 @@ def test_full_queue_is_waited_for(listener: Callable[[int], str]) -> None:
 
 def test_pid_of_the_listener(listener: Callable[[int], str]) -> None:
     assert Vty(listener(5), Deadline(1)).pid() == os.getpid()
+
+
+def test_statements_in_one_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way to a place is said once for the statements there, and a refused statement does not end the session."""
+    ok = [framed(b"", 0)]
+    bgpd = FakeBgpd(ok, ok, ok, ok, ok, [framed(b"% no\n", 13)], ok, ok, ok)
+    monkeypatch.setattr(Vty, "_session", lambda self: bgpd.session)
+    four, six = ("router bgp", "four"), ("router bgp", "six")
+    refused = Vty("", Deadline(20)).configure_each([(four, "a"), (four, "b"), (six, "c")])
+    assert list(refused) == ["b"]
+    said = [command.rstrip(b"\0").decode() for command in bgpd.commands]
+    assert said == ["enable", "configure terminal", "router bgp", "four", "a", "b", "router bgp", "six", "c"]
+
+
+def test_place_that_is_refused_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ok = [framed(b"", 0)]
+    bgpd = FakeBgpd(ok, ok, [framed(b"% no\n", 13)])
+    monkeypatch.setattr(Vty, "_session", lambda self: bgpd.session)
+    with pytest.raises(CommandRefused, match="router bgp"):
+        Vty("", Deadline(20)).configure_each([(("router bgp",), "a"), (("router bgp",), "b")])
+    assert len(bgpd.commands) == 3

@@ -70,3 +70,27 @@ def test_a_line_break_is_never_passed_on(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(ValueError, match="not a line"):
         backend.configure(("network x\nwrite memory",))
     assert runs.argv == []
+
+
+FOUR = ("router bgp", "address-family ipv4 unicast")
+
+
+def test_statements_are_given_to_one_vtysh(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, runs = make(monkeypatch, Completed(0, "", ""))
+    assert backend.configure_each([(FOUR, "no network x"), (FOUR, "no network y")]) == {}
+    commands = [word for word in runs.argv[5:] if word != "-c"]
+    assert commands == ["configure terminal", *FOUR, "no network x", *FOUR, "no network y"]
+
+
+def test_statements_that_follow_a_refused_one_are_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+
+    def run(argv: Sequence[str], limit: float, package: str) -> Completed:
+        ran.append(argv[-1])
+        return Completed(1, "% no\n", "") if "no network y" in argv else Completed(0, "", "")
+
+    backend, _ = make(monkeypatch, Completed(0, "", ""))
+    monkeypatch.setattr(vtysh, "run", run)
+    refused = backend.configure_each((FOUR, f"no network {name}") for name in "xyz")
+    assert list(refused) == ["no network y"]
+    assert ran == ["no network z", "no network x", "no network y", "no network z"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 
 import pytest
 from ocfpy.cli.collect import collect
 from ocfpy.cli.main import main
 from ocfpy.cli.show import as_text
+from ocfpy.healthd.client import NoDaemon
 from ocfpy.ipvs.model import ServiceSettings, parse_real_server, parse_virtual
 from ocfpy.ocf.errors import ServiceError
 from ocfpy.ocf.state import StateFile
@@ -207,3 +209,35 @@ def test_text_shows_where_a_weight_is_going(tmp_path: Path) -> None:
     text = " ".join(out.getvalue().split())
     for said in ("fwmark/7 (1 alive, no quorum)", "2 -> 10 3+4 up", "0 3+4 draining", "- -> 1 sorry server", "set this"):
         assert said in text
+
+
+GATE = {"resource": "bgp4", "prefix": "192.0.2.53/32", "attribute": "healthy-dns", "since": 1e9, "cause": "", "error": ""}
+SINCE = time.strftime("since %Y-%m-%d %H:%M:%S", time.localtime(1e9))
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [
+        ({"state": "announced", "why": ""}, f"announced {SINCE}\n"),
+        (
+            {"state": "withdrawn", "why": "no live backend of healthy-dns"},
+            f"withdrawn: no live backend of healthy-dns {SINCE}\n",
+        ),
+        (
+            {"state": "announced", "why": "no live backend of healthy-dns", "error": "bgpd hangs"},
+            f"announced {SINCE}, and cannot be changed: bgpd hangs\n",
+        ),
+    ],
+)
+def test_gate_of_an_announcement(
+    rundir: Path, monkeypatch: pytest.MonkeyPatch, state: dict[str, str], shown: str
+) -> None:
+    def ask(path: str, command: str, timeout: float) -> str:
+        assert (path, command) == (f"{rundir}/healthd.sock", "status")
+        return json.dumps({"announcements": [{**GATE, **state}]})
+
+    monkeypatch.setattr("ocfpy.cli.collect.ask", ask)
+    out = io.StringIO()
+    as_text(collect(str(rundir)), out)
+    table = out.getvalue().partition("announcements\n")[2]
+    assert table == f"  resource  prefix         vrf  gate\n  bgp4      192.0.2.53/32       {shown}\n"
