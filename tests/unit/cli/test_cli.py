@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ocfpy.cli.collect import collect
 from ocfpy.cli.main import main
 from ocfpy.cli.show import as_text
@@ -207,3 +211,83 @@ def test_text_shows_where_a_weight_is_going(tmp_path: Path) -> None:
     text = " ".join(out.getvalue().split())
     for said in ("fwmark/7 (1 alive, no quorum)", "2 -> 10 3+4 up", "0 3+4 draining", "- -> 1 sorry server", "set this"):
         assert said in text
+
+
+class Terminal(io.TextIOWrapper):
+    """A terminal with a character set of its own; `shown` is what was written to it, without colors."""
+
+    def __init__(self, encoding: str, is_terminal: bool = True) -> None:
+        self._bytes = io.BytesIO()
+        self._is_terminal = is_terminal
+        super().__init__(self._bytes, encoding=encoding)
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+    @property
+    def shown(self) -> str:
+        self.flush()
+        return re.sub(r"\x1b\[[0-9;]*m", "", self._bytes.getvalue().decode(self.encoding))
+
+
+def status_with(reason: str, title: str = "dns") -> dict[str, Any]:
+    real = {"server": "[fd00::53]:53", "weight": 0, "state": "down", "since": 0, "reason": reason}
+    virtual = [{"service": "tcp/[fd00::1]:53", "alive": 0, "real_servers": [real]}]
+    pool = {"resource": title, "state": f"failed {reason}", "virtual": virtual, "warnings": [reason]}
+    return {"pools": [pool], "sync": [], "addresses": [{"resource": reason}], "announcements": []}
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        ("[/x]", "[/x]"),
+        ("[link=https://example.com]here[/link]", "[link=https://example.com]here[/link]"),
+        ("[fd00::53] :bomb:", "[fd00::53] :bomb:"),
+        ("\x1b]0;title\x07\x1b[2J", r"\x1b]0;title\x07\x1b[2J"),
+        ("two\nlines\r", r"two\nlines\r"),
+        ("\u202eright to left \udc80", r"\u202eright to left \udc80"),
+    ],
+)
+def test_the_words_of_a_server_are_data(
+    monkeypatch: pytest.MonkeyPatch, reason: str, shown: str, encoding: str, is_terminal: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    terminal = Terminal(encoding, is_terminal)
+    as_text(status_with(reason, "pool [fd00::53]"), terminal)
+    assert terminal.shown.count(shown) == 4
+    assert f"pool [fd00::53]: failed {shown}" in terminal.shown
+    assert "[fd00::53]:53" in terminal.shown
+    assert set(filter(lambda c: not c.isprintable(), terminal.shown)) == {"\n"}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [("utf-8", "größe …"), ("latin-1", r"größe \u2026"), ("ascii", r"gr\xf6\xdfe \u2026")],
+)
+def test_terminals_with_fewer_characters(monkeypatch: pytest.MonkeyPatch, encoding: str, shown: str) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    terminal = Terminal(encoding)
+    as_text(status_with("größe …"), terminal)
+    assert terminal.shown.count(shown) == 4
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@given(reason=st.text(max_size=200), columns=st.integers(20, 200))
+@settings(max_examples=50, deadline=None, database=None)
+def test_no_words_break_a_table(encoding: str, reason: str, columns: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(columns))
+        for is_terminal in (True, False):
+            terminal = Terminal(encoding, is_terminal)
+            as_text(status_with(reason), terminal)
+            assert set(filter(lambda c: not c.isprintable(), terminal.shown)) == {"\n"}
+
+
+def test_the_command_on_a_terminal_that_is_not_utf_8(rundir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (rundir / "ipvs-pool-dns.status").write_text(json.dumps({**POOL, "resource": "größe"}))
+    terminal = Terminal("ascii")
+    monkeypatch.setattr("sys.stdout", terminal)
+    assert main(["status", "--rundir", str(rundir)]) == 1
+    assert r"gr\xf6\xdfe: failed" in terminal.shown
