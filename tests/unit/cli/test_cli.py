@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +161,80 @@ def test_undrain_of_a_server_that_no_pool_has_any_more(tmp_path: Path, capsys: p
     assert main(["undrain", "10.0.0.13", "--pool", "dns", "--rundir", str(tmp_path)]) == 0
     assert files(directory) == []
     assert capsys.readouterr().out == "10.0.0.13 is no longer marked as taken out; no pool here has it\n" * 2
+
+
+def test_drain_follows_no_link(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A link by the name of the server drains it, as any file does; what it points to stays as it was."""
+    directory, victim = served(tmp_path), tmp_path / "victim"
+    victim.write_text("as it was")
+    directory.mkdir()
+    (directory / "10.0.0.12").symlink_to(victim)
+    (directory / "10.0.0.12:53").symlink_to(tmp_path / "nowhere")
+    (directory / "dns").symlink_to(tmp_path)
+    for server in ("10.0.0.12", "10.0.0.12:53"):
+        assert main(["drain", server, "--rundir", str(tmp_path)]) == 0
+        assert f"{server} gets no new clients" in capsys.readouterr().out
+    assert victim.read_text() == "as it was"
+    assert not (tmp_path / "nowhere").exists()
+    assert main(["drain", "10.0.0.12", "--pool", "dns", "--rundir", str(tmp_path)]) == 1
+    assert f"{directory}/dns/10.0.0.12 cannot be made: " in capsys.readouterr().err
+    assert not (tmp_path / "10.0.0.12").exists()
+    assert main(["undrain", "10.0.0.12:53", "--rundir", str(tmp_path)]) == 0
+    assert str(directory / "10.0.0.12") in capsys.readouterr().out, "and says so of the other link"
+
+
+def test_drain_makes_its_directory_for_all_to_read(tmp_path: Path) -> None:
+    directory = served(tmp_path)
+    before = os.umask(0o077)
+    try:
+        assert main(["drain", "10.0.0.12", "--pool", "dns", "--rundir", str(tmp_path)]) == 0
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE(os.stat(path).st_mode) for path in (directory, directory / "dns", directory / "dns/10.0.0.12")]
+    assert modes == [0o755, 0o755, 0o644]
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_drain_on_a_disk_without_room_for_the_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = served(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("ocfpy.cli.drain.os.write", full)
+        assert main(["drain", "10.0.0.12", "--rundir", str(tmp_path)]) == 0
+    assert files(directory) == ["10.0.0.12"]
+    assert "10.0.0.12 gets no new clients" in capsys.readouterr().out
+
+
+def test_drain_that_fails_is_no_drain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = served(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("ocfpy.cli.drain._create", full)
+        assert main(["drain", "10.0.0.12", "--rundir", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        f"anycastctl: 10.0.0.12 is not drained: {directory}/10.0.0.12 cannot be made: No space left on device\n"
+    )
+    assert files(directory) == []
+
+
+def test_drain_in_two_directories_one_of_which_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = served(tmp_path)
+    other = tmp_path / "file"
+    other.touch()
+    status = tmp_path / "ipvs-pool-web.status"
+    status.write_text(status.read_text().replace(str(directory), str(other)))
+    assert main(["drain", "10.0.0.11", "--force", "--rundir", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert f"10.0.0.11 is not drained everywhere: {other}/10.0.0.11 cannot be made: " in said
+    assert said.endswith(f"; it is drained by {directory}/10.0.0.11\n")
 
 
 def test_a_node_without_pools_takes_nobody_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

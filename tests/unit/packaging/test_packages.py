@@ -67,6 +67,16 @@ def test_same_files_in_the_same_places(deb_files: dict[str, str], rpm_files: dic
     assert ours == {path: mode for path, mode in rpm_files.items() if not OWN_OF_RPM.match(path)}
 
 
+def test_directory_of_drained_servers_is_there(deb: str, rpm: str) -> None:
+    """So that the `touch` of the docs works on a fresh node; tmpfiles.d makes it where /var begins empty."""
+    line = "d /var/lib/ocf-anycast/drained 0755 root root -"
+    assert line in (ROOT / "packaging/files/tmpfiles.conf").read_text().splitlines()
+    (in_deb,) = [one for one in output_of("dpkg", "--contents", deb).splitlines() if one.endswith("/ocf-anycast/drained/")]
+    assert in_deb.startswith("drwxr-xr-x root/root")
+    listed = output_of("rpm", "-qp", "--qf", "[%{FILEMODES:perms} %{FILENAMES}\n]", rpm).splitlines()
+    assert "drwxr-xr-x /var/lib/ocf-anycast/drained" in listed
+
+
 def test_provider_directory_holds_agents_only(deb_files: dict[str, str]) -> None:
     """Pacemaker takes every executable there for an agent, and people read the rest as one."""
     there = {Path(path).name: mode for path, mode in deb_files.items() if path.startswith(PROVIDER)}
