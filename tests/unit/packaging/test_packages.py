@@ -107,7 +107,9 @@ def test_configuration_survives_an_upgrade(deb: str, rpm: str) -> None:
 
 
 def test_rpm_owns_no_directory_of_the_distribution(rpm: str) -> None:
-    ours = re.compile(r"(/etc|/usr/lib/ocf/(lib|resource\.d))/anycast|/usr/share/(doc|licenses)/ocf-anycast|.*\.target\.d$")
+    ours = re.compile(
+        r"(/etc|/usr/lib/ocf/(lib|resource\.d))/anycast|/var/lib/ocf-anycast|/usr/share/(doc|licenses)/ocf-anycast|.*\.target\.d$"
+    )
     lines = output_of("rpm", "-qp", "--qf", "[%{FILEMODES:perms} %{FILENAMES}\\n]", rpm).splitlines()
     directories = [line.split(maxsplit=1)[1] for line in lines if line.startswith("d")]
     assert [path for path in directories if not ours.match(path)] == []
