@@ -8,7 +8,7 @@ import sys
 from ocfpy.checks.settings import CheckSettings
 from ocfpy.healthd.engine import Engine
 from ocfpy.healthd.ipvs_worker import IpvsWorker
-from ocfpy.healthd.publisher import Publisher
+from ocfpy.healthd.publisher import NodePublisher
 from ocfpy.ipvs.model import RealKey, ServiceSettings, Table, VirtualService, by_key, parse_real_server, parse_virtual
 from ocfpy.ipvs.plan import Change
 from ocfpy.ocf.context import Log
@@ -32,12 +32,19 @@ def no_proc(only: object) -> dict[VirtualService, object]:
     raise FileNotFoundError  # as where IPVS is not loaded: what was made is believed
 
 
+class Deaf:
+    """Takes the place of Pacemaker's attribute manager."""
+
+    def put(self, name: str, value: int, dampen: str, first: bool) -> bool:
+        return True
+
+
 async def run(addresses: list[str]) -> None:
     check = CheckSettings("tcp", interval=1.0, timeout=0.9)
     reals = by_key(parse_real_server(f"{address}:80") for address in addresses)
     service = ServiceSpec(parse_virtual("tcp/192.0.2.1:80"), reals, ServiceSettings(), check)
     kernel = IpvsWorker(EmptyTable, no_proc)  # type: ignore[arg-type]
-    publisher = Publisher(lambda value: True, lambda: True)
+    publisher = NodePublisher(Deaf()).of("bench")  # type: ignore[arg-type]
     await Engine(PoolSpec("bench", (service,), "bench"), kernel, publisher, Log("bench", "bench", os.environ)).start()
     await asyncio.Event().wait()
 

@@ -7,6 +7,7 @@ from ocfpy.checks.registry import kind_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocfpy.checks.base import Check
+    from ocfpy.checks.provider import Provider
     from ocfpy.checks.settings import CheckSettings
     from ocfpy.healthd.vip_probe import VipPath
     from ocfpy.ipvs.model import VirtualService
@@ -19,18 +20,20 @@ def make_check(
     settings: CheckSettings,
     virtual: VirtualService | None = None,
     way: VipPath | None = None,
+    provider: Provider | None = None,
 ) -> Check:
     """The check of the server at `address`, whose traffic goes to `port`.
 
     `virtual` is the service that it is checked for, where the type is one `per_service`; `way` is for a check of
-    the service's own address, which is then `address`. Raises OcfError when this host cannot make such a check, and ValueError.
+    the service's own address, which is then `address`. `provider` gives it what it takes from its node.
+    Raises OcfError when this host cannot make such a check, and ValueError.
     """
     from importlib import import_module
 
     if settings.connects:
         from ocfpy.checks.combined import combined
 
-        return combined(address, port, settings, virtual, way)
+        return combined(address, port, settings, virtual, way, provider)
     kind = kind_of(settings.type)
     if not kind.module:
         raise ValueError(f"check={kind.name} checks nothing")
@@ -39,4 +42,6 @@ def make_check(
     check: Check = getattr(module, kind.class_name)(address, settings.port_of(port), settings)
     check.virtual = virtual
     check.way = way
+    if provider is not None:
+        check.provider = provider
     return check

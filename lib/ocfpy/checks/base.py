@@ -6,14 +6,14 @@ import asyncio
 import errno
 import os
 import socket
-from functools import partial
-from typing import TYPE_CHECKING, Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable
 
-from ocfpy.checks.errors import CheckFailed
+from ocfpy.checks.errors import CheckFailed, NotMade
 from ocfpy.checks.expect import matcher
-from ocfpy.checks.files import read
-from ocfpy.checks.registry import SECRETS, TLS, kind_of
-from ocfpy.checks.secretfile import read_secret, secret_files
+from ocfpy.checks.provider import HERE, Provider, connecting
+from ocfpy.checks.registry import SECRETS, kind_of
+from ocfpy.checks.result import MAX_REASON, NODE_TROUBLES, Result, not_made
+from ocfpy.checks.secretfile import secret_files
 from ocfpy.checks.stream import Datagrams, Stream
 from ocfpy.checks.timer import TimedOut, Timer
 from ocfpy.ocf.addresses import parse_address
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Check", "CheckFailed", "Datagrams", "Result", "Shortcut", "Stream", "TimedOut"]
 
-IP_BIND_ADDRESS_NO_PORT = 24
-"""linux/in.h: the port is chosen at connect, so that those of one source address do not run out."""
-MAX_REASON = 300
-"""Characters of a reason that are kept."""
-
 _WORDS = {
     errno.ECONNREFUSED: "connection refused",
     errno.ECONNRESET: "connection reset",
@@ -45,18 +40,6 @@ _WORDS = {
 }
 
 
-class Result(NamedTuple):
-    """How a check ended; `reason` is empty when it is `ok`. `seconds` is how long it took.
-
-    `weight` is the percentage of its configured weight that the server asks for, None when it asks for nothing.
-    """
-
-    ok: bool
-    reason: str
-    seconds: float
-    weight: int | None = None
-
-
 Shortcut = Callable[[asyncio.AbstractEventLoop, Callable[[Result], None]], None]
 """Begins an attempt, and returns; the result is told later on, or at once."""
 
@@ -66,11 +49,12 @@ class Check:
 
     Subclasses implement `attempt`; an object makes one attempt at a time. `virtual` is the service that the server is
     checked for, `way` leads to the server when the address is that of the service. `matches` says of a text whether it has
-    what is expected, None when nothing is.
+    what is expected, None when nothing is. `source` is the address of check_bind in the server's family, or empty.
     """
 
     virtual: VirtualService | None = None
     way: VipPath | None = None
+    provider: Provider = HERE
     _tls: ssl.SSLContext
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
@@ -82,7 +66,7 @@ class Check:
         self.doing = ""
         self.expect = settings["expect"]
         self.matches = matcher(self.expect) if self.expect else None
-        self._source = next(
+        self.source = next(
             (word for word in settings["bind"].split() if parse_address(word).family == address.family), ""
         )
         self._secrets = {name: settings[name] for name in SECRETS}
@@ -109,30 +93,42 @@ class Check:
         """One attempt, never longer than the timeout, never an exception of its own."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        reason, weight = "", None
+        reason, lack, weight = "", "", None
         self.timer = Timer(loop, self.settings.timeout)
         try:
             await self._read_files()
             weight = await self.attempt()
         except CheckFailed as failed:
             reason = str(failed)
+        except NotMade as why:
+            lack = str(why)
         except TimedOut:
             reason = self.timed_out()
         except OcfError as error:
             reason = error.reason
         except OSError as error:
+            lack = self.lack(error)
             reason = self.in_words(error)
+        except MemoryError:
+            lack = "out of memory"
         except Exception as error:  # an answer that nobody thought of must not end the checks
             reason = f"{type(error).__name__}: {error}{self._where()}"
         finally:
             self.timer.stop()
-        if not reason:
-            return Result(True, "", loop.time() - begun, weight)
-        return Result(False, readable(reason), loop.time() - begun)
+        seconds = loop.time() - begun
+        if lack:
+            return not_made(lack, seconds)
+        return Result(not reason, reason and readable(reason), seconds, None if reason else weight)
 
     def timed_out(self) -> str:
         """The reason of a check that took too long."""
         return f"timed out after {self.settings.timeout:g} s{self._where()}{self._hint()}"
+
+    def lack(self, error: OSError) -> str:
+        """What this node lacks, where the error is its own and says nothing about the server; empty where it does."""
+        if error.errno == errno.EADDRNOTAVAIL and self.source:
+            return ""
+        return NODE_TROUBLES.get(error.errno or 0, "")
 
     def in_words(self, error: OSError) -> str:
         """The reason of one that ended with an error."""
@@ -142,13 +138,10 @@ class Check:
         """What may have changed since the last attempt. Raises HostError."""
         for name, path in self._secret_files.items():
             self.doing = f"reading the secret in {path}"
-            self._secrets[name] = await read(path, partial(read_secret, path), self.timer)
+            self._secrets[name] = await self.provider.secret(path, self.timer)
         if self._tls_files:
-            from ocfpy.checks.tls import context_for
-
             self.doing = f"reading {' and '.join(self._tls_files)}"
-            what = tuple(map(self.settings.__getitem__, TLS))  # the same files may be put to another use
-            self._tls = await read(what, partial(context_for, self.settings), self.timer)
+            self._tls = await self.provider.tls(self.settings, self.timer)
         self.doing = ""
 
     def _where(self) -> str:
@@ -180,7 +173,9 @@ class Check:
 
     async def connect(self, kind: int, proto: int = 0, port: int | None = None) -> socket.socket:
         """A socket connected to the server, on another port than its own if one is given; the caller closes it."""
-        sock, error = self.connecting(kind, proto, port)
+        self.doing = "connecting"
+        port = self.port if port is None else port
+        sock, error = await self.provider.connected(self, kind, proto, port)
         try:
             if error == errno.EINPROGRESS:
                 fine = await self.timer.writable(sock)
@@ -192,23 +187,10 @@ class Check:
             raise
         return sock
 
-    def connecting(self, kind: int, proto: int = 0, port: int | None = None) -> tuple[socket.socket, int]:
-        """A socket, and the error that its connect has come to. Raises OSError."""
+    def connecting(self, kind: int) -> tuple[socket.socket, int]:
+        """A socket without privilege, and the error that its connect has come to. Raises OSError."""
         self.doing = "connecting"
-        sock = socket.socket(self.family, kind | socket.SOCK_NONBLOCK, proto)
-        try:
-            source = self._source
-            if self.way is not None:
-                self.way.open()
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, self.way.mark)
-                source = source or self.way.source()
-            if source:
-                sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-                sock.bind((source, 0))
-            return sock, sock.connect_ex((self.host, self.port if port is None else port))
-        except BaseException:
-            sock.close()
-            raise
+        return connecting(self, kind, 0, self.port)
 
     def secret(self, option: str = "secret") -> str:
         """What check_secret, or another such option, stands for: itself, or the first line of the file that it names.

@@ -8,6 +8,7 @@ from ocfpy.checks import make_check
 from ocfpy.checks.base import Check, Result
 
 if TYPE_CHECKING:
+    from ocfpy.checks.provider import Provider
     from ocfpy.checks.settings import CheckSettings
     from ocfpy.healthd.vip_probe import VipPath
     from ocfpy.ipvs.model import VirtualService
@@ -29,7 +30,7 @@ class CombinedCheck(Check):
         """One of the two."""
         if self._left:
             result = await self.connection.run()
-            self._left = self._left - 1 if result.ok else 0
+            self._left = self._left - (result.ok is not None) if result.ok is not False else 0
         else:
             result = await self.whole.run()
             self._left = self.connects if result.ok else 0
@@ -37,13 +38,18 @@ class CombinedCheck(Check):
 
 
 def combined(
-    address: Address, port: int, settings: CheckSettings, virtual: VirtualService | None, way: VipPath | None
+    address: Address,
+    port: int,
+    settings: CheckSettings,
+    virtual: VirtualService | None,
+    way: VipPath | None,
+    provider: Provider | None = None,
 ) -> CombinedCheck:
     """The check that `settings`, with `connects`, are for; arguments and exceptions are those of make_check."""
     whole = settings.replace(connects=0)
     connection = whole.replace(type="tcp", port=settings.port_of(port), options=())
     return CombinedCheck(
-        make_check(address, port, whole, virtual, way),
-        make_check(address, port, connection, virtual, way),
+        make_check(address, port, whole, virtual, way, provider),
+        make_check(address, port, connection, virtual, way, provider),
         settings.connects,
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import pwd
 import resource
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ocfpy.checks.base import Check, CheckFailed, Result
+from ocfpy.checks.result import NODE_TROUBLES
 from ocfpy.healthd.orphans import MARK
 from ocfpy.ipvs.model import endpoint
 
@@ -22,9 +25,10 @@ MAX_OUTPUT = 4096
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 OPEN_FILES = 1024
 """As a command finds it everywhere."""
-HARD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 AT_ONCE = 64
 """Commands of a pool that run at the same time. When a pool starts, all of its servers are checked at once."""
+running: set[int] = set()
+"""Commands that were started and not yet waited for, by their process numbers."""
 FIRST_WEIGHT_CODE = 2
 """Exit code for a weight of 0 %, as in keepalived's misc_dynamic."""
 
@@ -35,7 +39,7 @@ class ExternalCheck(Check):
     The same is in the environment. The exit code 0 says that the server is fine; another one that it is not, and
     the first line of the output is the reason. With `dynamic`, 2 to 255 say that it is fine and that it asks for a
     weight of 0 % to 253 % of the configured one. The command leads a process group; when it ends or the time is
-    over, all of the group is killed; after a daemon that was killed itself the next one does it, see leftovers.py.
+    over, all of the group is killed; after a daemon that was killed itself the next one does it, see orphans.py.
     """
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
@@ -57,7 +61,9 @@ class ExternalCheck(Check):
         try:
             self._running = Command(argv, self._environment())
         except OSError as error:
-            raise CheckFailed(f"{argv[0]}: {error.strerror}") from None
+            if error.errno in NODE_TROUBLES:
+                raise
+            raise CheckFailed(f"{argv[0]}: {error.strerror}{_advice(error)}") from None
         try:
             await self.timer.readable(self._running.pidfd)
         finally:
@@ -95,6 +101,17 @@ class ExternalCheck(Check):
         raise CheckFailed(lines[0] if lines else f"the command ended with exit code {code}")
 
 
+def _advice(error: OSError) -> str:
+    """What to do about a command that this process may not run, which is not the node's root as a rule."""
+    if error.errno != errno.EACCES or os.geteuid() == 0:
+        return ""
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        user = str(os.geteuid())
+    return f": user {user} may not execute it; set check_command_user, or the permissions of the file and its directories"
+
+
 _semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
@@ -104,6 +121,18 @@ def _turns() -> asyncio.Semaphore:
     if loop not in _semaphores:
         _semaphores[loop] = asyncio.Semaphore(AT_ONCE)
     return _semaphores[loop]
+
+
+def _spawn(*words: Any, **more: Any) -> int:
+    """As posix_spawn, without the limit of memory that is for the checks of this process. Raises OSError."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if soft == hard:
+        return os.posix_spawn(*words, **more)
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    try:
+        return os.posix_spawn(*words, **more)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 class Command:
@@ -118,7 +147,7 @@ class Command:
         try:
             os.set_blocking(self._pipe, False)
             # Not subprocess: it would have a thread wait for each process (Python < 3.12).
-            self.pid = os.posix_spawn(
+            self.pid = _spawn(
                 argv[0],
                 argv,
                 environment,
@@ -135,9 +164,21 @@ class Command:
             raise
         finally:
             os.close(writer)
-        self.pidfd = os.pidfd_open(self.pid)
+        running.add(self.pid)
+        try:
+            self.pidfd = os.pidfd_open(self.pid)
+        except OSError:
+            running.discard(self.pid)
+            os.killpg(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            os.close(self._pipe)
+            raise
         # The daemon's own limit is as high as it may be; some programs close everything up to it before they begin.
-        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (min(OPEN_FILES, HARD_LIMIT), HARD_LIMIT))
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        try:
+            resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (min(OPEN_FILES, hard), hard))
+        except OSError:
+            pass  # it is another user's by now
         self._loop.add_reader(self._pipe, self._read)
 
     def _read(self) -> bool:
@@ -165,6 +206,7 @@ class Command:
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if pid:
             self.reaped = True
+            running.discard(pid)
             self.code = os.waitstatus_to_exitcode(status)
             self._loop.remove_reader(self.pidfd)
             os.close(self.pidfd)

@@ -6,6 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
+from ocfpy.checks.errors import NotMade
 from ocfpy.checks.timer import TimedOut, Timer
 
 if TYPE_CHECKING:
@@ -24,12 +25,15 @@ async def read(name: Hashable, work: Callable[[], T], timer: Timer) -> T:
     """What `work` returns or raises, which reads the file `name`; those who want it at the same time read it once.
 
     Nothing can end a thread that waits for a file server. So there is never more than one for a file, and whoever comes
-    meanwhile waits for the same. Raises TimedOut.
+    meanwhile waits for the same. Raises TimedOut, NotMade.
     """
     loop = asyncio.get_running_loop()
     future = _under_way.get((loop, name))
     if future is None:
-        future = _under_way[loop, name] = loop.run_in_executor(_threads, work)
+        try:
+            future = _under_way[loop, name] = loop.run_in_executor(_threads, work)
+        except RuntimeError as error:  # can't start new thread
+            raise NotMade("no thread to read a file with") from error
         future.add_done_callback(lambda done: _end(loop, name, done))
     result: T = await timer.result(future)
     return result
@@ -47,7 +51,7 @@ async def look(name: Hashable, work: Callable[[], object], seconds: float) -> bo
     try:
         await read(name, work, timer)
         return True
-    except (TimedOut, RuntimeError):  # the latter: no thread is to be had now
+    except (TimedOut, NotMade):  # the latter: no thread is to be had now
         return False
     finally:
         timer.stop()

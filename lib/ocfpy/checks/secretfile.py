@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from ocfpy.checks.registry import SECRETS
 from ocfpy.ocf.errors import HostError
 
@@ -9,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocfpy.checks.settings import CheckSettings
 
+FULL = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Errors of open(2) that are not the file's."""
 MAX_SECRET = 4096
 """Characters of a secret that are read."""
 
@@ -19,10 +23,12 @@ def secret_files(settings: CheckSettings) -> dict[str, str]:
 
 
 def read_secret(path: str) -> str:
-    """The first line of a file. Raises HostError."""
+    """The first line of a file. Raises HostError; OSError when this node lacks what it takes to open any file."""
     try:
         with open(path, encoding="utf-8") as file:
             return file.readline(MAX_SECRET).rstrip("\r\n")
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise HostError(f"the secret in {path} cannot be read: {why}") from None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Callable
 
 from ocfpy.checks.base import Check, CheckFailed, Result, Shortcut, readable
 from ocfpy.checks.expect import unescape
+from ocfpy.checks.result import not_made
 from ocfpy.checks.timer import Poller
 
 if TYPE_CHECKING:
@@ -40,7 +41,10 @@ class TcpCheck(Check):
 
         def end(error: OSError | None, reason: str = "") -> None:
             if error is not None:
-                reason = self.in_words(error)
+                lack, reason = self.lack(error), self.in_words(error)
+                if lack:
+                    tell(not_made(lack, loop.time() - begun))
+                    return
             tell(Result(not reason, reason and readable(reason), loop.time() - begun))
 
         def connected(events: int) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
+from ocfpy.checks.secretfile import FULL
 from ocfpy.ocf.addresses import parse_address
 from ocfpy.ocf.errors import HostError
 
@@ -41,23 +42,27 @@ _TLS = {
 _contexts: dict[tuple[str, ...], tuple[tuple[int, ...], ssl.SSLContext]] = {}
 
 
-def context_for(settings: CheckSettings) -> ssl.SSLContext:
+def context_for(settings: CheckSettings, place: Callable[[str], str] = str) -> ssl.SSLContext:
     """What to offer and to verify, made once for all checks that do it alike, and again when a file has changed.
 
-    Raises HostError when a file cannot be used.
+    `place` says where a copy of a file is, if not at its path. Raises HostError when a file cannot be used, OSError when this
+    node lacks what it takes to open any file.
     """
     files = settings["ca"], settings["cert"], settings["key"]
     key = (settings["tls_verify"], *files)
     try:
-        stamp = tuple(os.stat(path).st_mtime_ns for path in files if path)
+        places = [place(path) if path else "" for path in files]
+        stamp = tuple(os.stat(path).st_mtime_ns for path in places if path)
         known = _contexts.get(key)
         if known is None or known[0] != stamp:
-            known = _contexts[key] = stamp, _make_context(settings.flag("tls_verify"), *files)
+            known = _contexts[key] = stamp, _make_context(settings.flag("tls_verify"), *places)
         return known[1]
     except ssl.SSLError as error:
         reason = error.reason or str(error)
         raise HostError(f"{' or '.join(filter(None, files))} cannot be used for TLS: {reason}") from None
     except OSError as error:
+        if error.errno in FULL:
+            raise
         raise HostError(f"{error.filename or ', '.join(filter(None, files))}: {error.strerror}") from None
 
 

@@ -1,30 +1,61 @@
-"""The checks of a pool, each begun again and again at its instants."""
+"""Checks that are begun again and again, each at its instants, and not more at a time than this process can do."""
 
 from __future__ import annotations
 
 import asyncio
+import resource
+import traceback
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Callable
 
+from ocfpy.checks.result import Result, not_made
 from ocfpy.healthd.schedule import delay_until_due, delay_until_retry, phase
 
 if TYPE_CHECKING:
-    from ocfpy.checks.base import Check, Result
+    from collections.abc import Coroutine
+
+    from ocfpy.checks.base import Check
+    from ocfpy.healthd.check_request import OnChange
     from ocfpy.healthd.check_state import CheckState
 
+    Wrap = Callable[["ScheduledCheck", Coroutine[object, object, None]], Coroutine[object, object, None]]
 
-class Run:
-    """One check that is run again and again, for one watch."""
+BATCH = 32
+"""Checks begun in one pass of the event loop. What those under way wait for is served before the next batch: so an attempt
+takes as long as its server does, however many are due."""
+DESCRIPTORS_PER_CHECK = 3
+"""A command has two pipe ends and a pidfd; udp has its socket and one for the ping."""
+SPARE_DESCRIPTORS = 64
+"""For everything that is not a check."""
+MAX_IN_FLIGHT = 4096
+"""Checks under way at the same time, whatever the limits allow."""
 
-    __slots__ = ("begin", "check", "done", "ended", "offset", "started", "task", "watch")
 
-    def __init__(self, watch: CheckState, check: Check, done: Callable[[Run, Result], None]) -> None:
-        settings = watch.settings
-        self.watch = watch
+def max_in_flight() -> int:
+    """How many checks may be under way at the same time, from the limit of descriptors of this process."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if soft == resource.RLIM_INFINITY:
+        return MAX_IN_FLIGHT
+    return max(1, min(MAX_IN_FLIGHT, (soft - SPARE_DESCRIPTORS) // DESCRIPTORS_PER_CHECK))
+
+
+class ScheduledCheck:
+    """One check that is made again and again, for one state."""
+
+    __slots__ = ("begin", "check", "done", "ended", "in_flight", "offset", "on_change", "started", "state", "task")
+
+    def __init__(
+        self, state: CheckState, check: Check, on_change: OnChange, done: Callable[[ScheduledCheck, Result], None]
+    ) -> None:
+        settings = state.settings
+        self.state = state
         self.check = check
-        self.offset = phase(f"{watch.name}|{settings.identity()}", settings.interval)
+        self.on_change = on_change
+        self.offset = phase(f"{state.name}|{settings.identity()}", settings.interval)
         self.started = 0.0
         self.ended = False
+        self.in_flight = False
         self.done = partial(done, self)
         self.task: asyncio.Task[None] | None = None
         # A thousand mere connections a second should cost next to nothing: they do without a task.
@@ -38,76 +69,126 @@ class Run:
 
 
 class CheckLoop:
-    """Begins checks. `note` gets each result; `on_fault` gets an exception that nothing here expects.
+    """Makes checks. `on_fault` gets an exception that nothing here expects; its check goes on at the next instant.
 
-    Checks that are due at the same instant share a timer, and so, as a rule, the system calls that wait for them.
+    Checks that are due at the same instant share a timer, and so, as a rule, the system calls that wait for them. One that
+    finds `limit` others under way waits for its turn: it is late, and its time does not begin before. `wrap` may put another
+    coroutine around an attempt.
     """
 
     def __init__(
         self,
         wall: Callable[[], float],
-        note: Callable[[CheckState, Result], None],
         on_fault: Callable[[BaseException], None],
+        limit: int | None = None,
+        wrap: Wrap | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._wall = wall
-        self._note = note
         self._on_fault = on_fault
-        self._due: dict[int, list[Run]] = {}
+        self._limit = limit or max_in_flight()
+        self._wrap = wrap
+        self._due: dict[int, list[ScheduledCheck]] = {}
+        self._waiting: deque[ScheduledCheck] = deque()
+        self._woken = False
+        self.in_flight = 0
 
-    def begin(self, watch: CheckState, check: Check) -> Run:
+    def begin(self, state: CheckState, check: Check, on_change: OnChange) -> ScheduledCheck:
         """From now on; the first time in a moment, and again at once until there is a verdict."""
-        run = Run(watch, check, self._done)
-        self._loop.call_soon(self._start, run)
-        return run
+        scheduled = ScheduledCheck(state, check, on_change, self._done)
+        self._enqueue(scheduled)
+        return scheduled
 
-    def _start(self, run: Run) -> None:
-        if run.ended:
+    def _enqueue(self, scheduled: ScheduledCheck) -> None:
+        self._waiting.append(scheduled)
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._woken and self._waiting and self.in_flight < self._limit:
+            self._woken = True
+            self._loop.call_soon(self._start_batch)
+
+    def _start_batch(self) -> None:
+        self._woken = False
+        waiting = self._waiting
+        for _ in range(BATCH):
+            if not waiting or self.in_flight >= self._limit:
+                break
+            self._start(waiting.popleft())
+        self._wake()
+
+    def _start(self, scheduled: ScheduledCheck) -> None:
+        if scheduled.ended:
             return
-        try:
-            run.started = self._wall()
-            if run.begin is not None:
-                run.begin(self._loop, run.done)
-            else:
-                run.task = self._loop.create_task(self._attempt(run))
-        except Exception as error:
-            self._on_fault(error)
+        scheduled.started = self._wall()
+        scheduled.in_flight = True
+        self.in_flight += 1
+        if scheduled.begin is not None:
+            try:
+                scheduled.begin(self._loop, scheduled.done)
+            except Exception as error:
+                self._fault(scheduled, error)
+            return
+        attempt = self._attempt(scheduled)
+        scheduled.task = self._loop.create_task(attempt if self._wrap is None else self._wrap(scheduled, attempt))
+        scheduled.task.add_done_callback(partial(self._task_done, scheduled))
 
-    async def _attempt(self, run: Run) -> None:
+    async def _attempt(self, scheduled: ScheduledCheck) -> None:
         try:
-            result = await run.check.run()
+            result = await scheduled.check.run()
         except Exception as error:
-            self._on_fault(error)
+            self._fault(scheduled, error)
         else:
-            run.done(result)
+            scheduled.done(result)
 
-    def _done(self, run: Run, result: Result) -> None:
-        if run.ended:
+    def _task_done(self, scheduled: ScheduledCheck, task: asyncio.Task[None]) -> None:
+        if scheduled.task is task:
+            scheduled.task = None
+            self._release(scheduled)  # it was cancelled, or said so already
+
+    def _release(self, scheduled: ScheduledCheck) -> None:
+        if scheduled.in_flight:
+            scheduled.in_flight = False
+            self.in_flight -= 1
+            self._wake()
+
+    def _fault(self, scheduled: ScheduledCheck, error: Exception) -> None:
+        self._on_fault(error)
+        what = traceback.format_exception_only(type(error), error)[-1].strip()
+        scheduled.done(not_made(what, 0.0))
+
+    def _done(self, scheduled: ScheduledCheck, result: Result) -> None:
+        self._release(scheduled)
+        if scheduled.ended:
             return
+        state = scheduled.state
+        before, percent = state.verdict, state.percent
+        state.take(result)
         try:
-            watch = run.watch
-            self._note(watch, result)
-            if watch.verdict.up is None:  # we are in a hurry
-                self._loop.call_soon(self._start, run)
-                return
-            settings, now = watch.settings, self._wall()
-            if watch.verdict.against and settings.retry_interval:
-                delay = delay_until_retry(run.started, now, settings.retry_interval)
-            else:
-                delay = delay_until_due(run.started, now, settings.interval, run.offset)
-            watch.next_at = now + delay
-            self._later(run, delay)
+            self._schedule(scheduled, result)
+            scheduled.on_change(state, before, percent)
         except Exception as error:
             self._on_fault(error)
 
-    def _later(self, run: Run, delay: float) -> None:
-        instant = round(1000 * run.watch.next_at)
+    def _schedule(self, scheduled: ScheduledCheck, result: Result) -> None:
+        state = scheduled.state
+        settings, now = state.settings, self._wall()
+        if state.verdict.up is None and result.ok is not None:  # we are in a hurry
+            self._enqueue(scheduled)
+            return
+        if state.verdict.against and settings.retry_interval:
+            delay = delay_until_retry(scheduled.started, now, settings.retry_interval)
+        else:
+            delay = delay_until_due(scheduled.started, now, settings.interval, scheduled.offset)
+        state.next_at = now + delay
+        instant = round(1000 * state.next_at)
         due = self._due.get(instant)
         if due is None:
             due = self._due[instant] = []
             self._loop.call_later(delay, self._round, instant)
-        due.append(run)
+        due.append(scheduled)
 
     def _round(self, instant: int) -> None:
-        for run in self._due.pop(instant):
-            self._start(run)
+        self._waiting.extend(self._due.pop(instant))
+        if not self._woken:
+            self._start_batch()

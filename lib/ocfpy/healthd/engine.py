@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Callable
 
-from ocfpy.checks import make_check
-from ocfpy.healthd.check_loop import CheckLoop
+from ocfpy.healthd.check_request import check_request
 from ocfpy.healthd.check_state import CheckState
 from ocfpy.healthd.drained import Drained
 from ocfpy.healthd.fallback_command import FallbackCommands
 from ocfpy.ipvs.model import endpoint
 from ocfpy.ocf.errors import OcfError
 from ocfpy.pool.desired import IDLE, NEVER, Desired
-from ocfpy.pool.hysteresis import Verdict, step
+from ocfpy.pool.hysteresis import Verdict
 from ocfpy.pool.placement import Observation, check_key
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine, Hashable
 
-    from ocfpy.checks.base import Check, Result
     from ocfpy.checks.settings import CheckSettings
+    from ocfpy.healthd.check_request import CheckRequest, Checks
     from ocfpy.healthd.ipvs_worker import Connections, IpvsWorker
+    from ocfpy.healthd.pool_report import PoolReport
     from ocfpy.healthd.publisher import Publisher
-    from ocfpy.healthd.vip_probe import VipPath, VipPaths
+    from ocfpy.healthd.vip_probe import VipPaths
     from ocfpy.ipvs.model import RealServer, Table, VirtualService
     from ocfpy.ipvs.plan import Change
-    from ocfpy.ocf.addresses import Address
     from ocfpy.ocf.context import Log
     from ocfpy.pool.desired import Where
     from ocfpy.pool.placement import CheckKey
     from ocfpy.pool.spec import PoolSpec, ServiceSpec
 
     Look = Callable[[Hashable, Callable[[], object], float], Awaitable[bool]]
-    MakeCheck = Callable[[Address, int, CheckSettings, VirtualService, Optional[VipPath]], Check]
 
 DRAIN_LOOK_S = 1.0
 """How often the connections of a server that leaves are counted."""
@@ -49,6 +47,11 @@ LOOK_S = 0.5
 """How long a look at the files of drained servers holds up the table, once: they may be on a file server that is gone."""
 
 
+def _is_checked(settings: CheckSettings) -> bool:
+    """Whether there is anything to do for such a check."""
+    return settings.type not in ("on", "off")
+
+
 async def look_at_once(name: Hashable, work: Callable[[], object], seconds: float) -> bool:
     """As `look` in health.checks.files, where no file can hang."""
     work()
@@ -58,22 +61,22 @@ async def look_at_once(name: Hashable, work: Callable[[], object], seconds: floa
 class Engine:
     """Runs a PoolSpec. `on_change` is called after every change that a status should show.
 
-    `wall` is the wall clock in seconds, `on_fault` gets an exception that nothing here expects. `desired` is where
-    the daemon before has left off. `hints` says what is wrong with the host; `ways` are for checks
-    that go to the address of a virtual service. `look(name, work, seconds)` has `work` done, which looks at files, and returns
-    whether it is done within the time; it is done at some time in any case.
+    `wall` is the wall clock in seconds, `on_fault` gets an exception that nothing here expects. `checks` makes the checks, this
+    process if it is None. `desired` is where the daemon before has left off. `hints` says what is wrong with the host; `ways`
+    are for checks that go to the address of a virtual service. `look(name, work, seconds)` has `work` done, which looks at files,
+    and returns whether it is done within the time; it is done at some time in any case.
     """
 
     def __init__(
         self,
         spec: PoolSpec,
         kernel: IpvsWorker,
-        publisher: Publisher,
+        publisher: PoolReport | Publisher,
         log: Log,
         on_change: Callable[[], None] = lambda: None,
         on_fault: Callable[[BaseException], None] = lambda _: None,
         wall: Callable[[], float] = time.time,
-        make_check: MakeCheck = make_check,
+        checks: Checks | None = None,
         desired: Desired | None = None,
         hints: Callable[[PoolSpec], list[str]] = lambda _: [],
         ways: VipPaths | None = None,
@@ -86,11 +89,17 @@ class Engine:
         self.on_change = on_change
         self.on_fault = on_fault
         self.wall = wall
-        self.make_check = make_check
+        if checks is None:
+            from ocfpy.healthd.local_checks import LocalChecks
+
+            checks = LocalChecks(wall, on_fault)
+        self.checks = checks
         self.watches: dict[CheckKey, CheckState] = {}
         self._watch_of: dict[Where, CheckState] = {}
         self._loop = asyncio.get_running_loop()
         self.ready = False
+        self.is_broken = False
+        """Whether a task of it has ended with an exception: what it had begun is not carried on."""
         self.table_error: OcfError | None = None
         self.config_trouble = ""
         self.desired = desired or Desired()
@@ -105,7 +114,7 @@ class Engine:
         self.warnings: list[str] = []
         self._owned: set[VirtualService] = set()
         self._drifts: dict[VirtualService, int] = {}
-        self._rounds = CheckLoop(wall, self._note, on_fault)
+        self._reloading = asyncio.Lock()
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()
         self._looked_at = self._compared_at = self._loop.time()
@@ -115,9 +124,11 @@ class Engine:
     async def start(self) -> None:
         """Returns when every server has its first verdict, the kernel has them and the cluster has been told.
 
-        Raises OcfError when the kernel refuses the table.
+        Raises OcfError when the kernel refuses the table, and whatever prevents a check from being made.
         """
-        self._begin(self.spec, await self.kernel.read())
+        async with self._reloading:
+            await self._prepare(self.spec)
+            self._begin(self.spec, await self.kernel.read())
         await self._synchronise()
         if self.table_error is not None:
             raise self.table_error
@@ -132,13 +143,15 @@ class Engine:
         Servers that stay keep their verdicts, even when they are checked in another way from now on. When
         a check cannot be made, its exception is passed on and the specification of before stays in force.
         """
-        found = await self.kernel.read()
-        try:
+        async with self._reloading:
+            try:
+                await self._prepare(spec)
+                found = await self.kernel.read()
+            except BaseException:
+                if self.ways is not None:
+                    self.ways.keep(self.spec)
+                raise
             self._begin(spec, found)
-        except BaseException:
-            if self.ways is not None:
-                self.ways.keep(self.spec)
-            raise
         self._settled.clear()
         await self._settled.wait()
         if self.table_error is not None:
@@ -146,11 +159,7 @@ class Engine:
 
     async def stop(self) -> None:
         """Takes back everything: the attribute and our virtual services, no others. Raises OcfError."""
-        for task in self._tasks:
-            task.cancel()
-        for watch in self.watches.values():
-            if watch.run is not None:
-                watch.run.end()
+        self.abandon()
         await asyncio.gather(
             self.publisher.delete(),
             self.fallbacks.end(),
@@ -158,6 +167,14 @@ class Engine:
         )
         if self.ways is not None:
             self.ways.keep(None)
+
+    def abandon(self) -> None:
+        """Ends everything, and leaves the kernel's table and the attribute as they are."""
+        for task in self._tasks:
+            task.cancel()
+        for watch in self.watches.values():
+            if watch.run is not None:
+                watch.run.end()
 
     def watch_of(self, service: ServiceSpec, real: RealServer) -> CheckState:
         """The check of a real server."""
@@ -173,15 +190,13 @@ class Engine:
         return idle if idle > max(STUCK_AFTER_S, 3 * self.spec.interval) else 0.0
 
     def _begin(self, spec: PoolSpec, found: Table) -> None:
-        """Goes over to `spec`: starts the checks that are new, ends those that are no longer wanted.
+        """Goes over to `spec`, which is prepared: starts the checks that are new, ends those that are no longer wanted.
 
-        Nothing is changed before all new checks are made, which may raise anything. `found` is what the kernel has.
+        `found` is what the kernel has.
         """
-        if self.ways is not None:
-            self.ways.open(spec)
         watches: dict[CheckKey, CheckState] = {}
         watch_of: dict[Where, CheckState] = {}
-        checks: list[tuple[CheckState, Check]] = []
+        checks: list[tuple[CheckState, CheckRequest]] = []
         known = {key: watch for (_, key), watch in self._watch_of.items()}
         for service in spec.services:
             for key, real in service.reals.items():
@@ -190,9 +205,10 @@ class Engine:
                     watches[name] = self.watches[name]
                 elif name not in watches:
                     before = self._watch_of.get((service.virtual, key)) or known.get(key)
-                    watches[name], check = self._watch(before, service, real)
-                    if check is not None:
-                        checks.append((watches[name], check))
+                    request = self._request(spec, service, real)
+                    watches[name] = self._watch(before, request)
+                    if _is_checked(request.settings):
+                        checks.append((watches[name], request))
                 watch_of[service.virtual, key] = watches[name]
         ended = [watch for name, watch in self.watches.items() if watches.get(name) is not watch]
         self.watches, self._watch_of, self.spec = watches, watch_of, spec
@@ -219,39 +235,48 @@ class Engine:
             in_kernel = self.desired.table.get(virtual, (None, {}))[1].get(key)
             if watch.verdict.up is None and in_kernel and in_kernel.weight:
                 watch.verdict = Verdict(None, watch.verdict.against, trusted=True)
-        for watch, check in checks:
-            watch.run = self._rounds.begin(watch, check)
+        for watch, request in checks:
+            watch.run = self.checks.begin(watch, request, self._note)
         self._changed.set()
 
-    def _watch(
-        self, before: CheckState | None, service: ServiceSpec, real: RealServer
-    ) -> tuple[CheckState, Check | None]:
-        """A new watch of a real server, with what was believed before, and the check to start; changes nothing."""
-        settings = service.check_of(real)
-        way = self.ways.way(service, real) if self.ways is not None else None
-        name = endpoint(real.address, settings.port_of(real.port))
-        watch = CheckState(f"{name} by way of {service.virtual}" if way else name, settings, Verdict(), self.wall())
-        if settings.type in ("on", "off"):
+    async def _prepare(self, spec: PoolSpec) -> None:
+        """Finds out whether the checks of `spec` can be made, before anything changes. Raises whatever prevents it."""
+        if self.ways is not None:
+            self.ways.open(spec)
+        requests: dict[CheckKey, CheckRequest] = {}
+        for service in spec.services:
+            for real in service.reals.values():
+                request = self._request(spec, service, real)
+                if request.key not in self.watches and _is_checked(request.settings):
+                    requests.setdefault(request.key, request)
+        await self.checks.prepare(list(requests.values()))
+
+    def _request(self, spec: PoolSpec, service: ServiceSpec, real: RealServer) -> CheckRequest:
+        path = self.ways.way(service, real) if self.ways is not None else None
+        return check_request(spec.resource, service, real, path)
+
+    def _watch(self, before: CheckState | None, request: CheckRequest) -> CheckState:
+        """A new watch of a real server, with what was believed before."""
+        settings = request.settings
+        watch = CheckState(request.name, settings, Verdict(), self.wall())
+        if not _is_checked(settings):
             watch.verdict = Verdict(settings.type == "on")
-            return watch, None
-        if before is not None:
+        elif before is not None:
             watch.verdict, watch.since = Verdict(before.verdict.up), before.since
             watch.failed_at = before.failed_at
-        where = way.address if way else real.address
-        return watch, self.make_check(where, real.port, settings, service.virtual, way)
+        return watch
 
-    def _note(self, watch: CheckState, result: Result) -> None:
-        before, share = watch.verdict, watch.percent
-        watch.result = result
-        watch.verdict = step(before, result.ok, watch.settings.rise, watch.settings.fall)
-        if watch.verdict.up != before.up:
+    def _note(self, watch: CheckState, before: Verdict, share: int) -> None:
+        """Acts on a result that is in `watch` already, which had that verdict and that share of its weight before."""
+        up = watch.verdict.up
+        if up != before.up:
             watch.since = self.wall()
-            if not result.ok and (before.up or before.trusted):
+            if not up and (before.up or before.trusted):
                 watch.failed_at = self._loop.time()
-            self._changed.set()
-            self.log.info(f"{watch.name} is up" if result.ok else f"{watch.name} is down: {result.reason}")
-        elif watch.percent != share:
-            self._changed.set()
+            self.log.info(f"{watch.name} is up" if up else f"{watch.name} is down: {watch.reason}")
+        elif watch.percent == share:
+            return
+        self._changed.set()
 
     def _see(self, service: ServiceSpec, real: RealServer) -> Observation:
         watch = self.watch_of(service, real)
@@ -260,8 +285,10 @@ class Engine:
 
     async def _keep_table(self) -> None:
         while True:
-            # A timer may fire a little early: looking again at once would be looking all the time.
-            pause = min(self.spec.interval, max(self._due - self._loop.time(), LEAST_PAUSE_S))
+            # A timer may fire a little early, so there is a least pause: looking again at once would be looking all the time.
+            # All pools with the same interval look at the same instants, so that one look at /proc serves them all.
+            now, interval = self._loop.time(), self.spec.interval
+            pause = max(min(interval - now % interval, self._due - now), LEAST_PAUSE_S)
             if self.desired.draining:
                 pause = min(pause, DRAIN_LOOK_S)
             try:
@@ -376,4 +403,5 @@ class Engine:
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None:
+            self.is_broken = True
             self.on_fault(error)

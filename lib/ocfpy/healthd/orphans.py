@@ -1,26 +1,91 @@
-"""Commands of checks that outlive their daemon: it was killed with SIGKILL, and so could not kill them.
+"""Commands of checks that outlive the process that made the check: it was killed with SIGKILL, and so could not kill them.
 
 Each command has a variable in its environment that says whose it is, and so has whatever it starts. That needs no book-keeping
-while the daemon runs, and no number of a process is ever believed that may be another's by now.
+while the daemon runs, and no number of a process is ever believed that may be another's by now. Anyone can put the variable
+into the environment of a process: so only processes of the users that commands run as are killed, each by itself.
 """
 
 from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 MARK = "OCF_ANYCAST_POOL"
-"""The variable. Its value is the path of the pool's files, without a suffix."""
+"""The variable. Its value is the path of the daemon's files, without a suffix, and the number of the checker after a #."""
 SIGKILL = 9
 """As in signal, whose import takes longer than all the rest of this."""
 
 
-def kill_orphans(base: str) -> None:
-    """Kills those of the pool whose files are at `base`, and their process groups; nobody may run a daemon for it."""
-    mark = f"{MARK}={base}".encode()
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/environ", "rb") as file:
-                if mark in file.read().split(b"\0"):
-                    os.killpg(os.getpgid(int(name)), SIGKILL)
-        except OSError:
-            pass  # it has ended, or was killed with another one's group
+def kill_orphans(base: str, uids: Collection[int] = ()) -> None:
+    """Kill the commands, and their process groups, of the daemon whose files are at `base`; no other may run a daemon for it.
+
+    `base` may also end in # and the number of a checker: then only what that one started is killed. Only processes of the users
+    `uids` are touched; when none are given, those of this process's user and of the unprivileged checkers'.
+    """
+    uids = uids or _usual_uids()
+    marked = {pid for pid in _processes() if _is_marked(pid, base) and _uid(pid) in uids}
+    groups = {group for group in map(_group, marked) if group}
+    for pid in _processes():
+        if pid in marked or _group(pid) in groups:
+            _kill(pid, uids, groups, base)
+
+
+def _kill(pid: int, uids: Collection[int], groups: set[int], base: str) -> None:
+    """Kill a process, if it still is what it was found to be."""
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return  # it has ended
+    try:
+        # From here on the number is not another's without the signal failing.
+        if _uid(pid) in uids and (_is_marked(pid, base) or _group(pid) in groups):
+            from signal import pidfd_send_signal
+
+            pidfd_send_signal(fd, SIGKILL)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+
+
+def _usual_uids() -> set[int]:
+    from ocfpy.healthd.privileges import find_user
+
+    return {os.getuid(), find_user().uid}
+
+
+def _processes() -> list[int]:
+    mine = os.getpid()
+    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if pid != mine]
+
+
+def _is_marked(pid: int, base: str) -> bool:
+    whole, part = f"{MARK}={base}".encode(), f"{MARK}={base}#".encode()
+    return any(word == whole or word.startswith(part) for word in _read(pid, "environ").split(b"\0"))
+
+
+def _uid(pid: int) -> int:
+    """The real user of a process, -1 when it has ended. The owner of /proc/PID is another one's if it does not dump core."""
+    for line in _read(pid, "status").splitlines():
+        if line.startswith(b"Uid:"):
+            return int(line.split()[1])
+    return -1
+
+
+def _group(pid: int) -> int:
+    """The process group, 0 when the process has ended."""
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return 0
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        with open(f"/proc/{pid}/{name}", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""

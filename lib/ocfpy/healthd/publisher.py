@@ -1,81 +1,323 @@
-"""Tells the cluster how many backends are alive, without holding up the checks."""
+"""Publishes the node attributes of all pools of this node, those that change together at the same time.
+
+Pacemaker drops its plan and makes another when an attribute changes in the CIB: attributes that change one after the other
+cost up to one transition each, attributes that change within a moment two or three in all.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Callable, Optional
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+    from concurrent.futures import Executor
+
+    from ocfpy.healthd.attrd import Attrd
+
+    Ended = Callable[[bool, Optional[BaseException]], None]
 
 REPUBLISH_S = 30.0
-"""How often an unchanged value is said again: an attribute manager that was restarted has forgotten it."""
+"""How often an unchanged value is published again: an attribute manager that was restarted has forgotten it."""
 RETRY_S = 1.0
-"""How soon after a failure; while it has never worked, twice as long each time: this node may be in no cluster."""
+"""Pause after a failure. It doubles up to REPUBLISH_S while no attempt has succeeded: this node may be in no cluster."""
+FALL_GATHER_S = 0.03
+"""How long a fall to 0 waits for the falls of other pools: verdicts of one moment are worked through one after the other."""
+RISE_GATHER_S = 0.25
+"""How long a rise from 0 waits for the next rise of another pool."""
+RISE_LIMIT_S = 2.0
+"""How long a rise waits at most, while other pools keep rising."""
+START_GATHER_S = 1.0
+"""How long the first value of a pool waits for the next pool to start, while several are being started."""
+START_LIMIT_S = 4.0
+"""How long the first value of a pool waits at most."""
+SAID_S = 0.5
+"""A first value that waits longer for others counts as sent: the start of its pool returns, and leaves room for the next one."""
 CALM_S = 5.0
-"""How long a change that is neither to nor from nothing alive waits for the next one.
+"""How long a change that is neither to nor from 0 waits for the next one.
 
-Backends that die or return together are seen to within one interval, one after the other. Each change of an attribute makes
-the cluster drop its plan and make another, and what matters is the first that returns and the last that dies.
+Backends that die or return together are noticed within one interval, one after the other, and what matters to the cluster is
+the first that returns and the last that dies.
 """
+TOGETHER_LEAST = 3
+"""From this number on, attributes that change to the same value are set by one command."""
+CONFIRM_S = 10.0
+"""When values set by one command are set again by name: that command skips an attribute that attrd does not know."""
+TOGETHER_AGAIN_S = 60.0
+"""How long no such command is tried after one that failed: Pacemaker before 2.1.6 has none."""
+WORKERS = 4
+"""How many commands run at the same time."""
+
+_EARLY_S = 0.001
+"""A timer may fire this much early."""
 
 
 class Publisher:
-    """One node attribute.
+    """The attribute of one pool; NodePublisher.of() makes it.
 
-    `put` and `delete` block (they run attrd_updater) and return whether the cluster took it. Values that come
-    while one is on its way are not queued: the latest one wins.
+    `value` is the value wanted, None before the first; `taken` whether the cluster took the last one sent. `said` is set when
+    the first one was sent, with success or without, or has waited for SAID_S. `name` and `dampen` may be changed: the next
+    command uses them.
     """
 
-    def __init__(self, put: Callable[[int], bool], delete: Callable[[], bool]) -> None:
+    def __init__(self, node: NodePublisher, name: str, dampen: str) -> None:
+        self.name = name
+        self.dampen = dampen
         self.value: int | None = None
         self.taken = False
         self.said = asyncio.Event()
-        self._put = put
-        self._delete = delete
-        self._has_worked = False
-        self._news = asyncio.Event()
-        self._calm: asyncio.TimerHandle | None = None
-        self._thread = ThreadPoolExecutor(1, "attribute")
+        self.due = math.inf
+        """When the value is to be sent, seconds of the loop's clock."""
+        self.rises = False
+        """Whether it waits for the rises of other pools."""
+        self.sent: int | None = None
+        self.has_worked = False
+        self._node = node
+        self._retry = RETRY_S
+        self._failed: asyncio.Future[None] | None = None
 
     def want(self, value: int) -> None:
-        """Publishes the value if it is another one: at once when it is, or was, 0, else a moment later."""
+        """Publish the value if it is another one.
+
+        A fall to 0 goes out at once, a rise from 0 or a first value with those of other pools, any other change after CALM_S.
+        """
         if value == self.value:
             return
-        matters = value == 0 or not self.value
-        self.value = value
-        if matters:
-            self._news.set()
-        elif self._calm is None:
-            self._calm = asyncio.get_running_loop().call_later(CALM_S, self._news.set)
+        before, self.value = self.value, value
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if value == 0:
+            self.rises, self.due = False, now + (FALL_GATHER_S if self._node.has_several else 0.0)
+        elif not before:
+            self.rises, self.due = True, math.inf
+            self._node.rising(self, first=before is None)
+        elif not self.rises:
+            self.due = min(self.due, now + CALM_S)
+        if before is None:
+            loop.call_later(SAID_S, self._waits_for_others)
+        self._node.look()
+
+    def _waits_for_others(self) -> None:
+        if self.rises:
+            self.said.set()
 
     async def run(self) -> None:
-        """Publishes until it is cancelled."""
-        await self._news.wait()
-        retry = RETRY_S
-        while True:
-            self._news.clear()
-            assert self.value is not None
-            value = self.value
-            self._forget_calm()
-            self.taken = await asyncio.get_running_loop().run_in_executor(self._thread, self._put, value)
-            self._has_worked |= self.taken
-            self.said.set()
-            pause = REPUBLISH_S if self.taken else min(retry, REPUBLISH_S)
-            retry = RETRY_S if self._has_worked else 2 * pause
-            try:
-                await asyncio.wait_for(self._news.wait(), pause)
-            except asyncio.TimeoutError:
-                pass
-
-    def _forget_calm(self) -> None:
-        """What is being published is the latest value: nothing is left to come out later, least of all in the next outage."""
-        if self._calm is not None:
-            self._calm.cancel()
-            self._calm = None
+        """Have the value published until this is cancelled. Raises what a command raised, which should only return."""
+        self._failed = asyncio.get_running_loop().create_future()
+        self._node.add(self)
+        try:
+            await self._failed
+        finally:
+            self._node.remove(self)
 
     async def delete(self) -> None:
-        """Takes the attribute away; `run` has to be cancelled first.
+        """Delete the attribute, behind a value that is on its way. `run` has to be cancelled first."""
+        self._node.remove(self)
+        await self._node.delete(self)
 
-        The thread keeps it behind a value on its way.
-        """
-        self._forget_calm()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._delete)
+    def note(self, value: int, taken: bool, again_s: float = REPUBLISH_S) -> None:
+        """Enter how it went; a value that the cluster took is sent again after `again_s`, if nothing else is sent before."""
+        self.sent, self.taken = value, taken
+        self.has_worked |= taken
+        self.said.set()
+        pause = again_s if taken else min(self._retry, REPUBLISH_S)
+        self._retry = RETRY_S if self.has_worked else 2 * pause
+        if self.due == math.inf and not self.rises:
+            self.due = asyncio.get_running_loop().time() + pause
+
+    def fail(self, error: BaseException) -> None:
+        """Have `run` raise an error."""
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+
+class NodePublisher:
+    """The attributes of this node. There is nothing to start or to stop.
+
+    Commands run in at most WORKERS threads, falls to 0 first. A command that hangs holds up its own attributes, and others for
+    no longer than its timeout. Values that come while one of the same attribute is on its way are not queued: the latest wins.
+    """
+
+    def __init__(self, attrd: Attrd, executor: Executor | None = None) -> None:
+        self._attrd = attrd
+        self._executor = executor or ThreadPoolExecutor(WORKERS, "attribute")
+        self._publishers: set[Publisher] = set()
+        self._deletes: list[tuple[str, asyncio.Future[bool]]] = []
+        self._busy: set[str] = set()
+        self._commands = 0
+        self._recoveries, self._starts = _Gathering(), _Gathering()
+        self._added: tuple[float, float] = (-math.inf, -math.inf)
+        self._together_from = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def of(self, name: str, dampen: str = "0") -> Publisher:
+        """An attribute; attrd itself waits for `dampen`, as attrd_updater spells a time, before it writes a change to the CIB."""
+        return Publisher(self, name, dampen)
+
+    @property
+    def has_several(self) -> bool:
+        """Whether there are attributes that could change together."""
+        return len(self._publishers) > 1
+
+    def add(self, publisher: Publisher) -> None:
+        """Publish what it wants, from now on."""
+        self._added = (self._added[1], asyncio.get_running_loop().time())
+        self._publishers.add(publisher)
+        self.look()
+
+    def remove(self, publisher: Publisher) -> None:
+        """Publish nothing more of it; nothing is left to come out later."""
+        self._publishers.discard(publisher)
+        publisher.due, publisher.rises = math.inf, False
+
+    def delete(self, publisher: Publisher) -> Awaitable[bool]:
+        """Delete the attribute as soon as no command for it is under way; whether the cluster took it."""
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._deletes.append((publisher.name, done))
+        self.look()
+        return done
+
+    def rising(self, publisher: Publisher, first: bool) -> None:
+        """Have its rise wait for others; `first`: it is the first value of its pool."""
+        (self._starts if first else self._recoveries).note(asyncio.get_running_loop().time())
+
+    def look(self) -> None:
+        """Send what is due, as far as there is a free worker, and come back when there is more to send."""
+        now = asyncio.get_running_loop().time()
+        self._end_of_gathering(now)
+        self._send_deletes()
+        ready = [one for one in self._publishers if one.due <= now + _EARLY_S and one.name not in self._busy]
+        ready.sort(key=lambda one: (one.value != 0, one.due, one.name))
+        for one in self._send_together(ready, now):
+            if self._commands == WORKERS:
+                break
+            if one.name not in self._busy:
+                self._send(one)
+        self._come_back(now)
+
+    def _end_of_gathering(self, now: float) -> None:
+        """Make falls due with the first of them, and rises when their wait is over or a fall goes out that they can go with."""
+        falls = [one for one in self._publishers if one.value == 0 and one.sent != 0 and one.due < math.inf]
+        fall_goes = any(one.due <= now + _EARLY_S for one in falls)
+        if fall_goes:
+            for one in falls:
+                one.due = min(one.due, now)
+        rises = [one for one in self._publishers if one.rises]
+        if rises and (fall_goes or self._rises_at(now) <= now + _EARLY_S):
+            self._recoveries, self._starts = _Gathering(), _Gathering()
+            for one in rises:
+                one.rises, one.due = False, now
+
+    def _rises_at(self, now: float) -> float:
+        """When the rises that wait are to go out."""
+        if not self.has_several:
+            return now
+        at = self._recoveries.ends(RISE_GATHER_S, RISE_LIMIT_S)
+        before, last = self._added
+        if last - before > START_LIMIT_S or now - last > START_LIMIT_S:  # a pool that starts alone
+            return min(at, self._starts.ends(RISE_GATHER_S, RISE_LIMIT_S))
+        if any(one.value is None for one in self._publishers):  # a pool that has no verdict yet
+            return min(at, self._starts.first + START_LIMIT_S)
+        ends = max(self._starts.ends(START_GATHER_S, START_LIMIT_S), last + START_GATHER_S)
+        return min(at, ends, self._starts.first + START_LIMIT_S)
+
+    def _send_deletes(self) -> None:
+        for name, done in list(self._deletes):
+            if self._commands < WORKERS and name not in self._busy:
+                self._deletes.remove((name, done))
+                self._begin([name], partial(self._attrd.delete, name), partial(_settle, done))
+
+    def _send_together(self, ready: Sequence[Publisher], now: float) -> Sequence[Publisher]:
+        """Set those that change to the same value by one command; returns those that are left to be sent by name."""
+        if now < self._together_from:
+            return ready
+        groups: dict[int | None, list[Publisher]] = {}
+        for one in ready:
+            if one.has_worked and one.value != one.sent:
+                groups.setdefault(one.value, []).append(one)
+        for value, group in groups.items():
+            if value is not None and len(group) >= TOGETHER_LEAST and self._commands < WORKERS:
+                names = sorted({one.name for one in group})
+                for one in group:
+                    one.due = math.inf
+                self._begin(names, partial(self._attrd.put_all, names, value), partial(self._sent_together, group, value))
+        return ready
+
+    def _sent_together(self, group: Sequence[Publisher], value: int, taken: bool, error: BaseException | None) -> None:
+        now = asyncio.get_running_loop().time()
+        if not taken:
+            self._together_from = now + TOGETHER_AGAIN_S
+        for one in group:
+            if one not in self._publishers:
+                continue
+            if taken:
+                one.note(value, True, CONFIRM_S)
+            elif one.due == math.inf and not one.rises:
+                one.due = now
+
+    def _send(self, one: Publisher) -> None:
+        value = one.value
+        assert value is not None
+        one.due = math.inf
+        put = partial(self._attrd.put, one.name, value, one.dampen, one.sent is None)
+        self._begin([one.name], put, partial(self._sent, one, value))
+
+    def _sent(self, one: Publisher, value: int, taken: bool, error: BaseException | None) -> None:
+        if error is not None:
+            one.fail(error)
+        elif one in self._publishers:
+            one.note(value, taken)
+
+    def _begin(self, names: Sequence[str], command: Callable[[], bool], ended: Ended) -> None:
+        """Run a command in a thread; then `ended` is called with what it returned, or False and what it raised."""
+        self._commands += 1
+        self._busy.update(names)
+
+        def done(future: asyncio.Future[bool]) -> None:
+            self._commands -= 1
+            self._busy.difference_update(names)
+            if not future.cancelled():
+                error = future.exception()
+                ended(error is None and future.result(), error)
+                self.look()
+
+        asyncio.get_running_loop().run_in_executor(self._executor, command).add_done_callback(done)
+
+    def _come_back(self, now: float) -> None:
+        """Look again when the next value is due; the end of a command looks by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        at = min((one.due for one in self._publishers if one.due > now + _EARLY_S), default=math.inf)
+        if any(one.rises for one in self._publishers):
+            at = min(at, self._rises_at(now))
+        if at < math.inf:
+            self._timer = asyncio.get_running_loop().call_at(at, self.look)
+
+
+class _Gathering:
+    """Rises that wait for each other: when the first and the last of them came."""
+
+    def __init__(self) -> None:
+        self.first = self.last = math.inf
+
+    def note(self, now: float) -> None:
+        """One more."""
+        self.first = min(self.first, now)
+        self.last = now
+
+    def ends(self, gather_s: float, limit_s: float) -> float:
+        """When none has come for `gather_s`, or the first has waited for `limit_s`; never when there is none."""
+        return min(self.last + gather_s, self.first + limit_s)
+
+
+def _settle(future: asyncio.Future[bool], result: bool, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)

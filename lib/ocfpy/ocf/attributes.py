@@ -7,11 +7,15 @@ from ocfpy.ocf.errors import OcfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ocfpy.ocf.context import Context, Log
     from ocfpy.ocf.deadline import Deadline
 
 PATIENCE_S = 5.0
 _TOOL = "attrd_updater"
+_SPECIAL = ".[]()*+?{}|^$\\"
+"""What means something in an extended regular expression."""
 
 
 def update_command(name: str, value: str, dampen: str = "0") -> list[str]:
@@ -29,6 +33,16 @@ def set_attribute(
 ) -> bool:
     """Set an attribute of this node; return whether the cluster took it. Outside of one it is only logged."""
     return _run(update_command(name, value, dampen), deadline, log) is not None
+
+
+def set_attributes(names: Sequence[str], value: str, deadline: Deadline | float = PATIENCE_S, log: Log | None = None) -> bool:
+    """Set attributes of this node that exist to one value, at the same moment; return whether the cluster took it.
+
+    attrd passes the change on in one message to the cluster. It leaves out names that it does not know, without an error.
+    attrd_updater has had --pattern since Pacemaker 2.1.6.
+    """
+    words = "|".join("".join(f"\\{one}" if one in _SPECIAL else one for one in name) for name in names)
+    return _run([_TOOL, "--pattern", f"^({words})$", "-U", value], deadline, log) is not None
 
 
 def delete_attribute(name: str, deadline: Deadline | float = PATIENCE_S, log: Log | None = None) -> bool:

@@ -9,6 +9,7 @@ from ocfpy.checks.base import Check, Result
 from ocfpy.checks.settings import CheckSettings
 from ocfpy.healthd.engine import Engine
 from ocfpy.healthd.ipvs_worker import IpvsWorker
+from ocfpy.healthd.local_checks import LocalChecks
 from ocfpy.healthd.publisher import Publisher
 from ocfpy.healthd.vip_probe import VipPath
 from ocfpy.ipvs.model import Table, VirtualService
@@ -107,6 +108,7 @@ class World:
         self.checks: list[tuple[float, str]] = []
         self.faults: list[BaseException] = []
         self.ways: list[VipPath | None] = []
+        self.local = LocalChecks(clock.wall, self.faults.append, self._make_check)
         self.engine = Engine(
             spec,
             cast(IpvsWorker, self.kernel),
@@ -114,7 +116,7 @@ class World:
             cast(Any, self.log),
             on_fault=self.faults.append,
             wall=clock.wall,
-            make_check=self._make_check,
+            checks=self.local,
         )
 
     def _make_check(

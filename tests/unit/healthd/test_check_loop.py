@@ -13,9 +13,10 @@ from typing import Any, cast
 import pytest
 from ocfpy.checks import make_check
 from ocfpy.checks.base import Check, Result
+from ocfpy.checks.result import not_made
 from ocfpy.checks.settings import CheckSettings
 from ocfpy.checks.timer import Poller
-from ocfpy.healthd.check_loop import CheckLoop
+from ocfpy.healthd.check_loop import BATCH, CheckLoop
 from ocfpy.healthd.check_state import CheckState
 from ocfpy.healthd.schedule import SLOT_S
 from ocfpy.ocf.addresses import parse_address
@@ -112,16 +113,15 @@ def test_waits_that_end_share_a_timer_and_those_that_are_answered_hear_nothing_m
 class World:
     """CheckLoop of checks that say what they are told."""
 
-    def __init__(self) -> None:
+    def __init__(self, **more: Any) -> None:
         self.begun: list[tuple[float, str]] = []
         self.noted: list[str] = []
         self.faults: list[BaseException] = []
         self.fault: Exception | None = None
-        self.rounds = CheckLoop(clock.wall, self.note, self.faults.append)
+        self.rounds = CheckLoop(clock.wall, self.faults.append, **more)
 
-    def note(self, watch: CheckState, result: Result) -> None:
-        watch.verdict = Verdict(result.ok)
-        self.noted.append(watch.name)
+    def note(self, state: CheckState, before: Verdict, percent: int) -> None:
+        self.noted.append(state.name)
 
     def begin(self, name: str, seconds: float = 0.001) -> Any:
         world = self
@@ -138,7 +138,7 @@ class World:
                 return Result(True, "", seconds)
 
         watch = CheckState(name, CheckSettings(interval=2.0), Verdict(), clock.wall())
-        return self.rounds.begin(watch, Played())
+        return self.rounds.begin(watch, Played(), self.note)
 
 
 def test_a_large_pool_is_checked_a_few_servers_at_a_time() -> None:
@@ -174,19 +174,95 @@ def test_what_has_ended_is_not_begun_again_and_says_nothing() -> None:
     clock.run(story())
 
 
-def test_a_fault_that_nobody_thought_of_is_heard_of() -> None:
+def test_an_unexpected_exception_is_reported_and_its_check_goes_on() -> None:
     async def story() -> None:
         world = World()
-        world.begin("one")
+        one = world.begin("one")
         await asyncio.sleep(3)
         assert not world.faults
-        world.fault = ZeroDivisionError()
-        await asyncio.sleep(3)
+        world.fault = ZeroDivisionError("a bug")
+        await asyncio.sleep(2)
         assert [type(fault) for fault in world.faults] == [ZeroDivisionError]
+        assert one.state.verdict == Verdict(True)
+        assert one.state.reason == "this node could not make the check: ZeroDivisionError: a bug"
         world.fault = None
-        world.rounds._note = cast(Any, None)
-        world.begin("two")
-        await asyncio.sleep(3)
-        assert [type(fault) for fault in world.faults] == [ZeroDivisionError, TypeError]
+        await asyncio.sleep(2)
+        assert one.state.reason == ""
+        world.noted = cast(Any, None)
+        await asyncio.sleep(2)
+        assert [type(fault) for fault in world.faults] == [ZeroDivisionError, AttributeError]
+
+    clock.run(story())
+
+
+def test_checks_in_flight_are_bounded_and_those_that_wait_are_late_and_not_timed_out() -> None:
+    async def story() -> None:
+        world = World(limit=5)
+        for number in range(20):
+            world.begin(str(number), seconds=1.0)
+        most = 0
+        for _ in range(45):
+            await asyncio.sleep(0.1)
+            most = max(most, world.rounds.in_flight)
+        assert most == 5
+        first: dict[str, float] = {}
+        for at, name in world.begun:
+            first.setdefault(name, at)
+        assert sorted(round(at) for at in first.values()) == [0] * 5 + [1] * 5 + [2] * 5 + [3] * 5
+
+    clock.run(story())
+
+
+def test_a_first_round_is_begun_in_batches_and_what_is_under_way_is_served_between_them() -> None:
+    async def story() -> None:
+        world = World()
+        order: list[str] = []
+        asyncio.get_running_loop().call_soon(lambda: asyncio.get_running_loop().call_soon(order.append, "other work"))
+        for number in range(3 * BATCH):
+            world.begin(str(number))
+        while len(world.begun) < 3 * BATCH:
+            if order and not order[0].isdigit():
+                order.insert(0, str(len(world.begun)))
+            await asyncio.sleep(0)
+        await asyncio.sleep(1)
+        assert int(order[0]) <= 2 * BATCH
+
+    clock.run(story())
+
+
+def test_what_ends_while_it_waits_or_is_under_way_gives_its_place_to_another() -> None:
+    async def story() -> None:
+        world = World(limit=1)
+        first, second, _ = (world.begin(name, seconds=100.0) for name in ("first", "second", "third"))
+        await asyncio.sleep(0.1)
+        second.end()
+        first.end()
+        await asyncio.sleep(0.1)
+        assert [name for _, name in world.begun] == ["first", "third"]
+        assert world.rounds.in_flight == 1
+
+    clock.run(story())
+
+
+def test_a_check_that_cannot_be_made_is_tried_at_the_next_instant_and_changes_no_verdict() -> None:
+    async def story() -> None:
+        world = World()
+        state = CheckState("new", CheckSettings(interval=2.0, fall=1), Verdict(), clock.wall())
+        tried = 0
+
+        class Lacking(Check):
+            def __init__(self) -> None:
+                pass
+
+            async def run(self) -> Result:
+                nonlocal tried
+                tried += 1
+                return not_made("too many open files", 0.0)
+
+        world.rounds.begin(state, Lacking(), world.note)
+        await asyncio.sleep(10)
+        assert state.verdict == Verdict()
+        assert state.reason == "this node could not make the check: too many open files"
+        assert tried == pytest.approx(6, abs=1)
 
     clock.run(story())

@@ -254,7 +254,7 @@ def test_a_reload_whose_checks_cannot_be_made_changes_nothing() -> None:
         world.dead = {TWO}
         await world.engine.start()
         spec, watches, weights = world.engine.spec, dict(world.engine.watches), world.kernel.weights()
-        make_check = world.engine.make_check
+        make_check = world.local.make_check
 
         def refuse(
             address: Address, port: int, settings: CheckSettings, virtual: VirtualService, way: VipPath | None
@@ -263,7 +263,7 @@ def test_a_reload_whose_checks_cannot_be_made_changes_nothing() -> None:
                 raise RuntimeError("a label is empty")
             return make_check(address, port, settings, virtual, way)
 
-        world.engine.make_check = refuse
+        world.local.make_check = refuse
         with pytest.raises(RuntimeError, match="a label is empty"):
             await world.engine.reload(pool(DNS, f"10.0.0.13 {ONE} {TWO}", CheckSettings("dns")))
         assert (world.engine.spec, world.engine.watches) == (spec, watches)
@@ -273,7 +273,7 @@ def test_a_reload_whose_checks_cannot_be_made_changes_nothing() -> None:
         assert world.kernel.weights() == weights
         assert verdict_line(world.engine) == "running"
         assert world.faults == []
-        world.engine.make_check = make_check
+        world.local.make_check = make_check
         await world.engine.reload(pool(DNS, f"{ONE} 10.0.0.13", CheckSettings("http")))
         assert world.kernel.weights() == {DNS: {ONE: 1, "10.0.0.13": 1}}
 

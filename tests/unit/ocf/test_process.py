@@ -110,6 +110,18 @@ def test_attributes(attrd: Path) -> None:
     assert (attrd / "calls").read_text().splitlines() == ["-n up -U 3 -d 5s", "-n up -Q -N lb1", "-n up -D"]
 
 
+def test_attributes_that_are_set_by_one_command(attrd: Path) -> None:
+    """Each character of a name stands for itself, in attrd's regcomp(3) as in grep -E."""
+    names = ["healthy-web", "a.b+c$", "x(1)|[2]"]
+    assert attributes.set_attributes(names, "0")
+    (call,) = (attrd / "calls").read_text().splitlines()
+    words = call.split(" ")
+    assert (words[0], words[2:]) == ("--pattern", ["-U", "0"])
+    others = ["healthy-web2", "healthy", "axb+c$", "a.bbc$", "x1", "x(1)", "2"]
+    found = subprocess.run(["grep", "-E", words[1]], input="\n".join(names + others), capture_output=True, text=True, check=True)
+    assert found.stdout.split() == names
+
+
 def test_attributes_of_a_node_that_cannot_start_a_program(attrd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")

@@ -1,0 +1,76 @@
+"""What a check takes from its node: secrets, TLS files, and sockets that need privilege."""
+
+from __future__ import annotations
+
+import socket
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ocfpy.checks.files import read
+from ocfpy.checks.registry import TLS
+from ocfpy.checks.secretfile import read_secret
+
+if TYPE_CHECKING:
+    import ssl
+
+    from ocfpy.checks.base import Check
+    from ocfpy.checks.settings import CheckSettings
+    from ocfpy.checks.timer import Timer
+
+IP_BIND_ADDRESS_NO_PORT = 24
+"""linux/in.h: the port is chosen at connect, so that those of one source address do not run out."""
+
+
+class Provider:
+    """Takes everything from the node itself, with the privileges of this process."""
+
+    async def secret(self, path: str, timer: Timer) -> str:
+        """Return the first line of a file. Raises HostError, TimedOut."""
+        return await read(path, partial(read_secret, path), timer)
+
+    async def tls(self, settings: CheckSettings, timer: Timer) -> ssl.SSLContext:
+        """Return the TLS context of files as they are now. Raises HostError, TimedOut."""
+        from ocfpy.checks.tls import context_for
+
+        what = tuple(map(settings.__getitem__, TLS))  # the same files may be put to another use
+        return await read(what, partial(context_for, settings), timer)
+
+    async def connected(self, check: Check, kind: int, proto: int, port: int) -> tuple[socket.socket, int]:
+        """Return a non-blocking socket and the errno that its connect came to, 0 or EINPROGRESS as a rule.
+
+        Raises OSError, OcfError.
+        """
+        return connecting(check, kind, proto, port)
+
+
+HERE = Provider()
+
+
+def connecting(check: Check, kind: int, proto: int, port: int) -> tuple[socket.socket, int]:
+    """Do what `Provider.connected` does, without waiting for anything. Raises OSError, OcfError."""
+    sock = socket.socket(check.family, kind | socket.SOCK_NONBLOCK, proto)
+    try:
+        source = check.source
+        if check.way is not None:
+            check.way.open()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, check.way.mark)
+            source = source or check.way.source()
+        return sock, start_connect(sock, source, check.host, port)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def start_connect(sock: socket.socket, source: str, host: str, port: int) -> int:
+    """Bind to `source`, if it is not empty, and begin to connect; return the errno. Raises OSError."""
+    if source:
+        bind_source(sock, source)
+    return sock.connect_ex((host, port))
+
+
+def bind_source(sock: socket.socket, source: str) -> None:
+    """Have a socket send from an address, and leave the port to connect. Raises OSError."""
+    sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+    sock.bind((source, 0))
+
+

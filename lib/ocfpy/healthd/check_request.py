@@ -1,0 +1,71 @@
+"""What an engine asks of those who make its checks, and how it hears of what they found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Callable, NamedTuple
+
+from ocfpy.ipvs.model import endpoint
+from ocfpy.pool.placement import check_key
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from ocfpy.checks.settings import CheckSettings
+    from ocfpy.healthd.check_state import CheckState
+    from ocfpy.healthd.vip_probe import VipPath
+    from ocfpy.ipvs.model import RealServer, VirtualService
+    from ocfpy.ocf.addresses import Address
+    from ocfpy.pool.hysteresis import Verdict
+    from ocfpy.pool.placement import CheckKey
+    from ocfpy.pool.spec import ServiceSpec
+
+    OnChange = Callable[["CheckState", "Verdict", int], None]
+    """Told after a result has changed a state: with the verdict and the percentage that the state had before."""
+
+    class Handle(Protocol):
+        """A check that has begun."""
+
+        def end(self) -> None:
+            """No further result reaches the state."""
+
+    class Checks(Protocol):
+        """Whoever makes checks: this process (LocalChecks) or the node's checkers (RemoteChecks)."""
+
+        async def prepare(self, requests: list[CheckRequest]) -> None:
+            """Find out whether these checks can be made; nothing begins. Raises OcfError, ValueError, anything of a check."""
+
+        def begin(self, state: CheckState, request: CheckRequest, on_change: OnChange) -> Handle:
+            """Begin a check with what `state` believes; from now on its results go into `state`."""
+
+
+class CheckRequest(NamedTuple):
+    """One check of one real server.
+
+    `key` tells it from every other: requests with the same key are the same check. `address` is where it goes, that of the
+    virtual service with a `path`; `port` is the one of the real server's traffic. `pool` is the resource that asks.
+    """
+
+    key: CheckKey
+    name: str
+    address: Address
+    port: int
+    settings: CheckSettings
+    virtual: VirtualService
+    path: VipPath | None = None
+    pool: str = ""
+
+
+def check_request(pool: str, service: ServiceSpec, real: RealServer, path: VipPath | None) -> CheckRequest:
+    """The check of a real server of a pool's service; `path` leads to it if it is checked through the virtual service."""
+    settings = service.check_of(real)
+    name = endpoint(real.address, settings.port_of(real.port))
+    return CheckRequest(
+        check_key(service, real),
+        f"{name} by way of {service.virtual}" if path else name,
+        path.address if path else real.address,
+        real.port,
+        settings,
+        service.virtual,
+        path,
+        pool,
+    )

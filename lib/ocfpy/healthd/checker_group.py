@@ -1,0 +1,328 @@
+"""Checks that share a checker, and the checker that has them: replaced when it is lost, with nothing forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Callable
+
+from ocfpy.checks.result import Result
+from ocfpy.healthd.checker_process import CheckerProcess, Ended
+from ocfpy.healthd.checker_protocol import (
+    Malformed,
+    Refused,
+    decode,
+    encode,
+    identifier,
+    read_details,
+    read_refused,
+    read_result,
+    request_document,
+    text,
+)
+from ocfpy.healthd.orphans import kill_orphans
+from ocfpy.healthd.secret_watch import file_keys
+from ocfpy.ocf.errors import OcfError, ServiceError, one_line
+from ocfpy.pool.hysteresis import Verdict
+
+if TYPE_CHECKING:
+    from ocfpy.healthd.check_request import CheckRequest
+    from ocfpy.healthd.check_state import CheckState
+    from ocfpy.healthd.checkers import Subscription
+    from ocfpy.healthd.privileges import User
+    from ocfpy.healthd.secret_watch import SecretWatch
+    from ocfpy.ocf.context import Log
+
+BACK_OFF_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds before a checker that died is replaced: the first time, the second time in a row, and so on."""
+STEADY_S = 30.0
+"""A checker that has lived this long starts a new row."""
+TEST_S = 20.0
+"""How long an answer to "can this check be made?" is waited for, replacements of the checker included."""
+STARTS_TRIED = 2
+"""A checker that has died this many times before it said a word will do so again."""
+TESTS_KILLED = 2
+"""A question that ended the checker this many times is answered: no."""
+
+
+class SharedCheck:
+    """One check for all pools that want it, and what is known of it."""
+
+    __slots__ = ("number", "request", "state", "subscriptions")
+
+    def __init__(self, number: int, request: CheckRequest, state: CheckState) -> None:
+        self.number = number
+        self.request = request
+        self.state = state
+        self.subscriptions: list[Subscription] = []
+
+
+class _Test:
+    def __init__(self, request: CheckRequest) -> None:
+        self.request = request
+        self.answer: asyncio.Future[Refused | None] = asyncio.get_running_loop().create_future()
+        self.killed = 0
+
+
+class CheckerGroup:
+    """`changed` is told of each check that says something new, `blame` of one that ran when the checker died or froze.
+
+    `name` is what the log calls the checker, `new_mark` gives the mark of its commands, `replaced` is called for each
+    replacement.
+    """
+
+    def __init__(
+        self,
+        user: User,
+        name: str,
+        new_mark: Callable[[], str],
+        log: Log,
+        files: SecretWatch,
+        changed: Callable[[SharedCheck], None],
+        blame: Callable[[SharedCheck], None],
+        count: Callable[[], None],
+    ) -> None:
+        self._user = user
+        self._name = name
+        self._new_mark = new_mark
+        self._log = log
+        self._files = files
+        self._tell = changed
+        self._blame = blame
+        self._count = count
+        self._loop = asyncio.get_running_loop()
+        self.checks: dict[int, SharedCheck] = {}
+        self.replaced = 0
+        self._tests: dict[int, _Test] = {}
+        self._details: dict[int, asyncio.Future[None]] = {}
+        self._token = 0
+        self._fault = ""
+        self._told = 0
+        """The greatest number that the checker was told."""
+        self._known_files: set[tuple[str, ...]] = set()
+        self._process: CheckerProcess | None = None
+        self._died_in_a_row = 0
+        self._started_at = 0.0
+        self._start_timer: asyncio.TimerHandle | None = None
+        self._stopping = False
+        self._dead = asyncio.Event()
+        self._start()
+
+    @property
+    def pid(self) -> int | None:
+        """The checker's process, None while there is none."""
+        return self._process.pid if self._process else None
+
+    @property
+    def busy(self) -> bool:
+        """Whether it has anything to do."""
+        return bool(self.checks or self._tests)
+
+    async def stop(self) -> None:
+        """End the checker for good; returns when it and its commands are dead."""
+        self._stopping = True
+        if self._start_timer is not None:
+            self._start_timer.cancel()
+        if self._process is not None:
+            self._process.kill()
+            await self._dead.wait()
+
+    async def test(self, number: int, request: CheckRequest) -> None:
+        """Raises OcfError when the checker cannot make such a check, or does not answer."""
+        test = self._tests[number] = _Test(request)
+        self._send_files(request)
+        self._send(number, "test", number, request_document(request))
+        try:
+            refused = await asyncio.wait_for(test.answer, TEST_S)
+        except asyncio.TimeoutError:
+            raise ServiceError(f"the process that makes the checks has not answered for {TEST_S:g} s") from None
+        finally:
+            del self._tests[number]
+        if refused is not None:
+            error = OcfError(refused.reason)
+            error.code = refused.code or error.code
+            raise error
+
+    def begin(self, shared: SharedCheck) -> None:
+        """Have a check made from now on."""
+        self.checks[shared.number] = shared
+        self._send_files(shared.request)
+        self._send_begin(shared)
+
+    def trust(self, shared: SharedCheck) -> None:
+        """A server without a verdict has traffic: its first failure is not to take it out."""
+        if not shared.state.verdict.trusted:
+            shared.state.verdict = Verdict(None, shared.state.verdict.against, True)
+            self._send(0, "trust", shared.number)
+
+    def end(self, shared: SharedCheck) -> None:
+        """Have a check made no more."""
+        del self.checks[shared.number]
+        self._send(0, "end", shared.number)
+
+    async def details(self) -> None:
+        """Have the checker tell what is no news: how long checks took, when they are next. May wait for ever."""
+        if self._process is None or not self._process.ready:
+            return
+        self._token += 1
+        token = self._token
+        answer = self._details[token] = self._loop.create_future()
+        try:
+            self._send(0, "details", token)
+            await answer
+        finally:
+            del self._details[token]
+
+    def file_changed(self, key: tuple[str, ...]) -> None:
+        """What a file holds is known, or not as before: tell the checker, if one of its checks needs it."""
+        if key in self._known_files:
+            self._send_file(key)
+
+    def _send(self, number: int, *message: object) -> None:
+        if self._process is not None:
+            self._told = max(self._told, number)
+            self._process.send(encode(*message))
+
+    def _send_begin(self, shared: SharedCheck) -> None:
+        verdict = shared.state.verdict
+        document = request_document(shared.request)
+        self._send(shared.number, "begin", shared.number, document, verdict.up, verdict.against, verdict.trusted)
+
+    def _send_files(self, request: CheckRequest) -> None:
+        for key in file_keys(request.settings):
+            if key not in self._known_files:
+                self._known_files.add(key)
+                self._send_file(key)
+
+    def _send_file(self, key: tuple[str, ...]) -> None:
+        found = self._files.found(key)
+        if found is not None:
+            self._send(0, "files", key, found.contents, found.error)
+
+    def _start(self) -> None:
+        self._start_timer = None
+        try:
+            self._process = CheckerProcess(self._user, self._new_mark(), self._request_of, self._line, self._ended)
+        except OSError as error:
+            self._log.error(f"{self._name} cannot be started: {error.strerror}")
+            self._start_later()
+            if self._died_in_a_row > STARTS_TRIED:
+                self._refuse_all(f"the process that makes the checks cannot be started: {error.strerror}")
+            return
+        self._started_at = self._loop.time()
+        self._dead.clear()
+        self._told = 0
+        self._known_files.clear()
+        for number, test in self._tests.items():
+            self._send_files(test.request)
+            self._send(number, "test", number, request_document(test.request))
+        for shared in self.checks.values():
+            self._send_files(shared.request)
+            self._send_begin(shared)
+
+    def _start_later(self) -> None:
+        if not self._stopping and self._start_timer is None:
+            delay = BACK_OFF_S[min(self._died_in_a_row, len(BACK_OFF_S) - 1)]
+            self._died_in_a_row += 1
+            self._start_timer = self._loop.call_later(delay, self._start)
+
+    def _request_of(self, number: int) -> CheckRequest | None:
+        shared = self._check(number)
+        return shared.request if shared is not None else None
+
+    def _check(self, number: int) -> SharedCheck | None:
+        """A check of this checker, None when it has ended. Raises Malformed when it was never there."""
+        shared = self.checks.get(number)
+        if shared is None and number > self._told:
+            raise Malformed("the number of a check that it was not given")
+        return shared
+
+    def _line(self, line: bytes) -> None:
+        word, fields = decode(line)
+        if word == "result" and fields:
+            shared = self._check(identifier(fields[0]))
+            update = read_result(fields[1:])
+            if shared is not None:
+                state = shared.state
+                state.verdict, state.result, state.next_at = update
+                self._tell(shared)
+        elif word == "details":
+            self._take_details(fields)
+        elif word == "made" and len(fields) == 1:
+            self._answer(identifier(fields[0]), None)
+        elif word == "refused" and fields:
+            self._answer(identifier(fields[0]), read_refused(fields[1:]))
+        elif word == "fault" and len(fields) == 1:
+            self._fault = text(fields[0])
+            self._log.error(f"{self._name}: {self._fault}")
+        else:
+            raise Malformed("a message that there is not")
+
+    def _take_details(self, fields: list[Any]) -> None:
+        token, rows, last = read_details(fields)
+        for number, seconds, next_at in rows:
+            shared = self._check(number)
+            if shared is not None and shared.state.result is not None:
+                shared.state.result = shared.state.result._replace(seconds=seconds)
+                shared.state.next_at = next_at
+        answer = self._details.get(token)
+        if last and answer is not None and not answer.done():
+            answer.set_result(None)
+
+    def _answer(self, number: int, refused: Refused | None) -> None:
+        test = self._tests.get(number)
+        if test is None:
+            self._check(number)
+        elif not test.answer.done():
+            test.answer.set_result(refused)
+
+    def _ended(self, ended: Ended) -> None:
+        """The checker is dead."""
+        process, self._process = self._process, None
+        assert process is not None
+        for answer in self._details.values():
+            if not answer.done():
+                answer.set_result(None)
+        self._end_commands(process.mark)
+        if self._stopping:
+            return
+        if self._loop.time() - self._started_at >= STEADY_S:
+            self._died_in_a_row = 0
+        self.replaced += 1
+        self._count()
+        self._log.warning(f"{self._name} (process {process.pid}) is replaced: {one_line(ended.why)}")
+        self._start_later()
+        if not process.ready and self._died_in_a_row > STARTS_TRIED:
+            self._refuse_all(f"the process that makes the checks cannot start: {self._fault or ended.why}")
+        if ended.burned:
+            reason = "the check used more than 2 s of processor time"
+        else:
+            reason = f"the process that makes the checks was lost during this one: {one_line(ended.why)}"
+        self._fail(ended.running, reason)
+
+    def _end_commands(self, mark: str) -> None:
+        """Kill what a dead checker has left; in a thread, because it reads all of /proc."""
+        uids = {self._user.uid}
+        try:
+            self._loop.run_in_executor(None, kill_orphans, mark, uids).add_done_callback(lambda _: self._dead.set())
+        except RuntimeError:  # no thread is to be had
+            kill_orphans(mark, uids)
+            self._dead.set()
+
+    def _refuse_all(self, reason: str) -> None:
+        for test in self._tests.values():
+            if not test.answer.done():
+                test.answer.set_result(Refused(0, one_line(reason)))
+
+    def _fail(self, number: int, reason: str) -> None:
+        """The check that ran when the checker was lost has failed once."""
+        test = self._tests.get(number)
+        if test is not None:
+            test.killed += 1
+            if test.killed >= TESTS_KILLED and not test.answer.done():
+                test.answer.set_result(Refused(0, reason))
+        shared = self.checks.get(number)
+        if shared is not None:
+            shared.state.take(Result(False, reason, 0.0))
+            self._log.warning(f"{shared.state.name}: {reason}")
+            self._tell(shared)
+            self._blame(shared)

@@ -1,0 +1,236 @@
+"""One checker as the keeper sees it: a process that is started, heard, bounded, and killed when it stops answering."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING, Callable
+
+from ocfpy.healthd.checker_launch import LIBRARY_FD
+from ocfpy.healthd.checker_protocol import HEARTBEAT_S, MAX_LINE, LineReader, Malformed
+from ocfpy.healthd.orphans import MARK
+from ocfpy.healthd.running_check import new_page, running
+from ocfpy.healthd.socket_grants import SocketGrants
+
+if TYPE_CHECKING:
+    from ocfpy.healthd.privileges import User
+    from ocfpy.healthd.socket_grants import Find
+
+LIBRARY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+LAUNCHER = f"{LIBRARY}/ocfpy/healthd/checker_launch.py"
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+SILENT_TICKS = 4
+"""Heartbeats missed by a checker that hangs: 2 s."""
+STARVED_TICKS = 20
+"""The same for one that would run if this node gave it a processor, and for one that has just been started: 10 s."""
+BUSY_SHARE = 0.5
+"""A silent checker that used less than this share of a processor was not given one."""
+MAX_QUEUED = 64 << 20
+"""Bytes that wait for a checker to read them; the checks of 10,000 servers are 6 MiB."""
+RECEIVE_SIZE = 65536
+_HIGH_FD = 64
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+class Ended:
+    """How a checker ended: `why` in words, and the number of the check that ran then, 0 for none."""
+
+    def __init__(self, why: str, running: int, burned: bool) -> None:
+        self.why = why
+        self.running = running
+        self.burned = burned
+
+
+class CheckerProcess:
+    """Starts a checker. `on_line` gets each of its lines and may raise Malformed; `on_end` is told once, when it is dead.
+
+    `find` says which check a number is, for `SocketGrants`. Raises OSError when it cannot be started.
+    """
+
+    def __init__(
+        self, user: User, mark: str, find: Find, on_line: Callable[[bytes], None], on_end: Callable[[Ended], None]
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_line = on_line
+        self._on_end = on_end
+        self.user = user
+        self.mark = mark
+        self.ready = False
+        """Whether it has been heard."""
+        self._why = ""
+        self._burned = False
+        self._heard = False
+        self._silent = 0
+        self._cpu = 0.0
+        self._out = bytearray()
+        self._writing = False
+        self._reader = LineReader(self._line, MAX_LINE)
+        page_fd, self._page = new_page()
+        self._control, control = socket.socketpair()
+        sockets, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.setblocking(False)
+        library_fd = os.open(LIBRARY, os.O_PATH | os.O_DIRECTORY)
+        try:
+            self.pid = _spawn(user, mark, [control.fileno(), theirs.fileno(), page_fd, library_fd])
+            self._pidfd = os.pidfd_open(self.pid)
+        except BaseException:
+            self._control.close()
+            sockets.close()
+            raise
+        finally:
+            os.close(library_fd)
+            os.close(page_fd)
+            control.close()
+            theirs.close()
+        self._grants = SocketGrants(sockets, find, self.malformed)
+        self._loop.add_reader(self._pidfd, self._dead)
+        self._loop.add_reader(self._control.fileno(), self._read)
+        self._timer = self._loop.call_later(HEARTBEAT_S, self._tick)
+
+    def send(self, data: bytes) -> None:
+        """Have it read `data`, which are whole lines, when it gets to it. Never waits."""
+        self._out += data
+        if len(self._out) > MAX_QUEUED:
+            self.kill(f"it has not read {MAX_QUEUED >> 20} MiB that it was sent")
+        elif not self._writing:
+            self._write()
+
+    def kill(self, why: str = "") -> None:
+        """End it; `on_end` is told `why` when it is dead."""
+        if not self._why:
+            self._why = why or "it was ended"
+            try:
+                os.killpg(self.pid, signal.SIGKILL)  # its number is not another's before it is waited for
+            except OSError:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)  # it has not become a group of its own yet
+
+    def malformed(self, what: str) -> None:
+        """It said something that it never says."""
+        self.kill(f"it sent {what}")
+
+    def _write(self) -> None:
+        try:
+            while self._out:
+                sent = self._control.send(memoryview(self._out)[: 1 << 18])
+                del self._out[:sent]
+        except BlockingIOError:
+            if not self._writing:
+                self._writing = True
+                self._loop.add_writer(self._control.fileno(), self._write)
+            return
+        except OSError:
+            self._out.clear()  # it is dead, which its pidfd says
+        if self._writing:
+            self._writing = False
+            self._loop.remove_writer(self._control.fileno())
+
+    def _read(self) -> None:
+        try:
+            data = self._control.recv(RECEIVE_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(self._control.fileno())  # it is dead, or will be silent
+            return
+        self._heard = self.ready = True
+        if self._why:
+            return
+        try:
+            self._reader.feed(data)
+        except Malformed as error:
+            self.malformed(str(error))
+
+    def _line(self, line: bytes) -> None:
+        if line and not self._why:
+            self._on_line(line)
+
+    def _tick(self) -> None:
+        """Count the heartbeats that it has missed. Ours may be late as well: so it is ticks that count and not the clock."""
+        self._timer = self._loop.call_later(HEARTBEAT_S, self._tick)
+        if self._heard:
+            self._heard = False
+            self._silent = 0
+            return
+        self._silent += 1
+        state, cpu = _usage(self.pid)
+        if self._silent == 1:
+            self._cpu = cpu
+        if self._silent < SILENT_TICKS:
+            return
+        seconds = (self._silent - 1) * HEARTBEAT_S
+        burned = cpu - self._cpu >= BUSY_SHARE * seconds
+        starved = not self.ready or (state == "R" and not burned)
+        if starved and self._silent < STARVED_TICKS:
+            return
+        self._burned = burned
+        self.kill(f"it was silent for {self._silent * HEARTBEAT_S:g} s")
+
+    def _dead(self) -> None:
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if not pid:
+            return
+        code = os.waitstatus_to_exitcode(status)
+        self._read_last_words()
+        why = self._why or (f"signal {-code} killed it" if code < 0 else f"it ended with exit code {code}")
+        self._timer.cancel()
+        self._loop.remove_reader(self._pidfd)
+        self._loop.remove_reader(self._control.fileno())
+        self._loop.remove_writer(self._control.fileno())
+        self._grants.close()
+        self._control.close()
+        os.close(self._pidfd)
+        number = running(self._page)
+        self._page.close()
+        self._on_end(Ended(why, number, self._burned))
+
+    def _read_last_words(self) -> None:
+        """What it found before it died counts, unless it was killed for what it said."""
+        try:
+            while not self._why:
+                data = self._control.recv(RECEIVE_SIZE)
+                if not data:
+                    return
+                self._reader.feed(data)
+        except (OSError, Malformed):
+            pass
+
+
+def _spawn(user: User, mark: str, fds: list[int]) -> int:
+    """Start the process with `fds` as its descriptors 3 and following. Raises OSError."""
+    groups = " ".join(map(str, user.groups))
+    argv = [sys.executable, "-I", LAUNCHER, str(user.uid), str(user.gid), groups, "1" if user.change else "0"]
+    # Out of the way of the numbers that they will have.
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for fd in fds]
+    try:
+        return os.posix_spawn(
+            sys.executable,
+            argv,
+            {"PATH": PATH, "LC_ALL": "C.UTF-8", MARK: mark},
+            file_actions=[
+                *((os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)),
+                *((os.POSIX_SPAWN_DUP2, fd, LIBRARY_FD - len(fds) + 1 + at) for at, fd in enumerate(moved)),
+            ],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGCHLD),
+        )
+    finally:
+        for fd in moved:
+            os.close(fd)
+
+
+def _usage(pid: int) -> tuple[str, float]:
+    """State and processor time, in seconds, of a process: proc(5), fields 3, 14 and 15 of stat."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return fields[0], (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+    except OSError:
+        return "", 0.0

@@ -1,0 +1,130 @@
+"""What a checker gives up before it reads a byte from a server: its user, its capabilities, and memory without end."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import resource
+import signal
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from ocfpy.ocf.errors import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OWN_USER = "ocf-anycast"
+"""The user of the checkers where the node has one, else nobody."""
+PASSWD = "/etc/passwd"
+MEMORY = 1 << 30
+"""Bytes of address space of a checker. One with the checks of 200 pools, h11, dnspython and ssl maps 120 MiB; a server that
+makes one allocate more ends in MemoryError long before the node swaps."""
+DESCRIPTORS = 16384
+"""Enough for check_loop.MAX_IN_FLIGHT checks."""
+
+# linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 1, 4, 36, 38, 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+CAPABILITY_VERSION_3 = 0x20080522
+"""linux/capability.h."""
+
+
+class User(NamedTuple):
+    """Who a checker runs as. Without `change` it stays who the keeper is."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+    change: bool = True
+
+
+@lru_cache
+def find_user(name: str = "") -> User:
+    """Return the user called `name`, without one the unprivileged default. Raises HostError.
+
+    A keeper that is not root has only one user to offer, its own. Only a name that is not in /etc/passwd is asked of the name
+    service, which may not answer.
+    """
+    if os.geteuid():
+        me = _entry(os.geteuid())
+        if name not in ("", me):
+            raise HostError(f"check_command_user={name}: the health daemon runs as {me} and cannot become another user")
+        return User(me, os.geteuid(), os.getegid(), change=False)
+    for one in [name] if name else [OWN_USER, "nobody"]:
+        ids = _ids_in_passwd(one)
+        if ids is None and name:
+            try:
+                entry = pwd.getpwnam(one)
+            except KeyError:
+                continue
+            ids = entry.pw_uid, entry.pw_gid
+        if ids is not None:
+            # A user that was configured has the groups that its permissions depend on.
+            return User(one, *ids, tuple(os.getgrouplist(one, ids[1])) if name else ())
+    raise HostError(f"check_command_user={name}: this node has no such user" if name else "this node has no user nobody")
+
+
+def _ids_in_passwd(name: str) -> tuple[int, int] | None:
+    """User and group of a local user: passwd(5)."""
+    with open(PASSWD, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            fields = line.split(":")
+            if fields[0] == name and len(fields) > 3 and fields[2].isdigit() and fields[3].isdigit():
+                return int(fields[2]), int(fields[3])
+    return None
+
+
+def _entry(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def set_limits() -> None:
+    """Bound memory, descriptors and core dumps. The limit of memory is a soft one: commands of checks get the hard one."""
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard), hard))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    files = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def become(user: User, readable: Callable[[], bool], load_all: Callable[[], None]) -> None:
+    """Become `user`, for good and without capabilities. Raises OSError.
+
+    `readable` says, as that user, whether modules can be imported later; if not, `load_all` imports them before.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if user.change:
+        os.setgroups(user.groups)
+        os.setresgid(user.gid, user.gid, user.gid)
+        os.seteuid(user.uid)
+        try:
+            can_read = readable()
+        finally:
+            os.seteuid(0)
+        if not can_read:
+            load_all()
+        os.setresuid(user.uid, user.uid, user.uid)
+    _prctl(libc, PR_SET_NO_NEW_PRIVS, 1)
+    if user.uid:
+        _prctl(libc, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+        header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+        nothing = (ctypes.c_uint32 * 6)()
+        if libc.capset(header, nothing):
+            raise OSError(ctypes.get_errno(), "capset failed")
+    # Commands of checks run as the same user, and must not read secrets out of this process.
+    _prctl(libc, PR_SET_DUMPABLE, 0)
+    # What a command leaves behind in a session of its own becomes a child of this process, which ends it.
+    _prctl(libc, PR_SET_CHILD_SUBREAPER, 1)
+    _prctl(libc, PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _prctl(libc: ctypes.CDLL, option: int, value: int) -> None:
+    if libc.prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)):
+        raise OSError(ctypes.get_errno(), f"prctl {option} failed")
