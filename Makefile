@@ -90,6 +90,7 @@ install:
 	$(foreach agent,$(AGENTS),$(call install_metadata,$(agent)))
 	install -Dpm 755 bin/anycastctl $(DESTDIR)$(prefix)/sbin/anycastctl
 	install -Dpm 644 packaging/files/allowed-prefixes $(DESTDIR)/etc/anycast/allowed-prefixes
+	install -d $(DESTDIR)/var/lib/$(NAME)/drained
 	install -Dpm 644 packaging/files/tmpfiles.conf $(DESTDIR)$(prefix)/lib/tmpfiles.d/$(NAME).conf
 	install -Dpm 644 packaging/files/modules-load.conf $(DESTDIR)$(prefix)/lib/modules-load.d/$(NAME).conf
 	install -Dpm 644 packaging/files/resource-agents-deps.conf \

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ocfpy.healthd.drained import Drained, canonical
 from ocfpy.ipvs.model import endpoint, parse_endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
     Json = dict[str, Any]
@@ -21,26 +22,76 @@ class DrainError(Exception):
 
 
 def drain(pools: Sequence[Json], server: str, pool: str = "", force: bool = False) -> list[str]:
-    """Takes a server (an address, or address:port) out of all pools that have it, or of one; the files it made.
+    """Take a server (an address, or address:port) out of all pools that have it, or of one; return the files that do it.
 
-    Raises DrainError when no pool has it, or when it is the last of a service that is alive and `force` is not given.
+    Raises DrainError when no pool has it, when it is the last of a service that is alive and `force` is not given, and when
+    it is not drained everywhere.
     """
     name, concerned = _concerned(pools, server, pool)
     last = [one["service"] for found in concerned for one in found["virtual"] if _is_last(one, name, _names(found))]
     if last and not force:
         raise DrainError(f"{name} is the last backend of {last[0]} that is alive: --force takes it out all the same")
+    failures = []
+    for directory in sorted({found["drain_dir"] for found in concerned}):
+        try:
+            _mark(directory, name, pool)
+        except OSError as error:
+            failures.append(f"{directory}/{_below(pool)}{name} cannot be made: {error.strerror}")
     files = _files(concerned, name, pool)
-    for path in files:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(f"{os.environ.get('SUDO_USER') or 'root'} {time.strftime('%Y-%m-%d %H:%M:%S %z')}\n")
+    if failures:
+        made = [path for path in files if os.path.lexists(path)]
+        by = f"; it is drained by {', '.join(made)}" if made else ""
+        raise DrainError(f"{name} is not drained{' everywhere' if made else ''}: {'; '.join(failures)}{by}")
     return files
+
+
+def _mark(drain_dir: str, name: str, pool: str) -> None:
+    """Make the file that drains a server; others may be able to write to the directory, so no link in it is followed."""
+    before = os.umask(0o022)
+    try:
+        os.makedirs(drain_dir, exist_ok=True)
+        with _opened(drain_dir) as directory:
+            if not pool:
+                _create(name, directory)
+                return
+            try:
+                os.mkdir(pool, dir_fd=directory)
+            except FileExistsError:
+                pass
+            with _opened(pool, os.O_NOFOLLOW, directory) as below:
+                _create(name, below)
+    finally:
+        os.umask(before)
+
+
+@contextmanager
+def _opened(path: str, flags: int = 0, within: int | None = None) -> Iterator[int]:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | flags, dir_fd=within)
+    try:
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def _create(name: str, directory: int) -> None:
+    """Create the file; what is there by that name, even a link, drains the server as well, and stays as it is."""
+    try:
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644, dir_fd=directory)
+    except FileExistsError:
+        return
+    note = f"{os.environ.get('SUDO_USER') or 'root'} {time.strftime('%Y-%m-%d %H:%M:%S %z')}\n"
+    try:
+        os.write(fd, note.encode("utf-8", "backslashreplace"))
+    except OSError:  # a full disk; the content is for people, the name is what counts
+        pass
+    finally:
+        os.close(fd)
 
 
 def undrain(pools: Sequence[Json], server: str, pool: str = "") -> list[str]:
     """Puts a server back, also one that no pool has any more; the files it removed.
 
-    Raises DrainError when nobody had taken it out that way.
+    Raises DrainError when it was not taken out that way.
     """
     name = _name(server)
     removed = []
@@ -78,7 +129,7 @@ def still_out(pools: Sequence[Json], server: str, pool: str = "") -> list[str]:
         for word in (one, _host(one))
         for path in (f"{directory}/{word}", f"{directory}/{resource}/{word}")
     }
-    return sorted(filter(os.path.exists, paths))
+    return sorted(filter(os.path.lexists, paths))
 
 
 def _name(server: str) -> str:
@@ -116,8 +167,11 @@ def _concerned(pools: Sequence[Json], server: str, pool: str) -> tuple[str, list
 
 
 def _files(pools: Sequence[Json], name: str, pool: str) -> list[str]:
-    below = f"{pool}/" if pool else ""
-    return sorted({f"{found['drain_dir']}/{below}{name}" for found in pools if found.get("drain_dir")})
+    return sorted({f"{found['drain_dir']}/{_below(pool)}{name}" for found in pools if found.get("drain_dir")})
+
+
+def _below(pool: str) -> str:
+    return f"{pool}/" if pool else ""
 
 
 def _servers(pool: Json, name: str) -> set[str]:

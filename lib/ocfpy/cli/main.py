@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -12,7 +13,7 @@ from ocfpy.cli.collect import RUNDIR, collect
 from ocfpy.cli.drain import DrainError, drain, has, still_out, undrain
 from ocfpy.cli.metrics import as_metrics
 from ocfpy.cli.show import as_text
-from ocfpy.ocf.errors import OcfError
+from ocfpy.ocf.errors import OcfError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code is 0, 1 when something is not as it should be, or 2 for a bad call."""
     options = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
     try:
         found = collect(options.rundir)
         if options.command == "status":
@@ -32,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PermissionError as error:
         print(f"anycastctl: {error.filename}: only root may do that", file=sys.stderr)
     except (DrainError, OcfError, OSError) as error:
-        print(f"anycastctl: {error}", file=sys.stderr)
+        print(f"anycastctl: {one_line(str(error))}", file=sys.stderr)
     return 1
 
 

@@ -1,4 +1,7 @@
-"""Shows a collected status to people: tables on a terminal with rich, plain columns everywhere else."""
+"""Shows a collected status to people: tables on a terminal with rich, plain columns everywhere else.
+
+Reasons quote what servers sent. It is data: no markup of rich, no control sequence, no character that `out` cannot write.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def as_text(found: dict[str, Any], out: TextIO) -> None:
             out,
         )
         for warning in pool.get("warnings", ()):
-            print(f"  {warning}\n", file=out)
+            print(f"  {_printable(warning, out)}\n", file=out)
     if times := found.get("timeouts"):
         print(
             f"silent connections are forgotten after {times['tcp']} s (TCP), {times['tcp_fin']} s (TCP that closes),"
@@ -106,8 +109,17 @@ def _duration(seconds: float) -> str:
     return f"{max(seconds, 0):.0f} s"
 
 
+def _printable(text: object, out: TextIO) -> str:
+    """Return text with an escape, such as \\x1b or \\u2026, for what is unprintable or not in the character set of `out`."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    encoding = out.encoding or "utf-8"
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
 def _table(title: str, columns: tuple[str, ...], rows: Rows, out: TextIO) -> None:
-    if out.isatty() and _rich_table(title, columns, rows):
+    title = _printable(title, out)
+    rows = [tuple(_printable(cell, out) for cell in row) for row in rows]
+    if out.isatty() and _rich_table(title, columns, rows, out):
         return
     widths = [max(map(len, cells)) for cells in zip(columns, *rows)]
     print(title, file=out)
@@ -117,18 +129,18 @@ def _table(title: str, columns: tuple[str, ...], rows: Rows, out: TextIO) -> Non
     print(file=out)
 
 
-def _rich_table(title: str, columns: tuple[str, ...], rows: Rows) -> bool:
-    """Whether there was rich to do it with."""
+def _rich_table(title: str, columns: tuple[str, ...], rows: Rows, out: TextIO) -> bool:
+    """Whether there was rich to do it with. A str would be read as markup, a Text is not."""
     try:
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
     except ImportError:
         return False
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")  # the ellipsis that is the default is not in every character set
     for row in rows:
         table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
-    Console().print(table)
+    Console(file=out).print(table)
     return True

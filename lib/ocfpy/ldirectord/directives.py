@@ -20,13 +20,8 @@ CHECKTYPES = ("connect", "external", "external-perl", "negotiate", "off", "on", 
 FORWARDS = ("gate", "masq", "ipip")
 MAX_NUMBER = 2**31 - 1
 
-_MAIL = "is refused: ipvs-pool sends no mail; use a Pacemaker alert (such as alert_smtp.sh), which tells of every change"
+_MAIL = "without effect, ipvs-pool sends no mail: a Pacemaker alert does (such as alert_smtp.sh), at every change"
 REFUSED = {
-    "emailalert": _MAIL,
-    "emailalertfrom": _MAIL,
-    "emailalertfreq": _MAIL,
-    "emailalertstatus": _MAIL,
-    "smtp": _MAIL,
     "callback": "is refused: each node reads its own file, and what distributes it can run a program there",
     "execute": "is refused: make an ipvs-pool resource of each file",
     "monitorfile": "is refused: the system log has every change with its reason, `anycastctl status` each last check",
@@ -36,8 +31,13 @@ NOTED = {
     "logfile": "without effect, messages go to the system log with the facility of the cluster",
     "load": "without effect, as in ldirectord",
     "checkcount": "deprecated, see failurecount",
+    "emailalert": _MAIL,
+    "emailalertfrom": _MAIL,
+    "emailalertfreq": _MAIL,
+    "emailalertstatus": _MAIL,
+    "smtp": _MAIL,
 }
-"""What does nothing here, and why that is right: said in the log when the file is read."""
+"""What does nothing here, and what replaces it: a warning when the file is read."""
 
 _COMMENT = r"\s*(?:#.*)?$"
 _HOST = r"(?:\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+?)"

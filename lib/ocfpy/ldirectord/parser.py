@@ -4,13 +4,16 @@
    indented by four blanks or a tab. Anything else ends it, also an empty line; a line that is only a comment does not.
 2. In a section a # begins a comment wherever it stands, also inside quotes. Before it, only a whole line is a comment.
 3. A directive that is there twice counts where it is last.
-4. What ldirectord reads by looking for something that fits and dropping the rest ("3s" is 3, "500ms" is 500 seconds) is an
+4. What a comment says is not looked at, and may be in any encoding. Elsewhere a blank that is not ASCII, which looks like one
+   and is none to ldirectord, is an error.
+5. What ldirectord reads by looking for something that fits and dropping the rest ("3s" is 3, "500ms" is 500 seconds) is an
    error here, unless the rest is a comment.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from ocfpy.ipvs.model import MAX_FWMARK
 from ocfpy.ldirectord.directives import GLOBAL, IN_VIRTUAL, NOTED, REFUSED
@@ -25,6 +28,9 @@ _VIRTUAL = (
     re.compile(r"(?P<host>\[[0-9A-Fa-f:]+\]):(?P<port>[0-9A-Za-z_-]+)\s*(?:#.*)?$", re.ASCII),
     re.compile(r"(?P<fwmark>[0-9]+)\s*(?:#.*)?$", re.ASCII),
 )
+
+_ASCII_BLANKS = " \t\r\f\v"
+"""At the end of a line they mean nothing."""
 
 
 class Parsed:
@@ -49,22 +55,47 @@ def parse(text: str) -> Parsed:
     parsed = Parsed()
     section: Virtual | None = None
     for number, line in enumerate(text.split("\n"), 1):
+        code, sign, comment = line.partition("#")
+        if sign and not code.strip():
+            continue
+        fault = _unreadable(code)
+        if fault:
+            parsed.fault(number, fault)
+            # What belongs to the line is still read, each line with its own faults.
+            if code.startswith("virtual"):
+                section = Virtual(line=number)
+            elif not code[:1].isspace():
+                section = None
+            continue
+        line = code + sign + "".join(c if c.isprintable() or c == "\t" else "?" for c in comment)
         if section is not None:
-            if line.lstrip().startswith("#"):
-                continue
-            inside = _INDENTED.match(line.partition("#")[0].replace("\t", "    "))
+            inside = _INDENTED.match(code.replace("\t", "    "))
             if inside is not None and inside.group(1).strip():
                 _directive(parsed, number, section, inside.group(1))
                 continue
             section = None
         bare = line.strip()
-        if not bare or bare.startswith("#"):
+        if not bare:
             continue
         if line != line.lstrip():
             _stray(parsed, number, bare)
             continue
         section = _directive(parsed, number, parsed.config, line)
     return parsed
+
+
+def _unreadable(code: str) -> str:
+    """Return what is wrong with the first character that cannot be in a directive, or nothing."""
+    for c in code.rstrip(_ASCII_BLANKS):
+        if c == "\ufffd":
+            return "a byte that is not UTF-8: only comments may have another encoding"
+        if c.isprintable() or c == "\t":
+            continue
+        name = unicodedata.name(c, "control character").lower()
+        if c.isspace() and not c.isascii():
+            return f"a blank that is not ASCII, U+{ord(c):04X} ({name}): write an ordinary one"
+        return f"an invisible character, U+{ord(c):04X} ({name}): remove it"
+    return ""
 
 
 def _stray(parsed: Parsed, number: int, text: str) -> None:
@@ -79,9 +110,6 @@ def _stray(parsed: Parsed, number: int, text: str) -> None:
 def _directive(parsed: Parsed, number: int, section: Section, text: str) -> Virtual | None:
     """Takes one directive into the section; returns the section that it opens."""
     text = text.rstrip()
-    if any(not (c.isprintable() or c == "\t") or c == "\ufffd" for c in text):
-        parsed.fault(number, "a character that is no text: the file has to be UTF-8")
-        return None
     match = _DIRECTIVE.match(text)
     inside = isinstance(section, Virtual)
     if match is None:

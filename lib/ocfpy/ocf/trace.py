@@ -8,8 +8,10 @@ default below HA_VARLIB. The parameter trace_file, which ocf-shellfuncs does not
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
+from errno import ELOOP, ENXIO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from ocfpy.ocf.context import Context
 
 VARLIB = "/var/lib/heartbeat"
+_FOREIGN = "{} is a link, a special file or a file of another user: remove it"
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -48,7 +51,30 @@ def _open(where: str, context: Context, environ: Mapping[str, str]) -> int:
         name = f"{context.instance.replace('/', '%2F')}.{context.action}.{time.strftime('%Y-%m-%d.%H:%M:%S')}"
         where = f"{top}/{context.agent_name}/{name}"
     os.makedirs(os.path.dirname(where), mode=0o755, exist_ok=True)
-    return os.open(where, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    return _open_file(where)
+
+
+def _open_file(path: str) -> int:
+    """Create the file or append to one of an earlier action.
+
+    Raises ValueError for anything else: in a directory that others can write to, the name may be a link to what is root's.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        pass
+    try:
+        fd = os.open(path, flags)
+    except OSError as error:
+        if error.errno not in (ELOOP, ENXIO):  # a symbolic link, a FIFO
+            raise
+        raise ValueError(_FOREIGN.format(path)) from None
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_uid != os.geteuid():
+        os.close(fd)
+        raise ValueError(_FOREIGN.format(path))
+    return fd
 
 
 def _tracer(fd: int, places: tuple[str, ...]) -> Callable[[FrameType, str, Any], Any]:

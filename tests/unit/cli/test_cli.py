@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
+import re
+import stat
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ocfpy.cli.collect import collect
 from ocfpy.cli.main import main
 from ocfpy.cli.show import as_text
-from ocfpy.healthd.client import NoDaemon
 from ocfpy.ipvs.model import ServiceSettings, parse_real_server, parse_virtual
 from ocfpy.ocf.errors import ServiceError
 from ocfpy.ocf.state import StateFile
@@ -158,6 +164,80 @@ def test_undrain_of_a_server_that_no_pool_has_any_more(tmp_path: Path, capsys: p
     assert capsys.readouterr().out == "10.0.0.13 is no longer marked as taken out; no pool here has it\n" * 2
 
 
+def test_drain_follows_no_link(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A link by the name of the server drains it, as any file does; what it points to stays as it was."""
+    directory, victim = served(tmp_path), tmp_path / "victim"
+    victim.write_text("as it was")
+    directory.mkdir()
+    (directory / "10.0.0.12").symlink_to(victim)
+    (directory / "10.0.0.12:53").symlink_to(tmp_path / "nowhere")
+    (directory / "dns").symlink_to(tmp_path)
+    for server in ("10.0.0.12", "10.0.0.12:53"):
+        assert main(["drain", server, "--rundir", str(tmp_path)]) == 0
+        assert f"{server} gets no new clients" in capsys.readouterr().out
+    assert victim.read_text() == "as it was"
+    assert not (tmp_path / "nowhere").exists()
+    assert main(["drain", "10.0.0.12", "--pool", "dns", "--rundir", str(tmp_path)]) == 1
+    assert f"{directory}/dns/10.0.0.12 cannot be made: " in capsys.readouterr().err
+    assert not (tmp_path / "10.0.0.12").exists()
+    assert main(["undrain", "10.0.0.12:53", "--rundir", str(tmp_path)]) == 0
+    assert str(directory / "10.0.0.12") in capsys.readouterr().out, "and says so of the other link"
+
+
+def test_drain_makes_its_directory_for_all_to_read(tmp_path: Path) -> None:
+    directory = served(tmp_path)
+    before = os.umask(0o077)
+    try:
+        assert main(["drain", "10.0.0.12", "--pool", "dns", "--rundir", str(tmp_path)]) == 0
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE(os.stat(path).st_mode) for path in (directory, directory / "dns", directory / "dns/10.0.0.12")]
+    assert modes == [0o755, 0o755, 0o644]
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_drain_on_a_disk_without_room_for_the_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = served(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("ocfpy.cli.drain.os.write", full)
+        assert main(["drain", "10.0.0.12", "--rundir", str(tmp_path)]) == 0
+    assert files(directory) == ["10.0.0.12"]
+    assert "10.0.0.12 gets no new clients" in capsys.readouterr().out
+
+
+def test_drain_that_fails_is_no_drain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = served(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("ocfpy.cli.drain._create", full)
+        assert main(["drain", "10.0.0.12", "--rundir", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        f"anycastctl: 10.0.0.12 is not drained: {directory}/10.0.0.12 cannot be made: No space left on device\n"
+    )
+    assert files(directory) == []
+
+
+def test_drain_in_two_directories_one_of_which_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = served(tmp_path)
+    other = tmp_path / "file"
+    other.touch()
+    status = tmp_path / "ipvs-pool-web.status"
+    status.write_text(status.read_text().replace(str(directory), str(other)))
+    assert main(["drain", "10.0.0.11", "--force", "--rundir", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert f"10.0.0.11 is not drained everywhere: {other}/10.0.0.11 cannot be made: " in said
+    assert said.endswith(f"; it is drained by {directory}/10.0.0.11\n")
+
+
 def test_a_node_without_pools_takes_nobody_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("drain", "undrain"):
         assert main([command, "10.0.0.11", "--rundir", str(tmp_path)]) == 1
@@ -241,3 +321,83 @@ def test_gate_of_an_announcement(
     as_text(collect(str(rundir)), out)
     table = out.getvalue().partition("announcements\n")[2]
     assert table == f"  resource  prefix         vrf  gate\n  bgp4      192.0.2.53/32       {shown}\n"
+
+
+class Terminal(io.TextIOWrapper):
+    """A terminal with a character set of its own; `shown` is what was written to it, without colors."""
+
+    def __init__(self, encoding: str, is_terminal: bool = True) -> None:
+        self._bytes = io.BytesIO()
+        self._is_terminal = is_terminal
+        super().__init__(self._bytes, encoding=encoding)
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+    @property
+    def shown(self) -> str:
+        self.flush()
+        return re.sub(r"\x1b\[[0-9;]*m", "", self._bytes.getvalue().decode(self.encoding))
+
+
+def status_with(reason: str, title: str = "dns") -> dict[str, Any]:
+    real = {"server": "[fd00::53]:53", "weight": 0, "state": "down", "since": 0, "reason": reason}
+    virtual = [{"service": "tcp/[fd00::1]:53", "alive": 0, "real_servers": [real]}]
+    pool = {"resource": title, "state": f"failed {reason}", "virtual": virtual, "warnings": [reason]}
+    return {"pools": [pool], "sync": [], "addresses": [{"resource": reason}], "announcements": []}
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        ("[/x]", "[/x]"),
+        ("[link=https://example.com]here[/link]", "[link=https://example.com]here[/link]"),
+        ("[fd00::53] :bomb:", "[fd00::53] :bomb:"),
+        ("\x1b]0;title\x07\x1b[2J", r"\x1b]0;title\x07\x1b[2J"),
+        ("two\nlines\r", r"two\nlines\r"),
+        ("\u202eright to left \udc80", r"\u202eright to left \udc80"),
+    ],
+)
+def test_the_words_of_a_server_are_data(
+    monkeypatch: pytest.MonkeyPatch, reason: str, shown: str, encoding: str, is_terminal: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    terminal = Terminal(encoding, is_terminal)
+    as_text(status_with(reason, "pool [fd00::53]"), terminal)
+    assert terminal.shown.count(shown) == 4
+    assert f"pool [fd00::53]: failed {shown}" in terminal.shown
+    assert "[fd00::53]:53" in terminal.shown
+    assert set(filter(lambda c: not c.isprintable(), terminal.shown)) == {"\n"}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [("utf-8", "größe …"), ("latin-1", r"größe \u2026"), ("ascii", r"gr\xf6\xdfe \u2026")],
+)
+def test_terminals_with_fewer_characters(monkeypatch: pytest.MonkeyPatch, encoding: str, shown: str) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    terminal = Terminal(encoding)
+    as_text(status_with("größe …"), terminal)
+    assert terminal.shown.count(shown) == 4
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@given(reason=st.text(max_size=200), columns=st.integers(20, 200))
+@settings(max_examples=50, deadline=None, database=None)
+def test_no_words_break_a_table(encoding: str, reason: str, columns: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(columns))
+        for is_terminal in (True, False):
+            terminal = Terminal(encoding, is_terminal)
+            as_text(status_with(reason), terminal)
+            assert set(filter(lambda c: not c.isprintable(), terminal.shown)) == {"\n"}
+
+
+def test_the_command_on_a_terminal_that_is_not_utf_8(rundir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (rundir / "ipvs-pool-dns.status").write_text(json.dumps({**POOL, "resource": "größe"}))
+    terminal = Terminal("ascii")
+    monkeypatch.setattr("sys.stdout", terminal)
+    assert main(["status", "--rundir", str(rundir)]) == 1
+    assert r"gr\xf6\xdfe: failed" in terminal.shown

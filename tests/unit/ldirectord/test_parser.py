@@ -103,6 +103,57 @@ def test_line_ends_of_other_systems_and_blanks_at_the_end() -> None:
     assert config.virtuals[0].reals == [Real(3, "10.0.0.1", port="80")]
 
 
+def test_comments_are_not_looked_at() -> None:
+    """Latin-1 reads as U+FFFD."""
+    config = good(
+        "# Gr\ufffd\ufffde \x07\n"
+        "checkinterval=3 # Sek\u00fcnd\ufffdchen\u3000\x1b[0m\n"
+        "virtual=192.0.2.1:80 # gr\ufffd\ufffder\n"
+        "    # \ufffd\x00\n"
+        "\u00a0   # a comment behind a no-break space\n"
+        "    real=10.0.0.1:80 gate # M\u00fcller\u2028s server \ufffd\n"
+        "\treal=10.0.0.2:80 gate\n"
+    )
+    assert config.checkinterval == 3
+    assert [real.first for real in config.virtuals[0].reals] == ["10.0.0.1", "10.0.0.2"]
+
+
+def test_comment_that_is_a_value_is_quoted_without_its_unprintable_characters() -> None:
+    assert faults("quiescent=no # \ufffd\x1b[2J\n") == ["line 1: quiescent: must be yes or no, not 'no # \ufffd?[2J'"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            f"{HEAD}    real=10.0.0.1:80\u00a0gate\n",
+            "line 2: a blank that is not ASCII, U+00A0 (no-break space): write an ordinary one",
+        ),
+        (f"{HEAD}    real=10.0.0.1:80\u3000gate # \u3000\n", "line 2: a blank that is not ASCII, U+3000 (ideographic space)"),
+        (f"{HEAD}\u3000\u3000real=10.0.0.1:80 gate\n    real=10.0.0.2:80 gate\n", "line 2: a blank that is not ASCII, U+3000"),
+        (f"{HEAD}\u00a0\n    real=10.0.0.2:80 gate\n", "line 2: a blank that is not ASCII, U+00A0"),
+        ("virtual=192.0.2.1:80\u2009\n    real=10.0.0.2:80 gate\n", "line 1: a blank that is not ASCII, U+2009 (thin space)"),
+        ("\ufeffquiescent=no\n", "line 1: an invisible character, U+FEFF (zero width no-break space): remove it"),
+        ("quiescent=\u200bno\n", "line 1: an invisible character, U+200B (zero width space): remove it"),
+        ("quiescent=no\0\n", "line 1: an invisible character, U+0000 (control character): remove it"),
+        ("quiescent=\ufffdno\n", "line 1: a byte that is not UTF-8: only comments may have another encoding"),
+    ],
+)
+def test_other_blanks_are_named_once_with_their_line(text: str, said: str) -> None:
+    (fault,) = faults(text)
+    assert fault.startswith(said)
+
+
+def test_a_file_with_mail_moves_over_as_it_is() -> None:
+    parsed = parse(
+        'emailalert="admin@x.y.z"\nemailalertfreq=3600\nemailalertstatus=all\n'
+        f"{HEAD}    emailalert=root\n    real=10.0.0.1:80 gate\n"
+    )
+    assert parsed.faults == []
+    assert [note.line for note in parsed.warnings] == [1, 2, 3, 5]
+    assert all("a Pacemaker alert does (such as alert_smtp.sh)" in note.text for note in parsed.warnings)
+
+
 def test_the_last_one_counts() -> None:
     assert section("scheduler=rr", "scheduler=lc").scheduler == "lc"
     assert section("scheduler=rr", "scheduler=lc").lines["scheduler"] == 3
@@ -187,7 +238,6 @@ def test_directives_of_a_section(line: str, name: str, value: object) -> None:
         ("fallback=127.0.0.1:80 gate now", "is not address"),
         ("fallbackcommand=/bin/down >/dev/null", "without a shell"),
         ("cleanstop=no", "maintenance mode"),
-        ("emailalert=root", "Pacemaker alert"),
         ("monitorfile=/tmp/log", "anycastctl status"),
     ],
 )
@@ -218,7 +268,8 @@ GLOBAL_VALUES = {
     "checktimeout": "5", "negotiatetimeout": "5", "checkinterval": "5", "checkcount": "2", "failurecount": "2",
     "fallback": "127.0.0.1:80 gate", "fallback6": "[::1]:80 masq", "fallbackcommand": '"/bin/true"', "quiescent": "no",
     "cleanstop": "yes", "autoreload": "yes", "readdquiescent": "yes", "fork": "yes", "supervised": "no",
-    "logfile": '"local0"', "maintenancedir": "/etc/ha.d/maintenance",
+    "logfile": '"local0"', "maintenancedir": "/etc/ha.d/maintenance", "emailalert": '"admin@example.com"',
+    "emailalertfrom": "lb@example.com", "emailalertfreq": "3600", "emailalertstatus": "all", "smtp": "mail.example.com",
 }  # fmt: skip
 
 

@@ -43,6 +43,39 @@ def test_to_a_file(runner: Runner, tmp_path: Path) -> None:
     assert "observe" in (tmp_path / "other").read_text()
 
 
+@pytest.mark.parametrize("kind", ["symlink", "hard link", "fifo", "directory"])
+def test_no_file_of_others_is_written(runner: Runner, tmp_path: Path, kind: str) -> None:
+    victim, trace = tmp_path / "victim", tmp_path / "trace"
+    victim.write_text("as it was")
+    if kind == "symlink":
+        trace.symlink_to(victim)
+    elif kind == "hard link":
+        os.link(victim, trace)
+    elif kind == "fifo":
+        os.mkfifo(trace)
+    else:
+        trace.mkdir()
+    assert runner("monitor", trace_ra="1", trace_file=str(trace)) == 7
+    assert "no trace: " in runner.log
+    assert victim.read_text() == "as it was"
+
+
+def test_no_symlink_makes_a_file(runner: Runner, tmp_path: Path) -> None:
+    (tmp_path / "trace").symlink_to(tmp_path / "victim")
+    assert runner("monitor", trace_ra="1", trace_file=f"{tmp_path}/trace") == 7
+    assert not (tmp_path / "victim").exists()
+    assert f"no trace: {tmp_path}/trace is a link" in runner.log
+
+
+def test_actions_append_to_one_file(runner: Runner, tmp_path: Path) -> None:
+    for action in ("start", "stop"):
+        assert runner(action, trace_ra="1", trace_file=f"{tmp_path}/trace") == 0
+        sys.settrace(None)
+    trace = (tmp_path / "trace").read_text()
+    assert "_bring_up:" in trace
+    assert "_take_down:" in trace
+
+
 def test_where_nothing_can_be_written(runner: Runner) -> None:
     runner.environ |= {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": "/proc/nonexistent/trace"}
     assert runner("monitor") == 7

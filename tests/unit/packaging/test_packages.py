@@ -67,6 +67,16 @@ def test_same_files_in_the_same_places(deb_files: dict[str, str], rpm_files: dic
     assert ours == {path: mode for path, mode in rpm_files.items() if not OWN_OF_RPM.match(path)}
 
 
+def test_directory_of_drained_servers_is_there(deb: str, rpm: str) -> None:
+    """So that the `touch` of the docs works on a fresh node; tmpfiles.d makes it where /var begins empty."""
+    line = "d /var/lib/ocf-anycast/drained 0755 root root -"
+    assert line in (ROOT / "packaging/files/tmpfiles.conf").read_text().splitlines()
+    (in_deb,) = [one for one in output_of("dpkg", "--contents", deb).splitlines() if one.endswith("/ocf-anycast/drained/")]
+    assert in_deb.startswith("drwxr-xr-x root/root")
+    listed = output_of("rpm", "-qp", "--qf", "[%{FILEMODES:perms} %{FILENAMES}\n]", rpm).splitlines()
+    assert "drwxr-xr-x /var/lib/ocf-anycast/drained" in listed
+
+
 def test_provider_directory_holds_agents_only(deb_files: dict[str, str]) -> None:
     """Pacemaker takes every executable there for an agent, and people read the rest as one."""
     there = {Path(path).name: mode for path, mode in deb_files.items() if path.startswith(PROVIDER)}
@@ -97,7 +107,9 @@ def test_configuration_survives_an_upgrade(deb: str, rpm: str) -> None:
 
 
 def test_rpm_owns_no_directory_of_the_distribution(rpm: str) -> None:
-    ours = re.compile(r"(/etc|/usr/lib/ocf/(lib|resource\.d))/anycast|/usr/share/(doc|licenses)/ocf-anycast|.*\.target\.d$")
+    ours = re.compile(
+        r"(/etc|/usr/lib/ocf/(lib|resource\.d))/anycast|/var/lib/ocf-anycast|/usr/share/(doc|licenses)/ocf-anycast|.*\.target\.d$"
+    )
     lines = output_of("rpm", "-qp", "--qf", "[%{FILEMODES:perms} %{FILENAMES}\\n]", rpm).splitlines()
     directories = [line.split(maxsplit=1)[1] for line in lines if line.startswith("d")]
     assert [path for path in directories if not ours.match(path)] == []
