@@ -9,6 +9,7 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
+from ocfpy.checks.budget import within_budget
 from ocfpy.checks.errors import CheckFailed
 from ocfpy.checks.expect import matcher
 from ocfpy.checks.files import read
@@ -113,7 +114,7 @@ class Check:
         self.timer = Timer(loop, self.settings.timeout)
         try:
             await self._read_files()
-            weight = await self.attempt()
+            weight = await within_budget(self.attempt())
         except CheckFailed as failed:
             reason = str(failed)
         except TimedOut:
