@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ocfpy.checks import budget
+from ocfpy.checks import ber, budget
 from ocfpy.checks.base import Check, CheckFailed, Result
 from ocfpy.checks.budget import MAX_RECEIVED, SEARCH_S, WORK_S, within_budget
 from ocfpy.checks.expect import matcher
@@ -104,12 +104,12 @@ def test_the_budget_of_one_attempt_is_not_that_of_the_next() -> None:
         return "done"
 
     async def story() -> list[str]:
-        return [await within_budget(work(WORK_S * 0.6)) for _ in range(3)]
+        return [await within_budget(work(WORK_S * 0.6)) for _ in range(2)]
 
-    assert asyncio.run(story()) == ["done"] * 3
+    assert asyncio.run(story()) == ["done"] * 2
     assert budget.current().work_s == WORK_S
     begun = time.thread_time()
-    while time.thread_time() - begun < WORK_S * 1.5:  # no timer is left behind
+    while time.thread_time() - begun < WORK_S * 1.2:  # no timer is left behind
         pass
 
 
@@ -233,3 +233,32 @@ def test_dns_names_that_lead_to_long_names(size: int, rdtype: int, monkeypatch: 
         assert result.reason == "no CNAME record of www.example.com in the answer"
     else:
         assert result.reason.startswith("no 'nowhere' among the records: a.a.a.")
+
+
+# LDAP
+
+def ldap_entry(name: bytes, values: bytes) -> bytes:
+    """The answers to a bind and a search: one entry that has an attribute with these values, encoded."""
+    attribute = ber.encode(ber.SEQUENCE, ber.encode(ber.OCTETS, name), ber.encode(0x31, values))
+    entry = ber.encode(0x64, ber.encode(ber.OCTETS, b"dc=x"), ber.encode(ber.SEQUENCE, attribute))
+    fine = ber.integer(0, ber.ENUMERATED) + b"\4\0\4\0"
+    return b"".join(
+        ber.encode(ber.SEQUENCE, ber.integer(number), operation)
+        for number, operation in ((2, ber.encode(0x61, fine)), (3, entry), (3, ber.encode(0x65, fine)))
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "reason"),
+    [
+        (b"a", b"\4\0" * 500_000, ""),
+        (b"n" * 100_000, b"\4\0" * 400_000, "not an LDAP answer: the name of an attribute has 100000 bytes"),
+        (b"n" * 1000, b"\4\0" * 500_000, ""),
+        (b"a", b"\4\0" * 1000, "no 'nowhere' in the entry found"),
+    ],
+    ids=["empty values", "a long name", "a name of the greatest length", "what is not too much"],
+)
+def test_ldap_entries_full_of_values(name: bytes, values: bytes, reason: str) -> None:
+    result = bounded(lambda: check_of("ldap", expect="nowhere"), ldap_entry(name, values))
+    assert not result.ok
+    assert result.reason == reason or not reason  # what the first and third end with depends on the processor
