@@ -181,7 +181,8 @@ def test_how_tcp_cuts_an_answer_makes_no_difference(answer: bytes, expected: str
     st.lists(
         st.sampled_from(
             [OK, CHUNKED, b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.0 204 No\n\n", b"\r\n", b"\n", b"5\r\n", b"hello",
-             b"0\r\n\r\n", b"Content-Length: 5\r\n", b"Content-Length: 6, 7\r\n", b"Transfer-Encoding: chunked\r\n", b"X: y\r\n", b"ffff\r\n"]
+             b"0\r\n\r\n", b"Content-Length: 5\r\n", b"Content-Length: 6, 7\r\n", b"Transfer-Encoding: chunked\r\n",
+             b"X: y\r\n", b"ffff\r\n"]
         )
         | st.binary(min_size=1, max_size=20),
         max_size=12,
