@@ -41,7 +41,8 @@ DEBS_SIMULATE    := $(DEBS_PYTEST) $(DEBS_AGENTS) pacemaker crmsh
 # The servers that the checks are tried against, on this host and from the lab's nodes.
 DEBS_SERVICES    := python3-cryptography nginx-light squid bind9 slapd chrony exim4-daemon-light dovecot-imapd dovecot-pop3d \
                     mariadb-server-core postgresql freeradius kamailio kamailio-tls-modules proftpd-core
-DEBS_CHECKS      := $(DEBS_PLAY) $(DEBS_SERVICES)
+# curl is what an HTTP check is compared with.
+DEBS_CHECKS      := $(DEBS_PLAY) $(DEBS_SERVICES) curl
 # The lab's nodes and its own real servers run from a Debian root that it builds; frr is for the routers.
 DEBS_DEMO        := $(DEBS_PLAY) $(DEBS_DEB) python3-matplotlib frr mmdebstrap e2fsprogs
 DEBS_LAB         := $(DEBS_DEMO) $(DEBS_WHEEL) $(DEBS_SERVICES) python3-ldap3

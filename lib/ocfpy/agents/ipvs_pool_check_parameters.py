@@ -185,9 +185,22 @@ class CheckParameters(MemberParameters):
     )
     check_transport = StringParam(
         "transport",
-        _of("transport", "Whether the question goes over udp or tcp."),
+        _of(
+            "transport",
+            "Whether the question goes over udp or tcp. In dns, what is truncated over udp is asked again over tcp.",
+        ),
         choices=("udp", "tcp"),
         default=OPTIONS["transport"],
+        reloadable=True,
+    )
+    check_cd = BoolParam(
+        "DNS checking disabled",
+        _of(
+            "cd",
+            "true: the question has the CD bit, so that a resolver that validates DNSSEC answers also where it cannot validate"
+            " (dig +cd).",
+        ),
+        default=OPTIONS["cd"],
         reloadable=True,
     )
     check_command = StringParam(

@@ -8,6 +8,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, Callable
 
+from ocfpy.checks.budget import within_budget
 from ocfpy.checks.errors import CheckFailed, NotMade
 from ocfpy.checks.expect import matcher
 from ocfpy.checks.provider import HERE, Provider, connecting
@@ -97,7 +98,7 @@ class Check:
         self.timer = Timer(loop, self.settings.timeout)
         try:
             await self._read_files()
-            weight = await self.attempt()
+            weight = await within_budget(self.attempt())
         except CheckFailed as failed:
             reason = str(failed)
         except NotMade as why:

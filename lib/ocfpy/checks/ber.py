@@ -6,6 +6,12 @@ recursion what a server may nest as deeply as it likes. They are what the tests 
 
 from __future__ import annotations
 
+from itertools import islice
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 INTEGER, OCTETS, ENUMERATED, SEQUENCE = 0x02, 0x04, 0x0A, 0x30
 _LONG = 0x80
 _MAX_LENGTH_BYTES = 4
@@ -41,9 +47,8 @@ def length_bytes(first: int) -> int:
     return count
 
 
-def decode(data: bytes) -> list[tuple[int, bytes]]:
+def elements(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The elements in `data`, one level of them: tag and content. Raises ValueError."""
-    found = []
     at = 0
     while at < len(data):
         if len(data) - at < 2:
@@ -56,6 +61,13 @@ def decode(data: bytes) -> list[tuple[int, bytes]]:
             at += count
         if len(data) - at < size:
             raise ValueError("an element is longer than what is there")
-        found.append((tag, data[at : at + size]))
+        yield tag, data[at : at + size]
         at += size
+
+
+def first(data: bytes, count: int) -> list[tuple[int, bytes]]:
+    """The first `count` elements in `data`; what follows them is not looked at. Raises ValueError when there are fewer."""
+    found = list(islice(elements(data), count))
+    if len(found) < count:
+        raise ValueError("an element is missing")
     return found

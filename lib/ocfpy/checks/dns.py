@@ -9,71 +9,110 @@ import dns.exception
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdata
+import dns.rdataclass
 import dns.rdatatype
 
 from ocfpy.checks.base import Check, CheckFailed
+from ocfpy.checks.protocols.dns import Header, parse_header, records_of, same_question
 
 if TYPE_CHECKING:
     from ocfpy.checks.settings import CheckSettings
     from ocfpy.ocf.addresses import Address
 
+UDP_SIZE = 1232
+"""Bytes of the answer that fit into a datagram, said with EDNS: what the DNS flag day of 2020 recommends."""
+SHOWN = 4
+"""Records that a reason repeats."""
+_NO_EDNS = (dns.rcode.FORMERR, dns.rcode.NOTIMP)
+"""How a server says that it does not know EDNS (RFC 6891, 7)."""
+
 
 class DnsCheck(Check):
-    """Asks once per check, over UDP or TCP.
+    """Asks over UDP or TCP; an answer that is truncated over UDP is asked for again over TCP, as resolvers do it.
 
-    With `expect`, one of the records must have it in its text form, such as an address.
+    With `expect`, one of the records must have it in its text form, such as an address. With `cd` the question has the bit
+    Checking Disabled.
     """
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
-        self.query = dns.message.make_query(settings["name"], settings["rdtype"])
         self.rdtype = dns.rdatatype.from_text(settings["rdtype"])
         self.wanted = tuple(map(dns.rcode.from_text, settings["rcode"].split()))
+        query = dns.message.make_query(settings["name"], settings["rdtype"])
+        if settings.flag("cd"):
+            query.flags |= dns.flags.CD
+        self._plain = query.to_wire()[2:]
+        query.use_edns(0, payload=UDP_SIZE)
+        self._with_edns = query.to_wire()[2:]
 
     async def attempt(self) -> None:
-        self.query.id = int.from_bytes(os.urandom(2), "big")
-        question = self.query.to_wire()
-        if self.settings["transport"] == "tcp":
-            answer = await self._ask_over_tcp(question)
-        else:
-            answer = await self._ask_over_udp(question)
-        self._judge(answer)
+        answer, header = await self._ask(self._with_edns)
+        if header.rcode in _NO_EDNS and header.rcode not in self.wanted:
+            answer, header = await self._ask(self._plain)
+        if header.rcode not in self.wanted:
+            raise CheckFailed(f"rcode {dns.rcode.to_text(dns.rcode.Rcode(header.rcode))}")
+        try:
+            texts = self._texts(answer)
+        except (dns.exception.DNSException, ValueError) as error:
+            raise CheckFailed(f"not a DNS answer: {error or type(error).__name__}") from None
+        if header.rcode == dns.rcode.NOERROR:
+            self._judge(texts)
 
-    async def _ask_over_udp(self, question: bytes) -> bytes:
+    async def _ask(self, question: bytes) -> tuple[bytes, Header]:
+        query = os.urandom(2) + question
+        if self.settings["transport"] == "tcp":
+            return await self._ask_over_tcp(query)
         with await self.open_datagrams() as server:
             self.doing = "waiting for the answer"
-            server.send(question)
+            server.send(query)
             answer = b""
-            while answer[:2] != question[:2]:  # anything else is late or not from the server
+            while answer[:2] != query[:2]:  # anything else is late or not from the server
                 answer = await server.receive()
-            return answer
+        header = _header(answer, query)
+        if header.truncated:
+            return await self._ask_over_tcp(query, "over TCP, because that over UDP is truncated")
+        return answer, header
 
-    async def _ask_over_tcp(self, question: bytes) -> bytes:
-        with await self.open() as stream:
-            self.doing = "waiting for the answer"
-            await stream.send(len(question).to_bytes(2, "big") + question)
-            return await stream.exactly(int.from_bytes(await stream.exactly(2), "big"))
-
-    def _judge(self, wire: bytes) -> None:
+    async def _ask_over_tcp(self, query: bytes, why: str = "") -> tuple[bytes, Header]:
         try:
-            answer = dns.message.from_wire(wire, ignore_trailing=True)
-        except (dns.exception.DNSException, ValueError) as error:  # ValueError: of an opcode that nobody knows
-            raise CheckFailed(f"not a DNS answer: {error or type(error).__name__}") from None
-        if not self.query.is_response(answer):
-            raise CheckFailed("the answer is to another question")
-        if answer.rcode() not in self.wanted:
-            raise CheckFailed(f"rcode {dns.rcode.to_text(answer.rcode())}")
-        if answer.rcode() == dns.rcode.NOERROR:
-            self._judge_records(answer)
+            with await self.open() as stream:
+                self.doing = f"waiting for the answer {why}".rstrip()
+                await stream.send(len(query).to_bytes(2, "big") + query)
+                answer = await stream.exactly(int.from_bytes(await stream.exactly(2), "big"))
+        except (CheckFailed, OSError) as error:
+            if not why:
+                raise
+            reason = self.in_words(error) if isinstance(error, OSError) else str(error)
+            raise CheckFailed(f"{reason} (asked {why})") from None
+        return answer, _header(answer, query)
 
-    def _judge_records(self, answer: dns.message.Message) -> None:
-        rrsets = [rrset for rrset in answer.answer if rrset.rdtype == self.rdtype]
-        records = sorted(str(record) for rrset in rrsets for record in rrset)
-        if not records:
-            cut = " (truncated: check_transport=tcp)" if answer.flags & dns.flags.TC else ""
-            asked = f"{self.settings['rdtype']} record of {self.settings['name']}"
-            raise CheckFailed(f"no {asked} in the answer{cut}")
+    def _texts(self, answer: bytes) -> list[str]:
+        """The records of the wanted type; without an expected text the first is enough, as what it says does not matter."""
+        records = records_of(answer, self.rdtype)
+        if self.matches is None:
+            records = records[:1]
+        return [
+            str(dns.rdata.from_wire(dns.rdataclass.IN, self.rdtype, answer, record.start, record.size)) for record in records
+        ]
+
+    def _judge(self, texts: list[str]) -> None:
+        if not texts:
+            raise CheckFailed(f"no {self.settings['rdtype']} record of {self.settings['name']} in the answer")
         # A name may be expected with its last dot or without.
-        texts = (text for record in records for text in (record, record.rstrip(".")))
-        if self.matches is not None and not any(map(self.matches, texts)):
-            raise CheckFailed(f"no '{self.expect}' among the records: {', '.join(records[:4])}")
+        if self.matches is not None and not any(self.matches(text) or self.matches(text.rstrip(".")) for text in texts):
+            shown = ", ".join(sorted(texts)[:SHOWN])
+            raise CheckFailed(f"no '{self.expect}' among the records: {shown}")
+
+
+def _header(answer: bytes, query: bytes) -> Header:
+    """The header of an answer to `query`. Raises CheckFailed."""
+    try:
+        header = parse_header(answer)
+        # An error may come without the question (RFC 1035, 4.1.1, does not ask for it, and some servers leave it out).
+        asked = same_question(answer, query) if header.questions or not header.rcode else True
+    except ValueError as error:
+        raise CheckFailed(f"not a DNS answer: {error}") from None
+    if header.number != parse_header(query).number or not header.is_response or not asked:
+        raise CheckFailed("the answer is to another question")
+    return header

@@ -11,6 +11,8 @@ from ocfpy.checks.ldap_search import NO_ATTRIBUTES, parse_search
 from ocfpy.checks.words import said
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ocfpy.checks.settings import CheckSettings
     from ocfpy.ocf.addresses import Address
 
@@ -20,6 +22,8 @@ MAX_ENTRIES = 100
 """So many are asked for."""
 MAX_ANSWERS = 1000
 """Entries and references that are looked at, of a server that does not keep to that."""
+MAX_ATTRIBUTE_NAME = 1000
+"""Bytes of the name of an attribute with its options; it is put before each of its values."""
 VERSION = 3
 
 # RFC 4511, 4.1.1: the protocol operations, as they are tagged.
@@ -139,7 +143,7 @@ async def _receive(stream: Stream, number: int) -> tuple[int, bytes]:
             size = int.from_bytes(await stream.exactly(count), "big")
         if size > MAX_MESSAGE:
             raise ValueError(f"a message of {size} bytes")
-        (number_tag, digits), (operation, content) = ber.decode(await stream.exactly(size))[:2]
+        (number_tag, digits), (operation, content) = ber.first(await stream.exactly(size), 2)
     except ValueError as error:
         raise CheckFailed(f"not an LDAP answer: {error}") from None
     answered = int.from_bytes(digits, "big")
@@ -153,7 +157,7 @@ async def _receive(stream: Stream, number: int) -> tuple[int, bytes]:
 def _judge(content: bytes, what: str, *good: int) -> None:
     """Raises CheckFailed unless an LDAPResult says that it went well."""
     try:
-        (tag, code), _, (_, text) = ber.decode(content)[:3]
+        (tag, code), _, (_, text) = ber.first(content, 3)
         if tag != ber.ENUMERATED or not code:
             raise ValueError("a result without a code")
     except ValueError as error:
@@ -164,14 +168,16 @@ def _judge(content: bytes, what: str, *good: int) -> None:
         raise CheckFailed(f"{what}: {_RESULTS.get(number, 'result')} ({number}){more}")
 
 
-def lines_of(entry: bytes) -> list[str]:
-    """`dn: ...` and `attribute: value` of a SearchResultEntry. Raises CheckFailed."""
+def lines_of(entry: bytes) -> Iterator[str]:
+    """`dn: ...` and `attribute: value` of a SearchResultEntry, one at a time. Raises CheckFailed."""
     try:
-        (_, dn), (_, attributes) = ber.decode(entry)[:2]
-        lines = [f"dn: {dn.decode(errors='replace')}"]
-        for _, attribute in ber.decode(attributes):
-            (_, name), (_, values) = ber.decode(attribute)[:2]
-            lines += [f"{name.decode(errors='replace')}: {value.decode(errors='replace')}" for _, value in ber.decode(values)]
+        (_, dn), (_, attributes) = ber.first(entry, 2)
+        yield f"dn: {dn.decode(errors='replace')}"
+        for _, attribute in ber.elements(attributes):
+            (_, name), (_, values) = ber.first(attribute, 2)
+            if len(name) > MAX_ATTRIBUTE_NAME:
+                raise ValueError(f"the name of an attribute has {len(name)} bytes")
+            for _, value in ber.elements(values):
+                yield f"{name.decode(errors='replace')}: {value.decode(errors='replace')}"
     except ValueError as error:
         raise CheckFailed(f"not an LDAP answer: {error}") from None
-    return lines

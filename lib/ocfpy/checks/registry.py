@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 OPTIONS = {
     "bind": "",
     "ca": "",
+    "cd": "false",
     "cert": "",
     "command": "",
     "command_user": "",
@@ -176,7 +177,7 @@ _ALL = (
         "dns",
         "DnsCheck",
         53,
-        options=("bind", "name", "rdtype", "rcode", "transport", "expect"),
+        options=("bind", "name", "rdtype", "rcode", "transport", "cd", "expect"),
         required=("name",),
         needs=DNSPYTHON,
     ),

@@ -7,6 +7,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, Callable, TypeVar
 
+from ocfpy.checks.budget import count_received
 from ocfpy.checks.errors import CheckFailed
 
 if TYPE_CHECKING:
@@ -35,9 +36,11 @@ class _Connected:
         while True:
             await self._timer.readable(self._sock)
             try:
-                return self._sock.recv(RECEIVE_SIZE)
+                data = self._sock.recv(RECEIVE_SIZE)
             except BlockingIOError:
-                pass  # its checksum was wrong, or somebody woke us for nothing
+                continue  # its checksum was wrong, or somebody woke us for nothing
+            count_received(len(data))
+            return data
 
     def local(self) -> tuple[str, int]:
         """Address and port that the server sees us with."""
@@ -79,7 +82,7 @@ class Stream(_Connected):
 
     def __init__(self, sock: socket.socket, timer: Timer) -> None:
         super().__init__(sock, timer)
-        self._kept = b""
+        self._kept = bytearray()
         self._tls: ssl.SSLObject | None = None
         self._incoming: ssl.MemoryBIO
         self._outgoing: ssl.MemoryBIO
@@ -95,8 +98,7 @@ class Stream(_Connected):
     async def receive(self) -> bytes:
         """What is there, at least one byte; nothing at the end of the connection."""
         if self._kept:
-            data, self._kept = self._kept, b""
-            return data
+            return self._take(len(self._kept))
         if self._tls is None:
             return await self._receive()
         import ssl
@@ -108,26 +110,32 @@ class Stream(_Connected):
 
     async def line(self) -> bytes:
         """The next line, without its end. Raises CheckFailed when there is none."""
-        while b"\n" not in self._kept:
-            if len(self._kept) > MAX_LINE:
+        looked_at = 0
+        while (end := self._kept.find(b"\n", looked_at)) < 0:
+            looked_at = len(self._kept)
+            if looked_at > MAX_LINE:
                 raise CheckFailed(f"no line ends within {MAX_LINE} bytes")
             await self._more()
-        line, _, self._kept = self._kept.partition(b"\n")
-        return line.rstrip(b"\r")
+        return self._take(end + 1)[:-1].rstrip(b"\r")
 
     async def exactly(self, size: int) -> bytes:
         """The next `size` bytes. Raises CheckFailed when there are fewer."""
         while len(self._kept) < size:
             await self._more()
-        data, self._kept = self._kept[:size], self._kept[size:]
+        return self._take(size)
+
+    def _take(self, size: int) -> bytes:
+        data = bytes(self._kept[:size])
+        del self._kept[:size]
         return data
 
     async def _more(self) -> None:
-        kept, self._kept = self._kept, b""
+        kept, self._kept = self._kept, bytearray()
         more = await self.receive()
         if not more:
             raise CheckFailed("connection closed in the middle of the answer" if kept else "connection closed")
-        self._kept = kept + more
+        kept += more
+        self._kept = kept
 
     async def start_tls(self, context: ssl.SSLContext, name: str) -> None:
         """Goes over to TLS, for a server called `name`: a host name or an address. Raises CheckFailed."""

@@ -13,6 +13,11 @@ from ocfpy.ocf.errors import HostError
 if TYPE_CHECKING:
     from ocfpy.checks.settings import CheckSettings
 
+DHE = "kx-dhe"
+"""Key exchanges whose modulus the server chooses: one of 10,000 bits keeps OpenSSL busy for 0.9 s, which nothing can interrupt.
+
+Firefox and Chromium do not offer them either. In TLS 1.3 the groups are fixed, the costliest takes 0.16 s.
+"""
 MAX_NAMES = 4
 """Names of a certificate that a reason repeats."""
 
@@ -30,8 +35,11 @@ _TLS = {
     "RECORD_LAYER_FAILURE": "the server does not speak TLS",
     "PACKET_LENGTH_TOO_LONG": "the server does not speak TLS",
     "HTTP_REQUEST": "the server does not speak TLS",
-    "UNSUPPORTED_PROTOCOL": "the server speaks only a version of TLS that is too old",
+    "UNSUPPORTED_PROTOCOL": "the server speaks only TLS 1.1 or older",
+    "LEGACY_SIGALG_DISALLOWED_OR_UNSUPPORTED": "the server speaks only TLS 1.1 or older",
+    "VERSION_TOO_LOW": "the server speaks only TLS 1.1 or older",
     "TLSV1_ALERT_PROTOCOL_VERSION": "the server speaks only another version of TLS",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the server has no cipher or version of TLS in common with this node",
     "TLSV1_UNRECOGNIZED_NAME": "the server has no certificate for that name (check_tls_name)",
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server wants a client certificate (check_cert)",
     "TLSV1_ALERT_UNKNOWN_CA": "the server does not know the CA of our certificate (check_cert)",
@@ -70,6 +78,9 @@ def _make_context(verify: bool, ca: str, cert: str, key: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # The name is looked at by `wrong_name`, which can say what the certificate is for.
     context.check_hostname = False
+    names = [one["name"] for one in context.get_ciphers() if one["protocol"] != "TLSv1.3" and not one["kea"].startswith(DHE)]
+    if names:  # a node may be set up for TLS 1.3 only
+        context.set_ciphers(":".join(names))
     if not verify:
         context.verify_mode = ssl.CERT_NONE
     elif ca:
@@ -86,7 +97,8 @@ def failure(error: ssl.SSLError) -> str:
     """Why TLS failed, in words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _CERTIFICATE.get(error.verify_code) or f"certificate is not valid: {error.verify_message}"
-    reason = error.reason or str(error)
+    # A reason that is newer than Python's list of them is only in the text: "[ssl] unexpected thing (_ssl.c:992)".
+    reason = error.reason or str(error).rpartition("] ")[2].partition(" (")[0].upper().replace(" ", "_")
     return _TLS.get(reason) or f"TLS: {reason.lower().replace('_', ' ')}"
 
 

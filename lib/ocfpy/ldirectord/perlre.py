@@ -10,7 +10,12 @@ _CLASSES = {
     "digit": "0-9", "graph": r"\x21-\x7e", "lower": "a-z", "print": r"\x20-\x7e", "space": r"\s", "upper": "A-Z",
     "word": r"\w", "xdigit": "0-9a-fA-F",
 }  # fmt: skip
-_ESCAPES = {"z": r"\Z", "Z": r"(?=\n?\Z)", "h": r"[ \t]", "H": r"[^ \t]", "e": r"\x1b", "N": r"[^\n]"}
+_VERTICAL = r"\n\x0b\f\r"
+_ESCAPES = {
+    "z": r"\Z", "Z": r"(?=\n?\Z)", "h": r"[ \t]", "H": r"[^ \t]", "v": f"[{_VERTICAL}]", "V": f"[^{_VERTICAL}]", "e": r"\x1b",
+    "N": r"[^\n]",
+}  # fmt: skip
+_IN_CLASS = {"h": r" \t", "v": _VERTICAL, "e": r"\x1b"}
 _POSIX = re.compile(r"\[:([a-z]+):\]")
 _FLAGS = re.compile(r"\(\?([imsx]+)\)")
 _NAMED = re.compile(r"\(\?<(?=[A-Za-z_])")
@@ -51,7 +56,7 @@ def _translate(body: str) -> str:
             at = posix.end()
         elif char == "\\":
             following = body[at + 1 : at + 2]
-            out.append(_ESCAPES.get(following, char + following) if not in_class else char + following)
+            out.append((_IN_CLASS if in_class else _ESCAPES).get(following, char + following))
             at += 2
         elif not in_class and _NAMED.match(body, at):
             out.append("(?P<")

@@ -24,17 +24,20 @@ from ocfpy.pool.spec import ServiceSpec
 
 MAX_RANGE = 4096
 """Real servers in one range."""
+MAX_SERVERS = 16384
+"""Real servers in one file, counted for each virtual service that they are behind: ranges write millions in a few KiB."""
 _FORWARD = {"gate": "dr", "masq": "nat", "ipip": "tunnel"}
 
 
 @dataclass
 class Translation:
-    """What a file means. `unresolved` are faults that may pass: names that nobody knows."""
+    """What a file means. `unresolved` are faults that may pass: names that nobody knows. `servers` counts as MAX_SERVERS does."""
 
     services: list[ServiceSpec] = field(default_factory=list)
     faults: list[Note] = field(default_factory=list)
     unresolved: list[Note] = field(default_factory=list)
     warnings: list[Note] = field(default_factory=list)
+    servers: int = 0
 
 
 def translate(config: Config, names: Names) -> Translation:
@@ -173,10 +176,16 @@ class _Section:
         checker = Checker(self.config, section, service, self.names.node)
         said: set[tuple[int, str]] = set()
         for one in section.reals:
+            if self.result.servers > MAX_SERVERS:
+                break
             port = self._port(one.line, one.port, "")
             if port is None:
                 continue
             for address in self._addresses(one):
+                self.result.servers += 1
+                if self.result.servers > MAX_SERVERS:
+                    self._fault(one.line, f"the file has more than {MAX_SERVERS} real servers, and so many are the most")
+                    break
                 real = self._real(virtual, one, address, port)
                 if real.key in reals:
                     self._fault(one.line, f"real server {real} is already on line {lines[real.key]}")

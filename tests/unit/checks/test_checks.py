@@ -140,7 +140,7 @@ def test_a_network_that_is_not_there_is_a_reason() -> None:
         (http("302 Found"), "HTTP status 302, not 200-299"),
         (b"", "connection closed before an answer"),
         (b"SSH-2.0-OpenSSH\r\n", "not an HTTP answer: "),
-        (b"HTTP/1.1 200 OK\r\nContent-Le", "not an HTTP answer: "),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", "connection closed in the middle of the answer"),
     ],
 )
 def test_http_status(answer: bytes, reason: str) -> None:
@@ -161,7 +161,7 @@ def test_http_status(answer: bytes, reason: str) -> None:
             "hello",
             "",
         ),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", "hello", "not an HTTP answer: "),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", "hello", "connection closed in the middle of the answer"),
     ],
 )
 def test_http_body(answer: bytes, expect: str, reason: str) -> None:
@@ -300,11 +300,10 @@ def other_question(query: dns.message.Message) -> bytes:
             lambda query: answered(query, "other.example.", rdtype="CNAME").to_wire(),
             "no A record of www.example.com in the answer",
         ),
-        (truncated, "no A record of www.example.com in the answer (truncated: check_transport=tcp)"),
         (other_question, "the answer is to another question"),
         (lambda query: query.to_wire(), "the answer is to another question"),
         (lambda query: query.to_wire()[:2] + b"\x80", "not a DNS answer: "),
-        (lambda query: query.to_wire()[:2] + b"\xd0" + query.to_wire()[3:], "not a DNS answer: "),
+        (lambda query: query.to_wire()[:2] + b"\xd0" + query.to_wire()[3:], "the answer is to another question"),
         (
             lambda query: struct.pack("!H", query.id ^ 1) + answered(query, "192.0.2.7").to_wire()[2:],
             "timed out",

@@ -67,7 +67,7 @@ def test_a_bad_expression_is_explained(expression: str) -> None:
 def test_a_search_without_end_is_a_failed_check(expect: str, text: str) -> None:
     found = matcher(expect)
     for _ in range(2):
-        with pytest.raises(CheckFailed, match=f"takes more than 100 ms for {len(text)} characters"):
+        with pytest.raises(CheckFailed, match="takes more than 100 ms for the answer"):
             found(text)
     assert matcher("re:b$")(text) is text.endswith("b"), "and the next one is as if nothing had happened"
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
+
 import pytest
 from ocfpy.checks.expect import unescape
 from ocfpy.checks.registry import TYPES
 from ocfpy.checks.settings import CheckSettings
 from ocfpy.ldirectord.parser import parse
-from ocfpy.ldirectord.translate import Translation, translate
+from ocfpy.ldirectord.translate import MAX_RANGE, MAX_SERVERS, Translation, translate
 from ocfpy.ocf.addresses import Address, parse_address
 from ocfpy.pool.spec import ServiceSpec
 
@@ -282,3 +285,20 @@ def test_names_that_nobody_knows_may_be_known_later() -> None:
 
 def test_all_types_exist() -> None:
     assert {"on", "off", "tcp", "http", "https", "dns"} <= set(TYPES)
+
+
+def test_ranges_do_not_write_more_servers_than_anyone_has() -> None:
+    lines = "".join(f"\treal=10.{number}.0.0->10.{number}.15.255:80 masq\n" for number in range(200))
+    begun = time.thread_time()
+    tracemalloc.start()
+    try:
+        translated = meaning("virtual=192.0.2.80:80\n" + lines + "virtual=192.0.2.81:80\n" + lines)
+        memory = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert list(map(str, translated.faults)) == [
+        f"line 6: the file has more than {MAX_SERVERS} real servers, and so many are the most"
+    ]
+    assert memory < 64 << 20  # 200 such lines alone were 1.4 GiB in two sections
+    assert time.thread_time() - begun < 30
+    assert MAX_SERVERS == 4 * MAX_RANGE
