@@ -6,11 +6,11 @@ from ocfpy import __version__
 from ocfpy.ipvs.gate import ALL, ANY, NONE, DeadTimes, why_dead
 from ocfpy.ipvs.model import parse_endpoint, parse_virtual
 from ocfpy.ipvs.proc import PROC_IP_VS, read_proc
-from ocfpy.net.loopback import add_address, locate, remove_address
+from ocfpy.net.loopback import add_address, has_interface, locate, remove_address
 from ocfpy.net.prefixes import ALLOWED_PREFIXES_FILE, read_prefixes
 from ocfpy.ocf.addresses import Address, parse_address
 from ocfpy.ocf.agent import Action, Agent, Status
-from ocfpy.ocf.errors import HostError, ServiceError
+from ocfpy.ocf.errors import HostError, OcfError, ServiceError
 from ocfpy.ocf.parameters import (
     NAME_CHARACTERS,
     AddressParam,
@@ -24,7 +24,10 @@ from ocfpy.ocf.parameters import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from ocfpy.ipvs.model import VirtualService
+    from ocfpy.ipvs.proc import ProcService
 
 
 class AnycastVip(Agent):
@@ -85,6 +88,8 @@ class AnycastVip(Agent):
         "After a failure of the backends they must have been alive for this long before the address comes "
         "back; start waits for it, so its timeout must be longer.",
         default="0s",
+        maximum="24h",
+        usual="10min",
     )
     attribute = StringParam(
         "Node attribute that moves the resource",
@@ -98,6 +103,8 @@ class AnycastVip(Agent):
         "Time for the location rule to act",
         "With attribute: how long the backends can be dead before that is a failure of this resource.",
         default="15s",
+        maximum="24h",
+        usual="10min",
     )
     allowed_prefixes = PrefixListParam(
         "Networks the address may be from",
@@ -133,12 +140,17 @@ class AnycastVip(Agent):
         return faults
 
     def check_host(self) -> None:
+        faults = []
         prefixes = read_prefixes(self.prefixes_file)
         if prefixes and not any(prefix.contains(self.ip) for prefix in prefixes):
-            raise HostError(f"{self.ip} is in none of the networks that {self.prefixes_file} allows")
+            faults.append(f"{self.ip} is in none of the networks that {self.prefixes_file} allows")
+        if not has_interface(self.nic):
+            faults.append(f"there is no network interface {self.nic}")
         holders = locate(self.ip)
         if holders and (self.nic, self.ip.prefixlen) not in holders:
-            raise HostError(f"{_elsewhere(self.ip, holders)}: remove it there first")
+            faults.append(f"{_elsewhere(self.ip, holders)}: remove it there first")
+        if faults:
+            raise HostError("; ".join(faults))
 
     def claim(self) -> dict[str, str]:
         return {"ip": self.ip.cidr, "nic": self.nic}
@@ -175,8 +187,11 @@ class AnycastVip(Agent):
         address = parse_address(claim["ip"])
         remove_address(address, claim["nic"])
         if self.hold_down:
-            self._look(address)
-        self._dead_times().nobody_looks()
+            try:
+                self._look(address)
+            except (OcfError, OSError) as error:
+                self.context.log.warning(f"stop: whether the backends are alive is not known: {error}")
+        self._dead_times().reset()
 
     def _conflict(self, address: Address) -> str:
         """The sentence about another resource that has the address; an address without any claim is ours."""
@@ -209,7 +224,7 @@ class AnycastVip(Agent):
         """Why the backends are dead, or "", and for how many seconds they have been dead or alive."""
         reason = self._why_dead(address)
         times = self._dead_times()
-        return reason, times.saw_dead() if reason else times.saw_alive()
+        return reason, times.note_dead() if reason else times.note_alive()
 
     def _failure(self, reason: str, dead_s: float) -> str:
         """Why dead backends are a failure of this resource by now, or "".
@@ -241,7 +256,16 @@ class AnycastVip(Agent):
             table = read_proc(self.proc_ip_vs, matters)
         except FileNotFoundError:
             return "this kernel has no IPVS yet: is ipvs-pool running here?"
-        return why_dead(address, table, required, self.gate, self.min_backends, self.sorry_server)
+        return why_dead(
+            address, table, required, self.gate, self.min_backends, self.sorry_server,
+            ask=lambda virtuals: self.read_kernel(virtuals, address),
+        )  # fmt: skip
+
+    def read_kernel(self, virtuals: Sequence[VirtualService], address: Address) -> Mapping[VirtualService, ProcService]:
+        """Ask the kernel what /proc does not show, see ipvs/presence.py."""
+        from ocfpy.ipvs.presence import read_kernel  # only a monitor that is about to fail needs it
+
+        return read_kernel(virtuals, address)
 
     def _dead_times(self) -> DeadTimes:
         return DeadTimes(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ocfpy import __version__
+from ocfpy.agents.bgp_announce_gate import GatedRoute
 from ocfpy.agents.bgp_announce_parameters import AnnounceParameters
 from ocfpy.bgp.announcer import Announcer
+from ocfpy.bgp.choice import choose
 from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused
 from ocfpy.bgp.vty import Vty
 from ocfpy.net.loopback import find_address
@@ -108,6 +110,9 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         announcer = self._announcer(claim)
         try:
             route = announcer.route(prefix)
+            gated = self._observe_gated(prefix, route, claim, announcer)
+            if gated is not None:
+                return gated
             if not route.exists:
                 return Status.stopped()
             return self._judge(prefix, route, claim, announcer)
@@ -115,6 +120,21 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
             return Status.stopped(dead.reason)  # and so are its sessions and its routes
         except BgpdHung as hung:
             return Status.failed(f"{hung.reason}; its neighbors may keep the route")
+
+    def _observe_gated(
+        self, prefix: Address, route: Route, claim: dict[str, str], announcer: Announcer
+    ) -> Status | None:
+        """What there is to say when a pool gates the route; None when none does, or this start has not got to that yet."""
+        if self.context.action in _BRINGS_UP and not self._said:
+            return None
+        gate = GatedRoute(self.context)
+        wanted = gate.wanted(claim, self.attribute, self.route_map) if self.attribute else None
+        return gate.observe(
+            wanted,
+            route,
+            lambda: announcer.route(prefix),
+            lambda seen: self._judge(prefix, seen, claim, announcer),
+        )
 
     def _judge(self, prefix: Address, route: Route, claim: dict[str, str], announcer: Announcer) -> Status:
         """A statement is there: does it have the effect that is wanted?"""
@@ -165,6 +185,12 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
 
     def start(self, claim: dict[str, str]) -> None:
         """The statement; the library then waits until observe agrees."""
+        gate = GatedRoute(self.context)
+        if self.attribute:
+            gate.start(gate.wanted(claim, self.attribute, self.route_map))
+            self._said = True
+            return
+        gate.end()  # the attribute may just have been taken away
         announcer = self._announcer(claim)
         announcer.announce(self.prefix, self.route_map)
         self._said = True
@@ -186,15 +212,20 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         """Drain, withdraw, wait until it is gone, and let the routers catch up."""
         prefix = parse_address(claim["prefix"])
         announcer = self._announcer(claim)
+        gate = GatedRoute(self.context)
+        gate.begin_leaving()
         try:
             self._drain(prefix, announcer, claim)
+            gate.end_drain()
             announcer.withdraw(prefix)
             self.context.deadline.poll(lambda: _is_gone(announcer, prefix), f"bgpd to withdraw {prefix.cidr}")
         except BgpdDead as dead:
             self.context.log.info(f"stop: nothing to withdraw: {dead.reason}")
+            gate.end()
             return
         except BgpdHung as hung:
             self._end_hung(prefix, claim, hung)
+        gate.end()
         self.context.deadline.sleep(self.settle)
 
     def _drain(self, prefix: Address, announcer: Announcer, claim: dict[str, str]) -> None:
@@ -211,7 +242,8 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
             self.context.log.warning(f"stop: no drain: {self.context.state.path}: {error.strerror}")
             return
         try:
-            announcer.announce(prefix, self.drain_route_map)
+            if not GatedRoute(self.context).drain(self.drain_route_map):
+                announcer.announce(prefix, self.drain_route_map)
         except CommandRefused as refusal:
             self.context.log.warning(f"stop: no drain: {refusal.reason}")
             return
@@ -298,16 +330,7 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         return Announcer(self._backend(claim), claim["vrf"])
 
     def _backend(self, claim: dict[str, str]) -> Backend:
-        vty = self._vty(claim)
-        if claim["backend"] == "socket" or (claim["backend"] == "auto" and vty.exists()):
-            return vty
-        from ocfpy.bgp.vtysh import Vtysh
-        from ocfpy.ocf.process import have_binary
-
-        # Without FRR there is nothing to ask: the missing socket says so.
-        if claim["backend"] == "auto" and not have_binary("vtysh"):
-            return vty
-        return Vtysh(claim["vty_dir"], self.context.deadline)
+        return choose(claim["backend"], self._vty(claim), self.context.deadline)
 
     def _vty(self, claim: dict[str, str]) -> Vty:
         return Vty(f"{claim['vty_dir']}/bgpd.vty", self.context.deadline)

@@ -36,6 +36,16 @@ class AnnounceParameters(Agent):
         required=True,
         unique_group=True,
     )
+    attribute = StringParam(
+        "Node attribute of the pool that gates the route",
+        "The node attribute (such as healthy-POOL) of the ipvs-pool whose backends answer for the address. When that pool has "
+        "no live backend on this node, its health daemon withdraws the route from bgpd at once, without waiting for the "
+        "cluster, and announces it again when a backend is alive and the resource is still started here. Meanwhile the "
+        "resource runs, and its monitor says 190 (degraded). Without attribute the route stays until the resource is stopped.",
+        charset=f"{NAME_CHARACTERS}#",
+        default="",
+        reloadable=True,
+    )
     allowed_prefixes = PrefixListParam(
         "Anycast subnets",
         "Prefixes, separated by spaces, outside of which nothing is announced. Needed here or, one a "
@@ -78,6 +88,8 @@ class AnnounceParameters(Agent):
         "Time between applying drain_route_map and the withdrawal; cut short when the timeout of stop is "
         "near.",
         default="1s",
+        maximum="1h",
+        usual="1min",
         reloadable=True,
     )
     settle = DurationParam(

@@ -1,18 +1,28 @@
-"""ocf:anycast:ipvs-pool: virtual services in the kernel's IPVS, kept true by a health daemon of their own."""
+"""ocf:anycast:ipvs-pool: virtual services in the kernel's IPVS, kept true by the health daemon of the node."""
 
 from __future__ import annotations
 
-import time
 from zlib import crc32
 
 from ocfpy import __version__
 from ocfpy.agents.ipvs_pool_config import ConfigParameters
-from ocfpy.healthd.client import DEGRADED, RUNNING, STARTING, STOPPED, DaemonHangs, NoDaemon, Paths, ask, is_alive
+from ocfpy.healthd.client import (
+    DEGRADED,
+    OTHER_VERSION,
+    RUNNING,
+    UNKNOWN,
+    DaemonHangs,
+    NoDaemon,
+    Node,
+    Paths,
+    ask,
+    is_alive,
+)
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.proc import read_proc
 from ocfpy.ocf.agent import Action, Status
 from ocfpy.ocf.dispatch import put_in_force
-from ocfpy.ocf.errors import DeadlineError, HostError, OcfError
+from ocfpy.ocf.errors import HostError, OcfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,18 +31,10 @@ if TYPE_CHECKING:
 MONITOR_TIMEOUT_S = 2.0
 """How long the daemon may take to answer; it does nothing that blocks. Half of the time that is left, if that is less."""
 LEAST_TIMEOUT_S = 0.1
-LAST_S = 60.0
-"""A daemon that is lost again within this time is a failure."""
-REPLACED = "replaced"
-"""In the record: when a monitor started a daemon last, seconds of the monotonic clock."""
 PARAMETERS = "parameters"
 """In the record: a digest of the parameters that the daemon was told of last."""
 PROBED = "probed"
 """The same of those with which Pacemaker found it running, where they were others."""
-PING_TIMEOUT_S = 1.0
-"""The same when it is about to be stopped: taking a busy daemon for a hanging one does no harm then."""
-STOP_TIMEOUT_S = 5.0
-"""How long the daemon may take to clean up before the agent does it instead."""
 
 
 class IpvsPool(ConfigParameters):
@@ -65,44 +67,96 @@ location rule on the attribute.
 
     @property
     def paths(self) -> Paths:
-        """The daemon's files."""
-        return Paths(f"{self.context.rundir}/{self.name}-{self.context.key}")
+        """The pool's files."""
+        return Node(self.context.rundir).pool(self.context.key)
 
     def check_host(self) -> None:
-        from ocfpy.healthd import control
+        from ocfpy.healthd import preflight
         from ocfpy.ipvs.connection import require_ipvs
 
         require_ipvs(self.context.deadline)
+        super().check_host()
         for check in self.check_types():
-            control.require_module(check)
+            preflight.require_module(check)
         services = self.services()
-        control.require_files(services, self.context.deadline)
-        control.require_reply_path(services)
+        preflight.require_files(services, self.context.deadline)
+        preflight.require_reply_path(services)
 
     def check_claim(self, claim: dict[str, str]) -> None:
-        from ocfpy.healthd import control
+        from ocfpy.healthd import preflight
 
-        control.require_unclaimed(self.context.other_claims(self.name), claim)
+        preflight.require_unclaimed(self.context.other_claims(self.name), claim)
 
     def claim(self) -> dict[str, str]:
         return {"virtual": " ".join(self.virtual_services()), "attribute": self.attribute_name()}
 
     def observe(self, claim: dict[str, str]) -> Status:
-        limit_s = max(LEAST_TIMEOUT_S, min(MONITOR_TIMEOUT_S, self.context.deadline.remaining() / 2))
+        fault = ""
         try:
-            word, _, reason = ask(self.paths.socket, "monitor", limit_s).partition(" ")
+            word, reason = self._asked()
         except DaemonHangs:
-            return self._replaced(f"the health daemon does not answer within {round(limit_s, 1):g} s")
+            fault = "the health daemon does not answer"
         except NoDaemon:
-            return self._observe_leftovers(claim)
-        if word in (RUNNING, DEGRADED):
-            reason = self._caught_up() or reason
-            return Status.degraded(reason) if reason else Status.running()
-        if word == STARTING:
-            return self._starting("the health daemon has no verdict on every real server yet")
-        return Status.failed(reason)
+            fault = "the health daemon is gone"
+        else:
+            if word in (RUNNING, DEGRADED):
+                reason = self._apply_pending_parameters() or reason
+                return Status.degraded(reason) if reason else Status.running()
+            if word == OTHER_VERSION:
+                fault = f"the health daemon is of version {reason}"
+            elif word == UNKNOWN:
+                return self._observe_leftovers(claim, "the health daemon does not run this pool")
+            else:
+                return Status.failed(reason)
+        if self.context.interval and self.context.state.read() is not None:
+            return self._with_daemon_replaced(fault)
+        return self._observe_leftovers(claim, fault)
 
-    def _caught_up(self) -> str:
+    def _asked(self) -> tuple[str, str]:
+        """The first word of what the daemon says of the pool, and the reason. Raises NoDaemon, DaemonHangs."""
+        limit_s = max(LEAST_TIMEOUT_S, min(MONITOR_TIMEOUT_S, self.context.deadline.remaining() / 2))
+        paths = self.paths
+        word, _, reason = ask(paths.node.socket, f"monitor {paths.key} {__version__}", limit_s).partition(" ")
+        return word, reason
+
+    def _with_daemon_replaced(self, fault: str) -> Status:
+        """What a monitor says that has found the daemon lost, and another one in its place.
+
+        That one adopts the tables of all pools, and no client notices; the restart that a failure leads to would take the
+        services out of the kernel, and the addresses off the node.
+        """
+        from ocfpy.healthd.lifecycle import ANSWERS_AGAIN_S, ensure_daemon
+
+        try:
+            started = ensure_daemon(self.paths.node, self.context.deadline, self.context.log, ANSWERS_AGAIN_S)
+            word, reason = self._asked()
+        except OcfError as error:
+            return Status.failed(f"{fault}, and another one does not start: {error.reason}")
+        except (NoDaemon, DaemonHangs):
+            return Status.failed(f"{fault}, and so is the one that was started in its place: the system log may say why")
+        if word in (RUNNING, DEGRADED):
+            return Status.degraded(f"{fault}: another one has taken its place") if started else Status.running()
+        return Status.failed(f"{fault}, and the next one says: {word} {reason}")
+
+    def _observe_leftovers(self, claim: dict[str, str], fault: str) -> Status:
+        """Where no daemon answers for the pool it is stopped, unless a start left a daemon or something in the kernel."""
+        if self.context.state.read() is None:
+            return Status.stopped()
+        if fault.endswith("is gone") and is_alive(self.paths.node):
+            # Of a start that was killed, as a rule: the daemon goes on, and will have filled the table in a moment.
+            return Status.failed("the health daemon is there, but does not listen yet")
+        ours = claim.get("virtual", "").split()
+        if not _any_in_kernel(ours) and not self._is_wanted():
+            return Status.stopped()
+        return Status.failed(f"{fault}; the real servers of {', '.join(ours)} are not checked")
+
+    def _is_wanted(self) -> bool:
+        """Whether the pool's file is there, by which the next daemon would run it."""
+        import os
+
+        return os.path.exists(self.paths.spec)
+
+    def _apply_pending_parameters(self) -> str:
         """Has a monitor put in force what the daemon has not been told of; why that cannot be, empty if there is nothing.
 
         The parameters may have been changed while the cluster was down and the daemon went on (maintenance mode). Pacemaker's
@@ -133,57 +187,9 @@ location rule on the attribute.
         given = sorted((name, self.context.params[name]) for name in names if self.is_set(name))
         return f"{crc32(repr(given).encode()):08x}"
 
-    def _told(self) -> None:
+    def _record_applied(self) -> None:
         """The daemon goes by the parameters as they are."""
         self.context.state.update({PARAMETERS: self._digest()})
-
-    def _observe_leftovers(self, claim: dict[str, str]) -> Status:
-        """Without a daemon that answers the pool is stopped, unless a start left a process or something in the kernel."""
-        if self.context.state.read() is None:
-            return Status.stopped()
-        if is_alive(self.paths):
-            # Of a start that was killed, as a rule: the daemon goes on, and will have filled the table in a moment.
-            return self._starting("the health daemon is there, but does not listen yet")
-        ours = claim.get("virtual", "").split()
-        if not _any_in_kernel(ours):
-            return Status.stopped()
-        return self._replaced(f"the health daemon is gone; nobody checks the real servers of {', '.join(ours)}")
-
-    def _starting(self, fault: str) -> Status:
-        """What is to be said of a daemon that has not got to its end with starting, which only a monitor's own may."""
-        return Status.degraded(fault) if self._is_replaced_lately() else Status.failed(fault)
-
-    def _replaced(self, fault: str) -> Status:
-        """What is to be said of a daemon that is lost, and in a monitor another one in its place.
-
-        That one adopts the table, and no client notices; the restart that a failure leads to would take the services
-        out of the kernel, and the addresses off the node. A daemon that does not last is left to Pacemaker.
-        """
-        if not self.context.interval or self._is_replaced_lately():
-            return Status.failed(fault)
-        from ocfpy.healthd import control
-
-        self.context.state.update({REPLACED: repr(time.monotonic())})
-        try:
-            control.spawn(self.paths, self._spec_in_force(), self.context.deadline)
-        except DeadlineError:
-            pass  # it goes on, and has the table as it was
-        except OcfError as error:
-            return Status.failed(f"{fault}, and another one does not start: {error.reason}")
-        return Status.degraded(f"{fault.partition(';')[0]}: another one has taken its place")
-
-    def _spec_in_force(self) -> PoolSpec:
-        """What the lost daemon was told: a file that `config` names may have been edited since, and nobody has looked at it."""
-        from ocfpy.pool.spec import read_spec
-
-        try:
-            return read_spec(self.paths.spec)
-        except (OSError, ValueError):  # an older version's
-            return self.spec()
-
-    def _is_replaced_lately(self) -> bool:
-        record = self.context.state.read() or {}
-        return time.monotonic() - float(record.get(REPLACED, "-inf")) < LAST_S
 
     def spec(self) -> PoolSpec:
         """What the daemon is told."""
@@ -202,33 +208,18 @@ location rule on the attribute.
         )
 
     def start(self, claim: dict[str, str]) -> None:
-        from ocfpy.healthd import control
+        from ocfpy.healthd import pool_control
 
-        control.spawn(self.paths, self.spec(), self.context.deadline)
-        self._told()
+        pool_control.start(self.paths, self.spec(), self.context.deadline, self.context.log)
+        self._record_applied()
 
     def stop(self, claim: dict[str, str]) -> None:
-        from ocfpy.healthd import control
-        from ocfpy.pool.spec import virtual_in
+        from ocfpy.healthd import pool_control
 
-        paths, deadline = self.paths, self.context.deadline
-        try:
-            ask(paths.socket, "monitor", PING_TIMEOUT_S)
-            answer = ask(paths.socket, "stop", min(STOP_TIMEOUT_S, deadline.remaining() / 2))
-        except (NoDaemon, DaemonHangs):
-            answer = ""
-        if answer != STOPPED:
-            if answer:
-                self.context.log.warning(f"the health daemon could not clean up: {answer}")
-            control.kill(paths, deadline)
-            words = dict.fromkeys([*claim.get("virtual", "").split(), *virtual_in(paths.spec)])
-            virtual = [parse_virtual(word) for word in words]
-            control.clean_up(virtual, claim.get("attribute", ""), deadline, self.context.log)
-        control.close_paths(paths)  # a daemon does not know of those that it could not open to the end
-        control.remove_files(paths, deadline)
+        pool_control.stop(self.paths, claim, self.context.deadline, self.context.log)
 
     def reload_agent(self, claim: dict[str, str]) -> None:
-        from ocfpy.healthd import control
+        from ocfpy.healthd import pool_control
 
         def check() -> None:
             self.check_host()
@@ -236,9 +227,9 @@ location rule on the attribute.
             with self.context.lock(self.name):
                 self.check_claim(claim)
 
-        state, deadline = self.context.state, self.context.deadline
-        control.reload(state, claim, self.paths, self.spec(), check, deadline)
-        self._told()
+        context = self.context
+        pool_control.reload(context.state, claim, self.paths, self.spec(), check, context.deadline, context.log)
+        self._record_applied()
 
 
 def _any_in_kernel(ours: list[str]) -> bool:

@@ -75,6 +75,7 @@ class CheckParameters(MemberParameters):
         " check the same server at the same time.",
         minimum="100ms",
         maximum="1h",
+        usual="1min",
         default="2s",
         reloadable=True,
     )
@@ -87,6 +88,7 @@ class CheckParameters(MemberParameters):
         " delay_before_retry. Not longer than check_interval. Unset: check_interval.",
         minimum="10ms",
         maximum="1h",
+        usual="1min",
         reloadable=True,
     )
     check_timeout = DurationParam(
@@ -94,6 +96,7 @@ class CheckParameters(MemberParameters):
         "A server that has not answered by then has failed the check. Not longer than check_interval.",
         minimum="10ms",
         maximum="1h",
+        usual="1min",
         default="1s",
         reloadable=True,
     )

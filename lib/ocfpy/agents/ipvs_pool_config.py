@@ -41,14 +41,15 @@ class ConfigParameters(CheckParameters):
             ]
         return [f"parameter {name}: required, but not set" for name in _NEEDED if not self.is_set(name)] + faults
 
+    def config_warnings(self) -> list[str]:
+        return super().config_warnings() + list(self._loaded.warnings if self._loaded else ())
+
     def loaded(self) -> Loaded:
         """The file, read once. Raises OcfError."""
         from ocfpy.ldirectord.reader import load
 
         if self._loaded is None:
             self._loaded = load(self.config)
-            for warning in self._loaded.warnings:
-                self.context.log.warning(warning)
         return self._loaded
 
     def services(self) -> tuple[ServiceSpec, ...]:

@@ -96,6 +96,17 @@ class MemberParameters(PoolParameters):
                 faults.append(f"{virtual}: its quorum takes {max(keeps, restores)} servers, and it has {total}")
         return faults
 
+    def config_warnings(self) -> list[str]:
+        from ocfpy.ipvs.schedulers import WITHOUT_WEIGHTS
+
+        warnings = super().config_warnings()
+        if self.slow_start and self.scheduler in WITHOUT_WEIGHTS:
+            warnings.append(
+                f"slow_start has no effect with scheduler={self.scheduler}, which does not go by weights:"
+                f" {WITHOUT_WEIGHTS[self.scheduler]} does"
+            )
+        return warnings
+
     def _faults_of_sorry_servers(self) -> list[str]:
         sorry, faults = self.sorry(), []
         if sorry and self.min_up.value:

@@ -17,6 +17,7 @@ from ocfpy.ipvs.model import (
 )
 from ocfpy.ipvs.refusals import problems
 from ocfpy.ocf.agent import Agent
+from ocfpy.ocf.errors import HostError
 from ocfpy.ocf.parameters import NAME_CHARACTERS, BoolParam, DurationParam, IntParam, ListParam, StringParam
 from ocfpy.pool.backends import members
 
@@ -130,6 +131,7 @@ class PoolParameters(Agent):
         "dampening",
         "How long the cluster waits for further changes of the attribute before it acts on one.",
         maximum="1h",
+        usual="1min",
         default="0s",
         reloadable=True,
     )
@@ -218,6 +220,23 @@ class PoolParameters(Agent):
             if real.forward != "tunnel" and real.address.family not in families:
                 faults.append(f"real server {real} has no virtual service of its address family")
         return faults
+
+    def config_warnings(self) -> list[str]:
+        from ocfpy.ipvs.schedulers import doubts
+
+        return super().config_warnings() + doubts(self.scheduler, self.reals())
+
+    def check_host(self) -> None:
+        """Raise HostError when the kernel has not the scheduler; only for validate-all, as the kernel says so to a start."""
+        if self.context.action != "validate-all":
+            return
+        from ocfpy.ipvs.schedulers import is_missing
+
+        names = sorted({service.settings.scheduler for service in self.services()})
+        missing = [name for name in names if is_missing(name, self.context.deadline)]
+        if missing:
+            modules = " ".join(f"ip_vs_{name}" for name in missing)
+            raise HostError(f"this kernel has no IPVS scheduler {', '.join(missing)} (no module {modules})")
 
     def check_settings(self) -> CheckSettings:
         """How every real server is checked."""

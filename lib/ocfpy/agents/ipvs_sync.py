@@ -94,7 +94,7 @@ replaced. The kernel does not synchronize beside real servers of another address
     )
     mcast_ttl = IntParam(
         "Time to live",
-        "How many networks the messages may travel: 1 is none but that of nic.",
+        "TTL of the sync packets; 1 keeps them on the network of nic.",
         default=1,
         minimum=1,
         maximum=MAX_TTL,

@@ -12,11 +12,13 @@ from ocfpy.ocf.errors import HostError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Any, Protocol
+    from collections.abc import Callable, Iterable
+    from typing import Any, Protocol, TypeVar
 
     from ocfpy.bgp.instance import Instance
     from ocfpy.ocf.addresses import Address
+
+    T = TypeVar("T")
 
     class Backend(Protocol):
         """A way to bgpd: ocfpy.bgp.vty.Vty or ocfpy.bgp.vtysh.Vtysh."""
@@ -27,10 +29,14 @@ if TYPE_CHECKING:
         def configure(self, lines: Iterable[str]) -> None:
             """Lines of configuration, in order, until one is refused."""
 
+        def configure_each(self, statements: Iterable[tuple[tuple[str, ...], str]]) -> dict[str, CommandRefused]:
+            """Statements, each with the lines that lead to its place; those that were refused."""
+
 
 # What bgpd says, in bgp_vty.c and bgp_route.c, when ...
 _NO_STATEMENT = "Can't find static route"  # `no network` of what is not there
 _NO_INSTANCE = ("No BGP process", "BGP instance not found", "View/Vrf is unknown")
+_NOTHING_THERE = (_NO_STATEMENT, *_NO_INSTANCE)
 _WHICH_INSTANCE = "specify ASN"  # `router bgp` alone, and there are several
 # How a session has ended of which there is more to say, and who ended it: peer_down_str in bgp_fsm.c.
 _ENDED_BY = {"BGP Notification received": "it ended the session", "BGP Notification send": "this node ended the session"}
@@ -178,28 +184,46 @@ class Announcer:
 
     def announce(self, prefix: Address, route_map: str = "") -> None:
         """`network`; said again with another route-map, or none, it changes that without a withdrawal."""
-        self._statement(prefix, f"network {prefix.cidr}" + (f" route-map {route_map}" if route_map else ""))
+        self._statement(prefix, _announcement(prefix, route_map))
 
     def withdraw(self, prefix: Address) -> None:
         """`no network`, whatever route-map the statement has; fine when there is none."""
         try:
-            self._statement(prefix, f"no network {prefix.cidr}")
+            self._statement(prefix, _withdrawal(prefix))
         except CommandRefused as refusal:
-            if not _says(refusal, _NO_STATEMENT, *_NO_INSTANCE):
+            if not _says(refusal, *_NOTHING_THERE):
                 raise
 
+    def change(self, withdrawn: Iterable[Address], announced: Iterable[tuple[Address, str]] = ()) -> dict[str, CommandRefused]:
+        """Withdraw prefixes and announce others, each with its route-map or "", in one configuration session.
+
+        Return what bgpd refused, by prefix; a withdrawal of what is not there is not among that.
+        """
+        lines = {_withdrawal(prefix): prefix for prefix in withdrawn}
+        lines.update({_announcement(prefix, route_map): prefix for prefix, route_map in announced})
+        # One family after the other: each turn from one to the other takes two lines.
+        ordered = sorted(lines, key=lambda line: lines[line].family)
+
+        def configure(router: str) -> dict[str, CommandRefused]:
+            return self._backend.configure_each(((router, _unicast(lines[line])), line) for line in ordered)
+
+        refused = self._in_instance(configure)
+        return {lines[line].cidr: refusal for line, refusal in refused.items() if not _says(refusal, *_NOTHING_THERE)}
+
     def _statement(self, prefix: Address, line: str) -> None:
-        family = f"address-family {_family(prefix)} unicast"
+        self._in_instance(lambda router: self._backend.configure((router, _unicast(prefix), line)))
+
+    def _in_instance(self, configure: Callable[[str], T]) -> T:
+        """Have it configured, behind the line that leads to the instance."""
         if self._vrf:
-            self._backend.configure((self._router(), family, line))
-            return
+            return configure(self._router())
         try:
             # Without the AS number it never creates an instance.
-            self._backend.configure(("router bgp", family, line))
+            return configure("router bgp")
         except CommandRefused as refusal:
             if not _says(refusal, _WHICH_INSTANCE):
                 raise
-            self._backend.configure((self._router(), family, line))
+            return configure(self._router())
 
     def _router(self) -> str:
         """`router bgp` with the AS number; what has no neighbor any more must be withdrawn all the same."""
@@ -235,3 +259,15 @@ def _says(refusal: CommandRefused, *phrases: str) -> bool:
 
 def _family(prefix: Address) -> str:
     return f"ipv{prefix.family}"
+
+
+def _unicast(prefix: Address) -> str:
+    return f"address-family {_family(prefix)} unicast"
+
+
+def _announcement(prefix: Address, route_map: str) -> str:
+    return f"network {prefix.cidr}" + (f" route-map {route_map}" if route_map else "")
+
+
+def _withdrawal(prefix: Address) -> str:
+    return f"no network {prefix.cidr}"

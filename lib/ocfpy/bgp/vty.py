@@ -62,6 +62,28 @@ class Vty:
             for line in ("enable", "configure terminal", *lines):
                 session.command(line)
 
+    def configure_each(self, statements: Iterable[tuple[tuple[str, ...], str]]) -> dict[str, CommandRefused]:
+        """Run statements, each with the lines that lead to its place, in one session; return the refused ones.
+
+        What leads there must be taken: CommandRefused, and the rest is not run.
+        """
+        refused: dict[str, CommandRefused] = {}
+        here: tuple[str, ...] = ()
+        with self._session() as session:
+            session.command("enable")
+            session.command("configure terminal")
+            for place, statement in statements:
+                if place != here:
+                    # From inside of one block bgpd looks for the line in those around it (cmd_execute_command in lib/command.c).
+                    for line in place:
+                        session.command(line)
+                    here = place
+                try:
+                    session.command(statement)
+                except CommandRefused as refusal:
+                    refused[statement] = refusal
+        return refused
+
     def pid(self) -> int:
         """The process that listens, also when it hangs: the kernel accepts connections on its behalf."""
         with self._session() as session:

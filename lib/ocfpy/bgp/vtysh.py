@@ -39,6 +39,20 @@ class Vtysh:
         """Lines of configuration; vtysh stops at the first one that is refused."""
         self._run(["configure terminal", *lines])
 
+    def configure_each(self, statements: Iterable[tuple[tuple[str, ...], str]]) -> dict[str, CommandRefused]:
+        """As Vty.configure_each: by one vtysh, unless it stops at a statement that is refused, and then by one for each."""
+        wanted = list(statements)
+        try:
+            self.configure(line for place, statement in wanted for line in (*place, statement))
+            return {}
+        except CommandRefused as refusal:
+            if len(wanted) == 1:
+                return {wanted[0][1]: refusal}
+        refused: dict[str, CommandRefused] = {}
+        for one in wanted:
+            refused.update(self.configure_each([one]))
+        return refused
+
     def _run(self, commands: list[str]) -> str:
         limit = min(RESPONSE_LIMIT_S, self._deadline.remaining())
         for command in commands:

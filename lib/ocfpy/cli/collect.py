@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from ocfpy.healthd.client import DaemonHangs, NoDaemon, ask
+from ocfpy.healthd.client import DaemonHangs, NoDaemon, Node, ask
 from ocfpy.ipvs.model import endpoint
 from ocfpy.ipvs.table import IpvsTable
 from ocfpy.ocf.errors import NotInstalledError
@@ -29,7 +29,8 @@ def collect(rundir: str = RUNDIR) -> Json:
     Beside that, what the kernel has counted for the pools ("traffic", of a virtual service and of each real server), and after
     how many seconds it forgets a silent connection ("timeouts"). Raises PermissionError for somebody else than root.
     """
-    pools = [_pool(rundir, name) for name in _names(rundir, POOL)]
+    daemon, state = _daemon(rundir)
+    pools = [_pool(rundir, name, daemon, state) for name in _names(rundir, POOL)]
     return {
         "pools": pools,
         "timeouts": _count(pools) if pools else {},
@@ -51,18 +52,26 @@ def _names(rundir: str, prefix: str) -> list[str]:
     ]
 
 
-def _pool(rundir: str, name: str) -> Json:
-    """The pool as its daemon shows it; when the daemon is gone or hangs, as it was last seen, which is "stale" then."""
-    base = os.path.join(rundir, POOL + name)
+def _daemon(rundir: str) -> tuple[Json, str]:
+    """What the health daemon shows, and why it shows nothing."""
     try:
-        document: Json = json.loads(ask(f"{base}.sock", "status", ASK_TIMEOUT_S))
-        return document
+        document: Json = json.loads(ask(Node(rundir).socket, "status", ASK_TIMEOUT_S))
+        return document, "failed the health daemon does not run this pool"
     except NoDaemon:
-        state = "failed the health daemon is gone"
+        return {}, "failed the health daemon is gone"
     except DaemonHangs:
-        state = f"failed the health daemon does not answer within {ASK_TIMEOUT_S:g} s"
+        return {}, f"failed the health daemon does not answer within {ASK_TIMEOUT_S:g} s"
+    except ValueError as error:
+        return {}, f"failed the health daemon's answer is not JSON ({error})"
+
+
+def _pool(rundir: str, name: str, daemon: Json, state: str) -> Json:
+    """The pool as the daemon shows it; otherwise as it was last seen, which is "stale" then."""
+    document: Json | None = daemon.get("pools", {}).get(name)
+    if document is not None:
+        return document
     try:
-        with open(f"{base}.status", encoding="utf-8") as file:
+        with open(Node(rundir).pool(name).status, encoding="utf-8") as file:
             document = json.load(file)
     except (FileNotFoundError, ValueError):
         document = {"resource": name, "virtual": []}

@@ -9,7 +9,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from ocfpy.healthd import control
+from ocfpy.healthd import pool_control
+from ocfpy.healthd.preflight import require_unclaimed
 from ocfpy.ldirectord.reader import load
 from ocfpy.ocf.context import Context
 from ocfpy.ocf.deadline import Deadline
@@ -18,7 +19,7 @@ from ocfpy.ocf.state import StateFile
 
 if TYPE_CHECKING:
     from ocfpy.healthd.client import Paths
-    from ocfpy.ocf.context import Log
+    from ocfpy.ocf.log import Log
     from ocfpy.pool.spec import PoolSpec
 
 AGENT = "ipvs-pool"
@@ -86,6 +87,6 @@ class Autoreload:
 
         def check() -> None:
             with context.lock(AGENT):
-                control.require_unclaimed(context.other_claims(AGENT), claim)
+                require_unclaimed(context.other_claims(AGENT), claim)
 
-        control.reload(context.state, claim, self._paths, spec, check, Deadline(TIMEOUT_S))
+        pool_control.reload(context.state, claim, self._paths, spec, check, Deadline(TIMEOUT_S), self._log)

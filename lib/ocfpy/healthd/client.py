@@ -1,4 +1,4 @@
-"""Asks the health daemon of a pool, over its socket. Part of every monitor, so it imports next to nothing."""
+"""Asks the health daemon of this node, over its socket. Part of every monitor, so it imports next to nothing."""
 
 from __future__ import annotations
 
@@ -14,36 +14,66 @@ STARTING = "starting"
 DEGRADED = "degraded"
 FAILED = "failed"
 STOPPED = "stopped"
-"""First words of the daemon's answers; what follows the word is a reason."""
+"""First words of the daemon's answers about a pool; what follows the word is a reason."""
+UNKNOWN = "unknown"
+"""The daemon runs no such pool."""
+OTHER_VERSION = "version"
+"""The daemon is of another version than the one that asks; its own follows."""
+FOREIGN = "foreign"
+"""The daemon belongs to another network namespace than the process that asks."""
 
-MAX_ANSWER = 1 << 24
+MAX_ANSWER = 1 << 26
+POOL_PREFIX = "ipvs-pool-"
 
 
 class NoDaemon(Exception):
-    """Nobody listens on the socket."""
+    """No process listens on the socket."""
 
 
 class DaemonHangs(Exception):
-    """Somebody listens, and does not answer in time."""
+    """A process listens, and does not answer in time."""
+
+
+class Node:
+    """The files of the health daemon of a run directory."""
+
+    __slots__ = ("directory", "lock", "socket")
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self.lock = f"{directory}/healthd.lock"
+        self.socket = f"{directory}/healthd.sock"
+
+    def pool(self, key: str) -> Paths:
+        """The files of one of its pools."""
+        return Paths(f"{self.directory}/{POOL_PREFIX}{key}")
 
 
 class Paths:
-    """The files of one pool's daemon, all next to each other; `base` is the path without a suffix."""
+    """The files of one pool, all next to each other; `base` is the path without a suffix."""
 
-    __slots__ = ("base", "lock", "socket", "spec", "status")
+    __slots__ = ("base", "spec", "status")
 
     def __init__(self, base: str) -> None:
         self.base = base
         self.spec = f"{base}.spec"
-        self.lock = f"{base}.lock"
-        self.socket = f"{base}.sock"
         self.status = f"{base}.status"
 
+    @property
+    def key(self) -> str:
+        """The name of the pool in requests to the daemon."""
+        return os.path.basename(self.base)[len(POOL_PREFIX) :]
 
-def is_alive(paths: Paths) -> bool:
-    """Whether there is a daemon, also one that does not listen yet or no more: it holds the lock for all of its life."""
+    @property
+    def node(self) -> Node:
+        """The daemon's own files."""
+        return Node(os.path.dirname(self.base))
+
+
+def is_alive(node: Node) -> bool:
+    """Whether there is a daemon, also one that does not listen yet or no longer: it holds the lock as long as it lives."""
     try:
-        fd = os.open(paths.lock, os.O_RDONLY)
+        fd = os.open(node.lock, os.O_RDONLY)
     except OSError as error:
         if error.errno in CANNOT_BE_THERE:
             return False
@@ -57,8 +87,8 @@ def is_alive(paths: Paths) -> bool:
     return False
 
 
-def ask(path: str, command: str, timeout: float) -> str:
-    """The daemon's answer, one line, to `monitor`, `status`, `version`, `reload` or `stop`. `timeout` is in seconds.
+def ask(path: str, request: str, timeout: float) -> str:
+    """The daemon's answer, one line, to a request of one line (see requests.py). `timeout` is in seconds.
 
     Raises NoDaemon or DaemonHangs.
     """
@@ -73,14 +103,14 @@ def ask(path: str, command: str, timeout: float) -> str:
         sock.settimeout(timeout)
         # By way of the directory, because a socket's own path must not be longer than 107 bytes (unix(7)).
         sock.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
-        sock.send(command.encode() + b"\n")
+        sock.sendall(request.encode() + b"\n")
         answer = b""
         while not answer.endswith(b"\n"):
             more = sock.recv(65536)
             if not more or len(answer) > MAX_ANSWER:
                 raise NoDaemon
             answer += more
-    # Blocking: so many callers wait already that no more may. Python 3.9's socket has a time-out of its own.
+    # BlockingIOError: the queue of waiting callers is full. Python 3.9's socket has a time-out of its own.
     except (TimeoutError, BlockingIOError, _socket.timeout):
         raise DaemonHangs from None
     except OSError:

@@ -1,8 +1,16 @@
-"""The health daemon of one ipvs-pool resource: `healthd SPECFILE [LOCK_FD READY_FD]`.
+"""The health daemon of a node: `healthd DIRECTORY [LOCK_FD READY_FD]`, for all pools of a run directory.
 
-The agent starts it with the lock already taken on LOCK_FD, so that there is no moment at which a daemon
-exists and the lock does not say so, and learns on READY_FD how the start went: "ok", or an exit code and a
-sentence. A signal ends it and leaves kernel and cluster as they are: the next daemon adopts them.
+The action that starts it has taken the lock already, on LOCK_FD, so that there is no moment at which a daemon exists and the
+lock does not say so, and learns on READY_FD how the start went: "ok", or an exit code and a sentence. The daemon adopts the
+pools whose files are in the directory. A signal ends it and leaves kernel and cluster as they are: the next one adopts them.
+
+Requests, one line each, and their answers, one line each (first words: client.py):
+    version VERSION         running, foreign NAMESPACE, or version ITS-OWN when that is another one
+    monitor KEY VERSION     what a monitor of the pool is told
+    add KEY, reload KEY     running, or failed CODE REASON; the pool's file says what is wanted
+    remove KEY              stopped, or failed REASON
+    gate ...                about the announcements that pools gate, see gate.py
+    status                  a JSON document
 """
 
 from __future__ import annotations
@@ -12,206 +20,310 @@ import fcntl
 import json
 import os
 import resource
+import socket
+import struct
 import sys
 import traceback
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ocfpy import __version__
 from ocfpy.checks.files import look
-from ocfpy.healthd import client
 from ocfpy.healthd.attrd import Attrd
-from ocfpy.healthd.client import Paths
+from ocfpy.healthd.client import (
+    FAILED,
+    FOREIGN,
+    OTHER_VERSION,
+    POOL_PREFIX,
+    RUNNING,
+    STOPPED,
+    UNKNOWN,
+    Node,
+)
 from ocfpy.healthd.engine import Engine
 from ocfpy.healthd.fwmarks import FwmarkAllocator
-from ocfpy.healthd.ipvs_worker import IpvsWorker
-from ocfpy.healthd.orphans import MARK
+from ocfpy.healthd.gate import Gate
+from ocfpy.healthd.ipvs_worker import IpvsWorker, SharedTable
+from ocfpy.healthd.legacy import end_old_daemon
+from ocfpy.healthd.orphans import MARK, kill_orphans
+from ocfpy.healthd.pool_report import PoolLog, PoolReport
+from ocfpy.healthd.pool_task import PoolTask
 from ocfpy.healthd.publisher import NodePublisher
-from ocfpy.healthd.restore import remembered
-from ocfpy.healthd.status import status_document, verdict_line
-from ocfpy.healthd.sysctl_advice import hints
+from ocfpy.healthd.queue_log import QueueLog
+from ocfpy.healthd.restore import restore_desired
+from ocfpy.healthd.status import no_backend_reason
+from ocfpy.healthd.sysctl_advice import advice
 from ocfpy.healthd.vip_probe import VipPaths
 from ocfpy.ocf.codes import OCF_ERR_GENERIC
-from ocfpy.ocf.context import Log
 from ocfpy.ocf.errors import OcfError, ServiceError, one_line
-from ocfpy.pool.spec import PoolSpec, read_spec
+from ocfpy.ocf.log import Log
+from ocfpy.ocf.state import names_in
 
 if TYPE_CHECKING:
-    from ocfpy.healthd.autoreload import Autoreload
+    from collections.abc import Coroutine
 
-SUFFIX = ".spec"
+    from ocfpy.pool.spec import PoolSpec
+
 REQUEST_TIMEOUT_S = 2.0
-CONFIG_LOOK_S = 1.0
-"""How often a file is looked at, at most."""
+MAX_REQUEST = 1 << 16
 LOCK_LOOK_S = 1.0
+LAST_WORDS_S = 1.0
+"""How long a daemon that fails waits for its log."""
+IDLE_S = 30.0
+"""A daemon without a pool ends after this time: the start that it was for has been killed."""
+BACKLOG = 1024
+"""Callers that may wait to be heard: the monitors of hundreds of pools may come at the same moment."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs until `stop` is asked for; returns only when it cannot start."""
+    """Runs until the last pool is removed; returns only when it cannot start."""
     argv = sys.argv if argv is None else argv
-    if len(argv) not in (2, 4) or not argv[1].endswith(SUFFIX):
-        print("usage: healthd FILE.spec [LOCK_FD READY_FD]", file=sys.stderr)
+    if len(argv) not in (2, 4):
+        print("usage: healthd DIRECTORY [LOCK_FD READY_FD]", file=sys.stderr)
         return 2
-    path = os.path.abspath(argv[1])
-    paths = Paths(path[: -len(SUFFIX)])
-    report = _reporter(int(argv[3]) if len(argv) == 4 else None)
-    log = Log("healthd", os.path.basename(path)[: -len(SUFFIX)], os.environ)
+    node = Node(os.path.abspath(argv[1]))
+    lock_fd, ready_fd = (int(argv[2]), int(argv[3])) if len(argv) == 4 else (None, None)
+    _close_inherited({0, 1, 2, lock_fd, ready_fd})
+    report = _reporter(ready_fd)
+    log = QueueLog("healthd", os.path.basename(node.directory), os.environ)
     try:
         os.umask(0o077)
-        _lock(paths.lock, int(argv[2]) if len(argv) == 4 else None)
+        _lock(node.lock, lock_fd)
         _raise_file_limit()
-        os.environ[MARK] = paths.base
-        asyncio.run(Daemon(paths, read_spec(paths.spec), log).run(report))
+        os.environ[MARK] = node.directory
+        kill_orphans(node.directory)  # commands of a daemon that was killed
+        asyncio.run(Daemon(node, log).run(report))
     except BlockingIOError:
-        report(f"{OCF_ERR_GENERIC} another health daemon runs for {path}")
+        report(f"{OCF_ERR_GENERIC} another health daemon runs for {node.directory}")
     except OcfError as error:
         report(f"{error.code} {error.reason}")
     except BaseException as error:
         log.error(f"the health daemon ends: {traceback.format_exc()}")
+        log.flush(LAST_WORDS_S)
         report(f"{OCF_ERR_GENERIC} {type(error).__name__}: {error}")
     # A thread may be held up by a program that hangs; the interpreter would wait for it.
     os._exit(1)
 
 
 class Daemon:
-    """An engine, and the socket and the files through which others see it."""
+    """The pools of a node, and the socket over which others ask for them."""
 
-    def __init__(self, paths: Paths, spec: PoolSpec, log: Log) -> None:
-        self.paths = paths
-        self.spec = spec
+    def __init__(self, node: Node, log: Log) -> None:
+        self.node = node
         self.log = log
+        self.pools: dict[str, PoolTask] = {}
         self.ended: asyncio.Future[None]
-        self.engine: Engine
-        self._status_trouble = ""
-        self._lock = _identity(paths.lock)
+        self._lock = _identity(node.lock)
+        self._namespace = _namespace("self")
+        self._table = SharedTable()
+        self._attributes = NodePublisher(Attrd(log))
+        self._gate = Gate(node.directory, log)
+        self._tasks: set[asyncio.Future[None]] = set()
 
     async def run(self, report: Callable[[str], None]) -> None:
-        """Starts, reports, and serves until something ends it with an exception."""
+        """Listens, adopts the pools that are there, and serves until something ends it with an exception."""
         self.ended = asyncio.get_running_loop().create_future()
-        self.engine = Engine(
-            self.spec,
-            IpvsWorker(),
-            NodePublisher(Attrd(self.log)).of(self.spec.attribute, self.spec.dampen),
-            self.log,
-            on_change=self._write_status,
-            on_fault=self._fault,
-            desired=remembered(self.paths.status),
-            hints=hints,
-            ways=VipPaths(FwmarkAllocator(self.paths.base)),
+        keys = self._keys()
+        for key in keys:
+            self.pools[key] = self._pool(key, adopted=True)
+        server = await self._listen()
+        report("ok")
+        for pool in self.pools.values():
+            self._background(self._adopt(pool))
+        self._background(self._watch_lock())
+        self._background(self._watch_idle())
+        try:
+            await self.ended
+        finally:
+            server.close()
+
+    def _keys(self) -> list[str]:
+        """The pools whose files are in the directory."""
+        begin, end = len(POOL_PREFIX), -len(".spec")
+        names = (name for name in names_in(self.node.directory) if name.startswith(POOL_PREFIX) and name.endswith(".spec"))
+        return sorted(name[begin:end] for name in names)
+
+    def _pool(self, key: str, adopted: bool) -> PoolTask:
+        return PoolTask(self.node.pool(key), self._engine, PoolLog(self.log, key), adopted)
+
+    async def _adopt(self, pool: PoolTask) -> None:
+        end_old_daemon(pool.paths, pool.log)
+        await pool.adopt()
+
+    def _engine(self, pool: PoolTask, spec: PoolSpec) -> Engine:
+        def why() -> str:
+            return no_backend_reason(engine)
+
+        engine = Engine(
+            spec,
+            IpvsWorker(self._table.open, self._table.read_proc, thread=self._table.thread, changed=self._table.forget),
+            PoolReport(self._attributes.of(spec.attribute, spec.dampen), self._gate, why),
+            pool.log,
+            on_change=pool.changed,
+            on_fault=pool.failed,
+            desired=restore_desired(pool.paths.status),
+            hints=advice,
+            ways=VipPaths(FwmarkAllocator(pool.paths.base)),
             look=look,
         )
-        await self._listen()
-        start = asyncio.ensure_future(self.engine.start())
-        await asyncio.wait({start, self.ended}, return_when=asyncio.FIRST_COMPLETED)
-        if start.done():
-            start.result()
-            if not set(self.spec.former) <= set(self.spec.virtual):
-                self._note_spec()
-            self._write_status()
-            report("ok")
-            self._watching = asyncio.gather(self._watch_config(), self._watch_lock())
-        await self.ended
+        return engine
 
-    async def _watch_config(self) -> None:
-        """Has a changed ldirectord.cf looked at, where one is to be looked at."""
-        thread = ThreadPoolExecutor(1, "config")
-        watch: Autoreload | None = None
-        while True:
-            spec = self.engine.spec
-            if spec.config and watch is None:
-                # Imported when wanted: parsing takes modules that no other pool needs.
-                from ocfpy.healthd.autoreload import Autoreload
+    def _background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
 
-                watch = Autoreload(self.paths, self.log)
-            if watch is not None:
-                await asyncio.get_running_loop().run_in_executor(thread, watch.look, spec)
-                if watch.trouble != self.engine.config_trouble:
-                    self.engine.config_trouble = watch.trouble
-                    self._write_status()
-            await asyncio.sleep(max(self.engine.spec.interval, CONFIG_LOOK_S))
+    def _done(self, task: asyncio.Future[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._end(error)
 
-    async def _watch_lock(self) -> None:
-        """Ends a daemon whose files somebody has removed: no stop would find it, and the next start would begin a second one."""
-        while _identity(self.paths.lock) == self._lock:
-            await asyncio.sleep(LOCK_LOOK_S)
-        gone = ServiceError(f"somebody has removed {self.paths.lock}: the daemon ends, and leaves the table to the next one")
-        self.log.error(gone.reason)
-        self._fault(gone)
-
-    def _fault(self, error: BaseException) -> None:
+    def _end(self, error: BaseException) -> None:
         if not self.ended.done():
             self.ended.set_exception(error)
 
-    def _note_spec(self) -> None:
-        """Has the file say what is in force: those of former days are gone by now, and may soon be another pool's."""
-        try:
-            self.engine.spec.replace(former=()).write(self.paths.spec)
-        except OSError as error:
-            self.log.warning(f"{self.paths.spec} cannot be written: {error.strerror}")
+    async def _watch_lock(self) -> None:
+        """Ends a daemon whose files were removed: no action would find it, and the next start would begin a second one."""
+        while _identity(self.node.lock) == self._lock:
+            await asyncio.sleep(LOCK_LOOK_S)
+        gone = ServiceError(f"{self.node.lock} was removed: the daemon ends, and leaves the table to the next one")
+        self.log.error(gone.reason)
+        raise gone
 
-    def _write_status(self) -> None:
-        """A disk that is full must not end the checks: what is there is of an earlier moment then."""
-        temporary = f"{self.paths.status}.new"
-        trouble = ""
-        try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                json.dump(status_document(self.engine), file)
-            os.replace(temporary, self.paths.status)
-        except OSError as error:
-            trouble = f"{self.paths.status} cannot be written: {error.strerror}"
-            if trouble != self._status_trouble:
-                self.log.warning(trouble)
-        self._status_trouble = trouble
+    async def _watch_idle(self) -> None:
+        while True:
+            await asyncio.sleep(IDLE_S)
+            if not self.pools:
+                await asyncio.sleep(IDLE_S)
+                if not self.pools:
+                    self._exit()
 
-    async def _listen(self) -> None:
+    def _exit(self) -> None:
+        """Ends the daemon, which has no pool. It still has the lock: the socket is its own, and no other daemon's."""
         try:
-            os.unlink(self.paths.socket)  # of a daemon that was killed; the lock says that there is no other
+            os.unlink(self.node.socket)
+        except OSError:
+            pass
+        os._exit(0)
+
+    async def _listen(self) -> asyncio.AbstractServer:
+        try:
+            os.unlink(self.node.socket)  # of a daemon that was killed; the lock says that there is no other
         except FileNotFoundError:
             pass
-        # A relative path, because a socket's must not be longer than 107 bytes.
-        os.chdir(os.path.dirname(self.paths.socket))
-        await asyncio.start_unix_server(self._serve, os.path.basename(self.paths.socket))
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        directory = os.open(self.node.directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            # By way of the directory, because a socket's own path must not be longer than 107 bytes (unix(7)).
+            listener.bind(f"/proc/self/fd/{directory}/{os.path.basename(self.node.socket)}")
+        finally:
+            os.close(directory)
+        return await asyncio.start_unix_server(self._serve, sock=listener, backlog=BACKLOG, limit=MAX_REQUEST)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = ""
         try:
-            command = (await asyncio.wait_for(reader.readline(), REQUEST_TIMEOUT_S)).decode().strip()
-            answer = await self._answer(command)
+            line = (await asyncio.wait_for(reader.readline(), REQUEST_TIMEOUT_S)).decode().strip()
+            answer = await self._answer(line, writer)
             writer.write(f"{answer}\n".encode())
             await writer.drain()
-            if answer == client.STOPPED:
-                os._exit(0)
         except (OSError, ValueError, asyncio.TimeoutError) as error:
             self.log.debug(f"a request failed: {error}")
         finally:
             writer.close()
+        if not self.pools and line.startswith("remove "):
+            self._exit()
 
-    async def _answer(self, command: str) -> str:
-        if command == "monitor":
-            return verdict_line(self.engine)
-        if command == "version":
-            return __version__
-        if command == "status":
-            return json.dumps(status_document(self.engine))
+    async def _answer(self, line: str, writer: asyncio.StreamWriter) -> str:
+        verb, _, rest = line.partition(" ")
+        foreign = self._foreign(writer)
+        if foreign:
+            return f"{FOREIGN} {foreign}"
+        if verb == "version":
+            return RUNNING if rest in ("", __version__) else f"{OTHER_VERSION} {__version__}"
+        if verb == "monitor":
+            key, _, version = rest.partition(" ")
+            if version not in ("", __version__):
+                return f"{OTHER_VERSION} {__version__}"
+            return self.pools[key].verdict() if key in self.pools else UNKNOWN
+        if verb == "status":
+            return json.dumps(self._status())
+        if verb == "gate":
+            return await self._gate.answer(rest)
+        work = {"add": self._add, "reload": self._reload, "remove": self._remove}.get(verb)
+        if work is None:
+            return f"{FAILED} {OCF_ERR_GENERIC} there is no request {verb!r}"
         try:
-            if command == "reload":
-                await self.engine.reload(read_spec(self.paths.spec))
-                spec, publisher = self.engine.spec, self.engine.publisher
-                publisher.name, publisher.dampen = spec.attribute, spec.dampen
-                self._write_status()
-                return client.RUNNING
-            if command == "stop":
-                await self.engine.stop()
-                return client.STOPPED
-        except (OcfError, OSError, ValueError) as error:
-            answer = f"{client.FAILED} {one_line(str(error))}"
-        except Exception as error:  # such as a check's own, of a specification that nobody thought of
-            self.log.error(f"{command} failed: {traceback.format_exc()}")
-            answer = f"{client.FAILED} {one_line(f'{type(error).__name__}: {error}')}"
-        else:
-            return f"{client.FAILED} there is no command {command!r}"
-        if command == "reload":
-            self._note_spec()
-        return answer
+            return await work(rest)
+        except OcfError as error:
+            return f"{FAILED} {error.code} {error.reason}"
+        except (OSError, ValueError) as error:
+            return f"{FAILED} {OCF_ERR_GENERIC} {one_line(str(error))}"
+        except Exception as error:  # such as a check's own, of a specification that was not thought of
+            self.log.error(f"{line} failed: {traceback.format_exc()}")
+            return f"{FAILED} {OCF_ERR_GENERIC} {one_line(f'{type(error).__name__}: {error}')}"
+
+    async def _add(self, key: str) -> str:
+        pool = self.pools.get(key)
+        if pool is not None:
+            await pool.reload()
+            return RUNNING
+        pool = self.pools[key] = self._pool(key, adopted=False)
+        end_old_daemon(pool.paths, pool.log)
+        try:
+            await pool.start()
+        except BaseException:
+            if self.pools.get(key) is pool:
+                del self.pools[key]
+            pool.abandon()
+            raise
+        return RUNNING
+
+    async def _reload(self, key: str) -> str:
+        if key not in self.pools:
+            raise ServiceError(f"the health daemon does not run the pool {key}")
+        await self.pools[key].reload()
+        return RUNNING
+
+    async def _remove(self, key: str) -> str:
+        pool = self.pools.pop(key, None)
+        if pool is None:
+            return UNKNOWN
+        await pool.remove()
+        return STOPPED
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "version": __version__,
+            "announcements": self._gate.snapshot(),
+            "pools": {key: self.pools[key].document() for key in sorted(self.pools)},
+        }
+
+    def _foreign(self, writer: asyncio.StreamWriter) -> str:
+        """The network namespace of the process that asks, where that is another one than the daemon's; else empty."""
+        peer = writer.get_extra_info("socket")
+        pid, _, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+        theirs = _namespace(str(pid))
+        return theirs if theirs and self._namespace and theirs != self._namespace else ""
+
+
+def _namespace(process: str) -> str:
+    """The network namespace of a process; empty where that cannot be told."""
+    try:
+        return os.readlink(f"/proc/{process}/ns/net")
+    except OSError:
+        return ""
+
+
+def _close_inherited(keep: set[int | None]) -> None:
+    """Closes what the action that starts the daemon has open, such as locks of its own."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in keep:
+            try:
+                os.close(int(name))
+            except OSError:
+                pass  # the directory that was just read
 
 
 def _identity(path: str) -> tuple[int, int] | None:

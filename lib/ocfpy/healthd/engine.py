@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ocfpy.checks.base import Check, Result
     from ocfpy.checks.settings import CheckSettings
     from ocfpy.healthd.ipvs_worker import Connections, IpvsWorker
+    from ocfpy.healthd.pool_report import PoolReport
     from ocfpy.healthd.publisher import Publisher
     from ocfpy.healthd.vip_probe import VipPath, VipPaths
     from ocfpy.ipvs.model import RealServer, Table, VirtualService
@@ -68,7 +69,7 @@ class Engine:
         self,
         spec: PoolSpec,
         kernel: IpvsWorker,
-        publisher: Publisher,
+        publisher: PoolReport | Publisher,
         log: Log,
         on_change: Callable[[], None] = lambda: None,
         on_fault: Callable[[BaseException], None] = lambda _: None,
@@ -91,6 +92,8 @@ class Engine:
         self._watch_of: dict[Where, CheckState] = {}
         self._loop = asyncio.get_running_loop()
         self.ready = False
+        self.is_broken = False
+        """Whether a task of it has ended with an exception: what it had begun is not carried on."""
         self.table_error: OcfError | None = None
         self.config_trouble = ""
         self.desired = desired or Desired()
@@ -146,11 +149,7 @@ class Engine:
 
     async def stop(self) -> None:
         """Takes back everything: the attribute and our virtual services, no others. Raises OcfError."""
-        for task in self._tasks:
-            task.cancel()
-        for watch in self.watches.values():
-            if watch.run is not None:
-                watch.run.end()
+        self.abandon()
         await asyncio.gather(
             self.publisher.delete(),
             self.fallbacks.end(),
@@ -158,6 +157,14 @@ class Engine:
         )
         if self.ways is not None:
             self.ways.keep(None)
+
+    def abandon(self) -> None:
+        """Ends everything, and leaves the kernel's table and the attribute as they are."""
+        for task in self._tasks:
+            task.cancel()
+        for watch in self.watches.values():
+            if watch.run is not None:
+                watch.run.end()
 
     def watch_of(self, service: ServiceSpec, real: RealServer) -> CheckState:
         """The check of a real server."""
@@ -260,8 +267,10 @@ class Engine:
 
     async def _keep_table(self) -> None:
         while True:
-            # A timer may fire a little early: looking again at once would be looking all the time.
-            pause = min(self.spec.interval, max(self._due - self._loop.time(), LEAST_PAUSE_S))
+            # A timer may fire a little early, so there is a least pause: looking again at once would be looking all the time.
+            # All pools with the same interval look at the same instants, so that one look at /proc serves them all.
+            now, interval = self._loop.time(), self.spec.interval
+            pause = max(min(interval - now % interval, self._due - now), LEAST_PAUSE_S)
             if self.desired.draining:
                 pause = min(pause, DRAIN_LOOK_S)
             try:
@@ -376,4 +385,5 @@ class Engine:
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None:
+            self.is_broken = True
             self.on_fault(error)

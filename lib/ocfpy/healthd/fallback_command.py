@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ocfpy.ipvs.model import VirtualService
-    from ocfpy.ocf.context import Log
+    from ocfpy.ocf.log import Log
     from ocfpy.pool.spec import ServiceSpec
 
 START, STOP = "start", "stop"

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Callable, Protocol, TypeVar
 
-from ocfpy.healthd.sysctl_advice import come_back
+from ocfpy.healthd.sysctl_advice import persistence_pins_clients
 from ocfpy.ipvs.plan import Change, plan
 from ocfpy.ipvs.proc import read_proc
 from ocfpy.ipvs.table import IpvsTable
@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 FULL_COMPARE_EVERY = 10
 """/proc shows neither thresholds nor tunnels nor the time of persistence: every so many comparisons the whole table is read."""
+SHARED_S = 0.1
+"""The pools compare their services at the same instants: all of them go by what /proc has shown this short time ago."""
 QUICK_S = 0.002
 """A comparison that takes no longer is made where the checks are: to have a thread make it costs more than that, and /proc waits
 for nobody."""
@@ -47,19 +49,54 @@ class TableLike(Protocol):
         """Makes the changes; raises OcfError."""
 
 
+class SharedTable:
+    """What the workers of all pools share: one thread, one connection to the kernel, one look at /proc at a time."""
+
+    def __init__(self, read_proc: Callable[[], ProcTable] = read_proc, clock: Callable[[], float] = time.monotonic) -> None:
+        self.thread = ThreadPoolExecutor(1, "ipvs")
+        self._read = read_proc
+        self._clock = clock
+        self._table: IpvsTable | None = None
+        self._shown: ProcTable | None = None
+        self._read_at = 0.0
+
+    def open(self) -> TableLike:
+        """The connection; only the thread uses it. Raises OcfError."""
+        if self._table is None:
+            self._table = IpvsTable()
+        return self._table
+
+    def read_proc(self, only: Only) -> ProcTable:
+        """The services that /proc shows and for which `only` is true, as of SHARED_S ago at most."""
+        now = self._clock()
+        if self._shown is None or now - self._read_at > SHARED_S:
+            self._shown, self._read_at = self._read(), now
+        return {virtual: service for virtual, service in self._shown.items() if only(virtual)}
+
+    def forget(self) -> None:
+        """Something was changed: /proc is read again when it is asked for next."""
+        self._shown = None
+
+
 class IpvsWorker:
-    """The table behind a thread of its own: a change may wait while the kernel loads a scheduler's module."""
+    """The table of one pool behind a thread: a change may wait while the kernel loads a scheduler's module.
+
+    `thread` is one that several workers share; `changed` is told when the kernel's table was changed.
+    """
 
     def __init__(
         self,
         open_table: Callable[[], TableLike] = IpvsTable,
         read_proc: Callable[[Only], ProcTable] = lambda only: read_proc(only=only),
-        come_back: Callable[[], bool] = come_back,
+        persistence_pins_clients: Callable[[], bool] = persistence_pins_clients,
+        thread: ThreadPoolExecutor | None = None,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._open_table = open_table
         self._read_proc = read_proc
-        self._come_back = come_back
-        self._thread = ThreadPoolExecutor(1, "ipvs")
+        self._persistence_pins_clients = persistence_pins_clients
+        self._thread = thread or ThreadPoolExecutor(1, "ipvs")
+        self._changed = changed
         self._job: Future[Any] | None = None
         self._is_quick = False
         self._table: TableLike | None = None
@@ -121,7 +158,10 @@ class IpvsWorker:
     def _apply(self, changes: list[Change], wanted: Table) -> list[Change]:
         self._known = None
         if changes:
-            self._opened().apply(changes)
+            try:
+                self._opened().apply(changes)
+            finally:
+                self._changed()
         self._known = wanted
         return changes
 
@@ -130,9 +170,9 @@ class IpvsWorker:
         return self._known
 
     def _connections(self, virtual: Iterable[VirtualService]) -> Connections:
-        table, come_back = self._opened(), self._come_back()
+        table, persistence_pins_clients = self._opened(), self._persistence_pins_clients()
         return {
-            (one, key): Busy(connections, clients if come_back else 0)
+            (one, key): Busy(connections, clients if persistence_pins_clients else 0)
             for one in virtual
             for key, (connections, clients) in table.connections(one).items()
         }

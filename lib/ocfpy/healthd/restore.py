@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 
-def remembered(path: str) -> Desired:
+def restore_desired(path: str) -> Desired:
     """Where to go on: with the quorums that were lost, and the drains and slow starts that were under way, since when they are.
 
     That is told on the clock of the drains, CLOCK_MONOTONIC, which all processes share until the next boot: the wall clock, in

@@ -72,6 +72,14 @@ def _troubles(engine: Engine, service: ServiceSpec) -> list[str]:
     return found
 
 
+def no_backend_reason(engine: Engine) -> str:
+    """Why a pool has no live backend: what its first service without one has to say of its servers."""
+    for service in engine.spec.services:
+        for trouble in _troubles(engine, service)[:1]:
+            return trouble
+    return ""
+
+
 def _why(engine: Engine, service: ServiceSpec, real: RealServer, state: str) -> str:
     """Why a server has no traffic, or should not have it."""
     if state == DRAINED:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 SYSCTL = "/proc/sys/net/ipv4/vs"
 
 
-def hints(spec: PoolSpec, sysctl: str = SYSCTL) -> list[str]:
+def advice(spec: PoolSpec, sysctl: str = SYSCTL) -> list[str]:
     """One sentence for each setting that does not fit the pool."""
     found = []
     persistent = [str(one.virtual) for one in spec.services if one.settings.persistence_timeout]
@@ -33,7 +33,7 @@ def _lasts(service: ServiceSpec) -> bool:
     return service.virtual.proto == "udp" and not service.settings.one_packet
 
 
-def come_back(sysctl: str = SYSCTL) -> bool:
+def persistence_pins_clients(sysctl: str = SYSCTL) -> bool:
     """Whether persistent clients come back to a server at weight 0 (net/netfilter/ipvs/ip_vs_conn.c, ip_vs_check_template)."""
     return _is_off(f"{sysctl}/expire_quiescent_template")
 

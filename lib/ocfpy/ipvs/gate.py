@@ -31,20 +31,42 @@ def why_dead(
     mode: str,
     min_backends: NumberOrPercent,
     sorry: Sequence[tuple[Address, int | None]] = (),
+    ask: Callable[[Sequence[VirtualService]], Mapping[VirtualService, ProcService]] | None = None,
 ) -> str:
-    """The sentence that says why nobody should be sent to the address, or "" when its backends are alive.
+    """Return the sentence that says why no client should be sent to the address, or "" when its backends are alive.
 
-    Alive is a real server with a weight above 0. Looked at are the `required` services, or without these
+    Alive is a real server with a weight above 0. The gate looks at the `required` services, or without these at
     every service on the address; with ALL each of them must have `min_backends` alive, with ANY one of them.
     The `sorry` servers, at any port where they have none, do not count.
+
+    A table from /proc may lack services that are there. Before a service is called dead or missing, `ask` is called with
+    the services in question, or with none for all services on the address, and returns those that the kernel has.
     """
     services = list(required) or [virtual for virtual in table if virtual.address == address]
+    if not services and ask is not None:
+        table, ask = ask(()), None
+        services = list(table)
     if not services:
         return f"there is no virtual service on {address}: is ipvs-pool running here?"
-    dead = [sentence for sentence in (_why_dead(table, one, min_backends, sorry) for one in services) if sentence]
-    if not dead or (mode == ANY and len(dead) < len(services)):
-        return ""
-    return "; ".join(dead)
+    dead = _dead(table, services, min_backends, sorry)
+    if ask is not None and _closes(mode, dead, services):
+        dead = _dead(ask(list(dead)), list(dead), min_backends, sorry)
+    return "; ".join(dead.values()) if _closes(mode, dead, services) else ""
+
+
+def _closes(mode: str, dead: Mapping[VirtualService, str], services: Sequence[VirtualService]) -> bool:
+    return len(dead) == len(services) if mode == ANY else bool(dead)
+
+
+def _dead(
+    table: Mapping[VirtualService, ProcService],
+    services: Sequence[VirtualService],
+    min_backends: NumberOrPercent,
+    sorry: Sequence[tuple[Address, int | None]],
+) -> dict[VirtualService, str]:
+    """Return those of the services that are dead by this table, with the sentences that say why."""
+    sentences = {virtual: _why_dead(table, virtual, min_backends, sorry) for virtual in services}
+    return {virtual: sentence for virtual, sentence in sentences.items() if sentence}
 
 
 def _why_dead(
@@ -92,20 +114,20 @@ class DeadTimes:
         self._warn = warn
         self._clock = clock
 
-    def saw_dead(self) -> float:
-        """Note that they are dead now; for how many seconds they have been."""
+    def note_dead(self) -> float:
+        """Note that they are dead now, and return for how many seconds they have been."""
         now = self._clock()
         since = (self._file.read() or {}).get("since", repr(now))
         self._note({"since": since, "last": repr(now)})
         return now - float(since)
 
-    def saw_alive(self) -> float:
-        """Note that they are alive now; for how many seconds they have been, infinite if never seen dead."""
-        last = self.nobody_looks()
+    def note_alive(self) -> float:
+        """Note that they are alive now, and return for how many seconds they have been, NEVER if they were never seen dead."""
+        last = self.reset()
         return NEVER if last is None else self._clock() - last
 
-    def nobody_looks(self) -> float | None:
-        """Have the next saw_dead count from then on; when they were last seen dead."""
+    def reset(self) -> float | None:
+        """Have the next note_dead count from zero, and return when they were last seen dead."""
         record = self._file.read()
         if record is None:
             return None

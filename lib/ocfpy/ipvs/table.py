@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from errno import EEXIST, ENOENT, EPERM, ESRCH
+from errno import EAFNOSUPPORT, EEXIST, ENOENT, EPERM, ESRCH
 
 from ocfpy.ipvs import messages
 from ocfpy.ipvs.connection import Connected
@@ -14,10 +14,10 @@ from ocfpy.ocf.errors import OcfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Callable
 
-    from ocfpy.ipvs.model import RealKey, RealServer, Table, Timeouts, Traffic, VirtualService
+    from ocfpy.ipvs.model import RealKey, RealServer, ServiceSettings, Table, Timeouts, Traffic, VirtualService
 
 _SERVICE_COMMANDS = {
     ADD: messages.CMD_NEW_SERVICE,
@@ -51,6 +51,31 @@ class IpvsTable(Connected):
         services = [messages.service_of(answer) for answer in answers if only is None or only(messages.key_of(answer))]
         return {virtual: (settings, self._reals(virtual)) for virtual, settings in services}
 
+    def read_services(self, virtuals: Iterable[VirtualService]) -> Table:
+        """Return those of these services that the kernel has, with their real servers.
+
+        Each is looked up by its key (ip_vs_genl_get_cmd), so unlike a list of all services the answer does not depend on
+        other services that are added and removed meanwhile.
+        """
+        return {virtual: (found, self._reals(virtual)) for virtual, found in self._settings_of(virtuals).items()}
+
+    def has(self, virtuals: Iterable[VirtualService]) -> list[VirtualService]:
+        """Return those of these services that the kernel has; it looks each up by its key."""
+        return list(self._settings_of(virtuals))
+
+    def _settings_of(self, virtuals: Iterable[VirtualService]) -> dict[VirtualService, ServiceSettings]:
+        found = {}
+        for virtual in virtuals:
+            try:
+                answer = self._netlink.get(messages.message(messages.CMD_GET_SERVICE, virtual))
+            except OSError as error:
+                # ESRCH: there is no such service; EAFNOSUPPORT: nor can there be, without CONFIG_IP_VS_IPV6.
+                if error.errno not in (ESRCH, EAFNOSUPPORT):
+                    raise
+            else:
+                found[virtual] = messages.service_of(answer)[1]
+        return found
+
     def connections(self, virtual: VirtualService) -> dict[RealKey, tuple[int, int]]:
         """What each real server of a service has, see messages.connections_of; empty if there is no such service."""
         request = messages.message(messages.CMD_GET_DEST, virtual)
@@ -73,8 +98,8 @@ class IpvsTable(Connected):
     def apply(self, changes: Sequence[Change]) -> None:
         """Carry out all the changes that can be carried out; IpvsError for the others.
 
-        What somebody else did in the meantime is taken as done: adding what exists edits it, editing what is
-        gone adds it, deleting what is gone is nothing.
+        Changes that another process made in the meantime are taken into account: adding what exists edits it, editing what is
+        gone adds it, deleting what is gone does nothing.
         """
         failures = self._attempt(changes)
         again = [_other_way(change, errno) for change, errno in failures]

@@ -15,6 +15,7 @@ from ocfpy.ipvs.model import (
     parse_scheduler_flag,
 )
 from ocfpy.ipvs.refusals import problems
+from ocfpy.ipvs.schedulers import doubts
 from ocfpy.ldirectord.checks import Checker, service_of
 from ocfpy.ldirectord.model import Config, Fallback, Note, Real, Virtual
 from ocfpy.ldirectord.names import Names
@@ -81,6 +82,8 @@ class _Section:
                 f"{settings.scheduler} drops the clients of a server at weight 0: add"
                 f" schedflags={settings.scheduler}-fallback, or quiescent=no",
             )
+        for doubt in doubts(settings.scheduler, reals.values()):
+            self._warn(self.section.line_of("scheduler"), doubt)
         check = next(iter(checks.values()), CheckSettings("off"))
         return ServiceSpec(
             virtual,

@@ -72,6 +72,15 @@ def find_address(address: Address) -> list[str]:
     return [nic for nic, _ in locate(address)]
 
 
+def has_interface(nic: str) -> bool:
+    """Whether this network namespace has a network interface of that name."""
+    try:
+        if_nametoindex(nic)
+    except OSError:
+        return False
+    return True
+
+
 def add_address(address: Address, nic: str) -> None:
     """Put the address on the interface; it may be there already.
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ocfpy.ocf.context import Context
 
 
+_NOT_OURS = ("CRM_", "crm_", "OCF_", "trace_")
+"""What the names of parameters begin with that Pacemaker and the tracing of ocf-shellfuncs add to an agent's own."""
+
+
 class Status:
     """What a look at the service found: kind is running, degraded, stopped or failed; reason may be empty.
 
@@ -150,8 +154,32 @@ class Agent:
         """How deep observe has to look: the asked-for check level or, as OCF 1.1 has it, the next lower one offered."""
         return max(depth for depth in self.depths() if depth <= self.context.check_level)
 
-    def deprecations(self) -> list[str]:
-        """Return a warning for each deprecated parameter that was given."""
+    def config_warnings(self) -> list[str]:
+        """Return what is probably not meant in a configuration that can be used; start and validate-all log it.
+
+        A subclass adds its own. It is asked for only where check_config has found no fault.
+        """
+        return self._unknown_parameters() + self._deprecations() + self._doubts()
+
+    def _unknown_parameters(self) -> list[str]:
+        known = [parameter.name for parameter in self.parameters()]
+        unknown = [name for name in self.context.params if name not in known and not name.startswith(_NOT_OURS)]
+        if not unknown:
+            return []
+        from difflib import get_close_matches
+
+        warnings = []
+        for name in sorted(unknown):
+            near = get_close_matches(name.lower().replace("-", "_"), known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            warnings.append(f"{self.name} has no parameter {name}, which is ignored: {hint}")
+        return warnings
+
+    def _doubts(self) -> list[str]:
+        doubts = ((p.name, p.doubt(self.context.params[p.name])) for p in self.parameters() if self.is_set(p.name))
+        return [f"parameter {name}: {doubt}" for name, doubt in doubts if doubt]
+
+    def _deprecations(self) -> list[str]:
         return [
             f"parameter {parameter.name} is deprecated: "
             + (parameter.deprecated or f"use {parameter.replaced_by}")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
 
 from ocfpy.ocf.deadline import POLL_S, Deadline
-from ocfpy.ocf.errors import one_line
+from ocfpy.ocf.log import Log as Log
 from ocfpy.ocf.state import StateFile, names_in
 
 TYPE_CHECKING = False
@@ -28,8 +27,8 @@ class Context:
     """One call of an agent.
 
     argv is the command line: argv[1] is the action, more words are ignored as OCF 1.1 asks. environ is read
-    once. agent_name defaults to the name the program was called by, provider to what the cluster calls it. age_s is how
-    long the process has been there, and with it the cluster been waiting. A number that is none reads as absent. meta
+    once. agent_name defaults to the name the program was called by, provider to what the cluster calls it. age_s: seconds
+    since this process started, which the cluster has already waited. A value that is not a number counts as unset. meta
     holds what comes as CRM_meta_*, without that prefix.
     """
 
@@ -137,69 +136,6 @@ class Lock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._fd)
-
-
-class Log:
-    """Lines to syslog and to HA_LOGFILE, as ocf-shellfuncs writes them; no action fails because of them."""
-
-    __slots__ = ("_debug", "_facility", "_files", "_name", "_trace")
-
-    def __init__(self, agent_name: str, instance: str, environ: Mapping[str, str], traced: bool = False) -> None:
-        self._name = f"{agent_name}({instance})[{os.getpid()}]"
-        self._files = dict.fromkeys(filter(None, map(environ.get, ("HA_LOGFILE", "HA_DEBUGLOG"))))
-        self._facility = environ.get("HA_LOGFACILITY") or "daemon"
-        self._trace = traced
-        self._debug = self._trace or environ.get("HA_debug", "0") not in ("", "0")
-
-    def debug(self, text: str) -> None:
-        """Log for a developer; only with HA_debug, or when the resource is traced."""
-        if self._debug:
-            self._write("DEBUG", text)
-
-    def info(self, text: str) -> None:
-        """Log what was done."""
-        self._write("INFO", text)
-
-    def warning(self, text: str) -> None:
-        """Log what an operator should know."""
-        self._write("WARNING", text)
-
-    def error(self, text: str) -> None:
-        """Log what went wrong."""
-        self._write("ERROR", text)
-
-    def _write(self, level: str, text: str) -> None:
-        message = f"{level}: {one_line(text)}"
-        line = f"{self._name}: {message}"
-        for path in self._files:
-            try:
-                with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
-                    file.write(f"{time.strftime('%b %d %H:%M:%S')} {line}\n")
-            except OSError:
-                pass
-        if self._facility != "none":
-            _to_syslog(self._facility, level, self._name, message)
-        if self._trace or os.isatty(2):
-            _to_stderr(line)
-
-
-def _to_syslog(facility: str, level: str, ident: str, message: str) -> None:
-    try:
-        import syslog
-
-        name = f"LOG_{facility.upper()}"
-        syslog.openlog(ident, 0, getattr(syslog, name, syslog.LOG_DAEMON))
-        priority = {"DEBUG": "LOG_DEBUG", "INFO": "LOG_INFO", "WARNING": "LOG_WARNING"}.get(level, "LOG_ERR")
-        syslog.syslog(getattr(syslog, priority), message)
-    except (ImportError, OSError, ValueError):
-        pass
-
-
-def _to_stderr(line: str) -> None:
-    try:
-        os.write(2, f"{line}\n".encode("utf-8", "backslashreplace"))
-    except OSError:
-        pass
 
 
 def _without_clone_number(instance: str) -> str:

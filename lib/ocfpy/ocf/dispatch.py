@@ -131,8 +131,12 @@ def _usage_line(agent_class: type[Agent]) -> str:
 
 def _validate_all(agent_class: type[Agent], context: Context) -> int:
     agent = agent_class(context)
+    claim = agent.claim() if context.check_level >= 10 else {}
+    for warning in agent.config_warnings():
+        context.log.warning(f"{context.action}: {warning}")
+        _to_stderr(f"WARNING: {one_line(warning)}")  # for an operator who has it validated
     if context.check_level >= 10:
-        agent.check_claim(agent.claim())
+        agent.check_claim(claim)
         agent.check_host()
     return codes.OCF_SUCCESS
 
@@ -188,9 +192,8 @@ def _migrate_from(agent_class: type[Agent], context: Context) -> int:
 def _bring_up(agent: Agent, action: str) -> int:
     """Start or take over: the claim is on disk before anything is done, and only what observe says counts."""
     context = agent.context
-    for warning in agent.deprecations():
-        context.log.warning(f"{action}: {warning}")
     claim = agent.claim()
+    _log_warnings(agent)
     agent.check_claim(claim)  # before check_host, which may wait; what counts is the look under the lock
     agent.check_host()
     record = context.state.read()
@@ -211,6 +214,11 @@ def _bring_up(agent: Agent, action: str) -> int:
     _publish_score(agent, status)
     context.log.info(f"{action}: done")
     return codes.OCF_SUCCESS
+
+
+def _log_warnings(agent: Agent) -> None:
+    for warning in agent.config_warnings():
+        agent.context.log.warning(f"{agent.context.action}: {warning}")
 
 
 def _stop(agent_class: type[Agent], context: Context) -> int:
@@ -280,6 +288,7 @@ def _reload_agent(agent_class: type[Agent], context: Context) -> int:
 
 def put_in_force(agent: Agent, claim: dict[str, str]) -> None:
     """Have the running service go over to the parameters of this claim, which is on disk before anything is done."""
+    _log_warnings(agent)
     agent.context.state.update(claim)
     agent.reload_agent(claim)
 
@@ -361,8 +370,12 @@ def _report(context: Context, status: Status) -> None:
 
 def _exit_reason(context: Context, reason: str) -> None:
     """Pacemaker takes the last such line of stderr, to its end, as the reason."""
+    _to_stderr(f"{context.exit_reason_prefix}{one_line(reason)}")
+
+
+def _to_stderr(line: str) -> None:
     try:
-        sys.stderr.write(f"{context.exit_reason_prefix}{one_line(reason)}\n")
+        sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
     except (OSError, AttributeError):
         pass

@@ -145,6 +145,10 @@ class Parameter(_Base[T]):
         """Return the value of printable text. Raises ValueError with a sentence."""
         raise NotImplementedError
 
+    def doubt(self, text: str) -> str:
+        """Return why a text that can be read is probably not what was meant, or nothing."""
+        return ""
+
 
 class StringParam(Parameter[str]):
     """Text; one of choices, or made of the characters in charset, where these are given."""
@@ -243,16 +247,27 @@ class BoolParam(Parameter[bool]):
 
 
 class DurationParam(Parameter[float]):
-    """A time in seconds, spelled like Pacemaker's: 500ms, 2s, 2, 1min; minimum and maximum likewise."""
+    """A time in seconds, spelled like Pacemaker's: 500ms, 2s, 2, 1min; minimum, maximum and usual likewise.
+
+    A number without a unit that is above `usual` gets a warning: it was probably meant in milliseconds.
+    """
 
     word = "time"
 
     def __init__(
-        self, shortdesc: str, longdesc: str, *, minimum: str = "0", maximum: str | None = None, **common: Any
+        self,
+        shortdesc: str,
+        longdesc: str,
+        *,
+        minimum: str = "0",
+        maximum: str | None = None,
+        usual: str = "",
+        **common: Any,
     ) -> None:
         super().__init__(shortdesc, longdesc, **common)
         self.minimum = minimum
         self.maximum = maximum
+        self.usual = usual
 
     @property
     def kind(self) -> str:
@@ -266,8 +281,14 @@ class DurationParam(Parameter[float]):
         if value < parse_duration(self.minimum):
             raise ValueError(f"{shown(text)} is shorter than {self.minimum}")
         if self.maximum is not None and value > parse_duration(self.maximum):
-            raise ValueError(f"{shown(text)} is longer than {self.maximum}")
+            unit = f"; write {text}ms for milliseconds" if text.isdigit() else ""
+            raise ValueError(f"{shown(text)} is longer than {self.maximum}{unit}")
         return value
+
+    def doubt(self, text: str) -> str:
+        if not self.usual or not text.isdigit() or parse_duration(text) <= parse_duration(self.usual):
+            return ""
+        return f"{text} is {text} s; write {text}ms for milliseconds, or {text}s"
 
 
 class AddressParam(Parameter[Address]):
@@ -309,7 +330,7 @@ class ListParam(Parameter["tuple[T, ...]"]):
             try:
                 values.append(self._parse_word(word))
             except ValueError as error:
-                complaints.append(str(error))
+                complaints.append(_commas(word) if self._is_list_with_commas(word) else str(error))
         if complaints:
             more = len(complaints) - MAX_COMPLAINTS
             tail = f", and {more} more" if more > 0 else ""
@@ -317,11 +338,21 @@ class ListParam(Parameter["tuple[T, ...]"]):
         return tuple(values)
 
 
+    def _is_list_with_commas(self, word: str) -> bool:
+        try:
+            return "," in word and all(self._parse_word(part) is not None for part in word.split(",") if part)
+        except ValueError:
+            return False
+
+
 class PrefixListParam(ListParam[Prefix]):
     """Networks separated by white space."""
 
     def __init__(self, shortdesc: str, longdesc: str, **common: Any) -> None:
         super().__init__(shortdesc, longdesc, parse=parse_prefix, **common)
+
+    def _is_list_with_commas(self, word: str) -> bool:
+        return "," in word
 
 
 class NumberOrPercent:
@@ -379,6 +410,10 @@ def parse_duration(text: str) -> float:
     if unit not in _UNITS_S or not _is_number(whole) or (point and not _is_number(fraction)):
         raise ValueError(f"{shown(text)} is not a time, such as 500ms, 2s or 1min")
     return float(number) * _UNITS_S[unit]
+
+
+def _commas(word: str) -> str:
+    return f"{shown(word)}: separate them by spaces, not by commas"
 
 
 def _is_number(text: str) -> bool:

@@ -35,6 +35,24 @@ def have_binary(name: str) -> bool:
     return any(os.path.isfile(place) and os.access(place, os.X_OK) for place in places)
 
 
+def has_open(number: str, path: str) -> bool:
+    """Return whether the process of that number has the file open.
+
+    Reads links only: a look at the files themselves could wait for a file server.
+    """
+    try:
+        names = os.listdir(f"/proc/{number}/fd")
+    except OSError:
+        return False
+    for name in names:
+        try:
+            if os.readlink(f"/proc/{number}/fd/{name}") == path:
+                return True
+        except OSError:
+            pass  # closed meanwhile
+    return False
+
+
 def run(
     argv: Sequence[str],
     deadline: Deadline | float,

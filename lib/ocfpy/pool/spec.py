@@ -1,6 +1,6 @@
-"""What a pool is to be: written by the agent as JSON, read by the daemon, both of the same version.
+"""What a pool is to be: written by the agent as JSON, read by the daemon.
 
-A daemon of another version is never asked to read it, see control.reload.
+The file has a schema number. A daemon reads its own and the one before, so that it adopts the pools of an older version.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 
-from ocfpy import __version__
 from ocfpy.checks.settings import CheckSettings
 from ocfpy.ipvs.model import RealServer, ServiceSettings, by_key, parse_endpoint, parse_virtual
 from ocfpy.ocf.values import Record
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from ocfpy.ipvs.model import RealKey, VirtualService
 
     Json = dict[str, Any]
+
+
+SCHEMA = 1
 
 
 class ServiceSpec(Record):
@@ -145,7 +147,7 @@ class PoolSpec(Record):
         """Put the specification at `path`, whole or not at all."""
         services = list(map(_service_document, self.services))
         former = list(map(str, self.former))
-        document = {"version": __version__, **_fields(self, services=services, former=former)}
+        document = {"schema": SCHEMA, **_fields(self, services=services, former=former)}
         temporary = f"{path}.new"
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(fd, "w", encoding="utf-8") as file:
@@ -154,12 +156,14 @@ class PoolSpec(Record):
 
 
 def read_spec(path: str) -> PoolSpec:
-    """Return what `PoolSpec.write` of this version wrote. Raises OSError, or ValueError for something else."""
+    """Return what this version, or the one before, wrote. Raises OSError, or ValueError for something else."""
     with open(path, encoding="utf-8") as file:
         document = json.load(file)
     try:
-        if document.pop("version") != __version__:
-            raise ValueError(f"{path} is of another version")
+        schema = document.pop("schema", 0)  # 0.1.0 wrote none, but its version
+        if schema not in (SCHEMA, SCHEMA - 1):
+            raise ValueError(f"{path} has schema {schema}: this version reads {SCHEMA - 1} and {SCHEMA}")
+        document.pop("version", None)
         document["services"] = tuple(map(_service, document["services"]))
         document["former"] = tuple(map(parse_virtual, document["former"]))
         return PoolSpec(**document)

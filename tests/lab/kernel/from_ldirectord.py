@@ -113,7 +113,7 @@ def moved(director: Director, pool: Agent, stream: Stream) -> Iterator[str]:
 
 
 def daemon(pool: Agent) -> int:
-    return int(Path(f"{pool.rundir}/anycast/ipvs-pool-web.lock").read_text())
+    return int(Path(f"{pool.rundir}/anycast/healthd.lock").read_text())
 
 
 def edited(director: Director, pool: Agent, stream: Stream, servers: list[Host]) -> Iterator[str]:

@@ -51,6 +51,8 @@ from random_tables import random_daemon, random_table  # type: ignore[import-not
 
 T = TypeVar("T")
 
+ABSENT = [parse_virtual(text) for text in ("tcp/203.0.113.9:9", "udp/[2001:db8:9::9]:9", "fwmark/4294967295")]
+
 COUNTED_S = 20.0
 """The kernel adds up every two seconds."""
 
@@ -78,6 +80,9 @@ def round_trips(checks: Checks, ipvs: IpvsTable, rng: random.Random, schedulers:
         kernel = ipvs.read()
         ipvs.apply(plan(kernel, wanted, set(kernel)))
         checks.same(f"{label}, read back", ipvs.read(), wanted)
+        asked = [*wanted, *(virtual for virtual in ABSENT if virtual not in wanted)]
+        checks.same(f"{label}, asked for by key", ipvs.read_services(asked), wanted)
+        checks.same(f"{label}, there by key", ipvs.has(asked), list(wanted))
         saved = ipvsadm("-Sn")
         expected = normal(as_ipvsadm(wanted))
         checks.same(f"{label}, as ipvsadm saves it", normal(saved.splitlines()), expected)

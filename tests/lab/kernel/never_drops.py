@@ -54,7 +54,7 @@ class Pool(Agent):  # type: ignore[misc]
 
     def daemon(self) -> int:
         """Process id of the health daemon."""
-        return int(Path(f"{self.base}.lock").read_text())
+        return int(Path(self.base).with_name("healthd.lock").read_text())
 
     def lose(self, number: signal.Signals) -> None:
         """End the daemon; returns when it is gone."""

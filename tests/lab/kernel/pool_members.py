@@ -114,7 +114,7 @@ class Pool:
         return float(eventually(lambda: self.weights() == wanted, LIMIT_S, what, self.weights))
 
     def kill(self) -> None:
-        os.kill(int(Path(f"{self.rundir}/ipvs-pool-web.lock").read_text()), signal.SIGKILL)
+        os.kill(int(Path(f"{self.rundir}/healthd.lock").read_text()), signal.SIGKILL)
         eventually(lambda: self.agent.call("probe") == 1, LIMIT_S, "a probe misses the daemon")
 
 

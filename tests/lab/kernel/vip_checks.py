@@ -66,7 +66,7 @@ class Pool:
 
     def kill(self) -> None:
         """SIGKILL for the daemon."""
-        os.kill(int(Path(f"{self.base}.lock").read_text()), signal.SIGKILL)
+        os.kill(int(Path(self.base).with_name("healthd.lock").read_text()), signal.SIGKILL)
 
 
 def private(host: Host) -> int:

@@ -38,7 +38,7 @@ def daemon_that_says(pool: IpvsPool, *answers: str) -> Iterator[list[str]]:
     Path(pool.context.rundir).mkdir(exist_ok=True)
     heard: list[str] = []
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(pool.paths.socket)
+        server.bind(pool.paths.node.socket)
         server.listen()
         server.settimeout(LIMIT_S)
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from ocfpy.agents import anycast_vip
 from ocfpy.agents.anycast_vip import AnycastVip
+from ocfpy.ipvs.model import VirtualService
+from ocfpy.ipvs.proc import ProcService, parse_proc
 from ocfpy.ocf import codes
 from ocfpy.ocf.addresses import Address
 from ocfpy.ocf.dispatch import main
+from ocfpy.ocf.errors import ServiceError
 from ocfpy.ocf.state import StateFile
 
 HEADING = "IP Virtual Server version 1.2.1 (size=4096)\nProt LocalAddress:Port Scheduler Flags\n"
@@ -31,8 +35,13 @@ class Host:
         self.log = directory / "log"
         self.proc = directory / "ip_vs"
         self.prefixes = directory / "allowed-prefixes"
+        self.kernel: str | None = None
+        """What the kernel says when it is asked, as /proc shows it; None where /proc misses nothing."""
+        self.asked = 0
         self.agent = type(
-            "OnHost", (AnycastVip,), {"proc_ip_vs": str(self.proc), "prefixes_file": str(self.prefixes)}
+            "OnHost",
+            (AnycastVip,),
+            {"proc_ip_vs": str(self.proc), "prefixes_file": str(self.prefixes), "read_kernel": self._read_kernel},
         )
         self._capfd = capfd
         self._environ = {
@@ -76,6 +85,15 @@ class Host:
         """Have it that the backends have been seen dead for this long."""
         then = time.monotonic() - seconds
         (self.rundir / "anycast-vip-vip.gate").write_text(f"since={then}\nlast={then}\n")
+
+    def _read_kernel(self, virtuals: Sequence[VirtualService], address: Address) -> dict[VirtualService, ProcService]:
+        self.asked += 1
+        table = parse_proc(self.proc.read_text() if self.kernel is None else self.kernel)
+        return {
+            virtual: service
+            for virtual, service in table.items()
+            if (virtual in virtuals if virtuals else virtual.address == address)
+        }
 
     def _locate(self, address: Address) -> list[tuple[str, int]]:
         found = [(nic, *cidr.split("/")) for nic, cidr in self.addresses]
@@ -207,6 +225,50 @@ def test_stop_does_not_ask_the_gate(host: Host) -> None:
     host.do("start")
     host.proc.unlink()
     assert host.do("stop") == (codes.OCF_SUCCESS, "")
+
+
+# --- not seen in /proc is not gone ---
+
+
+@pytest.mark.parametrize("seen", [{}, {"udp": "11"}, {"tcp": "", "udp": "11"}, {"tcp": "00", "udp": "11"}])
+@pytest.mark.parametrize("services", ["", f"{DNS4} udp/192.0.2.53:53"])
+def test_what_proc_misses_is_asked_for(host: Host, seen: dict[str, str], services: str) -> None:
+    host.do("start", services=services)
+    host.kernel = host.proc.read_text()
+    host.table(**seen)
+    assert host.do("monitor", services=services) == (codes.OCF_SUCCESS, "")
+    assert host.asked == (0 if seen == {"udp": "11"} and not services else 1)
+
+
+def test_what_the_kernel_does_not_have_is_gone(host: Host) -> None:
+    host.do("start", services=DNS4)
+    host.kernel = HEADING
+    assert host.do("monitor", services=DNS4) == (codes.OCF_SUCCESS, "")
+    host.table()
+    code, reason = host.do("monitor", services=DNS4)
+    assert (code, reason) == (codes.OCF_ERR_GENERIC, f"there is no virtual service {DNS4}: is ipvs-pool running here?")
+    assert "there is no virtual service on 192.0.2.53" in host.do("monitor")[1]
+
+
+def test_a_monitor_that_misses_nothing_does_not_ask(host: Host) -> None:
+    host.table(tcp="10", udp="00")
+    for params in ({"services": DNS4}, {"gate": "any"}):
+        assert host.do("start", **params)[0] == codes.OCF_SUCCESS
+        assert host.do("monitor", **params)[0] == codes.OCF_SUCCESS
+    assert host.asked == 0
+
+
+def test_stop_does_not_depend_on_the_answer(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_answer(*_: object) -> None:
+        raise ServiceError("the kernel did not answer")
+
+    host.do("start")
+    host.table()
+    monkeypatch.setattr(host.agent, "read_kernel", no_answer)
+    assert host.do("monitor") == (codes.OCF_ERR_GENERIC, "the kernel did not answer")
+    assert host.do("stop", hold_down="1s") == (codes.OCF_SUCCESS, "")
+    assert len(host.addresses) == 1
+    assert "the kernel did not answer" in host.log.read_text()
 
 
 # --- the race of a pair that loses its backends: no failed action while the location rule has its time ---
@@ -400,6 +462,18 @@ def test_faults_across_parameters(host: Host, params: dict[str, str], fault: str
     code, reason = host.do("validate-all", **params)
     assert code == codes.OCF_ERR_CONFIGURED
     assert fault in reason
+
+
+@pytest.mark.parametrize("action", ["validate-all", "start"])
+def test_everything_that_is_wrong_with_the_host_at_once(host: Host, action: str) -> None:
+    host.prefixes.write_text("198.51.100.0/24\n")
+    host.addresses.append(("lo", "192.0.2.53/24"))
+    code, reason = host.do(action, nic="no-such-nic", level="10")
+    assert code == codes.OCF_ERR_ARGS
+    assert "192.0.2.53 is in none of the networks" in reason
+    assert "there is no network interface no-such-nic" in reason
+    assert "is already on this host as 192.0.2.53/24 on lo" in reason
+    assert host.do("validate-all", nic="no-such-nic") == (codes.OCF_SUCCESS, "")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import time
 from pathlib import Path
@@ -12,13 +13,13 @@ from ocfpy import __version__
 from ocfpy.agents import ipvs_pool
 from ocfpy.agents.ipvs_pool import IpvsPool
 from ocfpy.checks.registry import TYPES
-from ocfpy.healthd import control
+from ocfpy.healthd import cleanup, lifecycle, pool_control, preflight
 from ocfpy.healthd.fwmarks import FwmarkAllocator
 from ocfpy.ipvs.model import VirtualService, parse_virtual
 from ocfpy.ipvs.proc import ProcService, parse_proc
 from ocfpy.ocf import dispatch
 from ocfpy.ocf.context import Context
-from ocfpy.ocf.errors import DeadlineError, HostError, NotInstalledError, ServiceError
+from ocfpy.ocf.errors import HostError, NotInstalledError, ServiceError
 from ocfpy.pool.spec import read_spec
 
 from tests.unit.agents.pool_agent import DNS, MINIMUM, agent, daemon_that_says, environ
@@ -30,7 +31,7 @@ from tests.unit.agents.pool_agent import DNS, MINIMUM, agent, daemon_that_says, 
         ("running", "running", ""),
         ("degraded no backend is alive: why", "degraded", "no backend is alive: why"),
         ("failed cannot edit", "failed", "cannot edit"),
-        ("starting", "failed", "the health daemon has no verdict on every real server yet"),
+        ("starting no verdict on every real server yet", "failed", "no verdict on every real server yet"),
     ],
 )
 def test_what_the_daemon_says_is_the_status(tmp_path: Path, answer: str, kind: str, reason: str) -> None:
@@ -38,7 +39,7 @@ def test_what_the_daemon_says_is_the_status(tmp_path: Path, answer: str, kind: s
     with daemon_that_says(pool, answer) as heard:
         status = pool.observe(pool.claim())
     assert (status.kind, status.reason) == (kind, reason)
-    assert heard == ["monitor"]
+    assert heard == [f"monitor dns {__version__}"]
 
 
 def test_a_daemon_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,21 +47,30 @@ def test_a_daemon_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     pool = agent(tmp_path)
     with daemon_that_says(pool):
         status = pool.observe(pool.claim())
-    assert (status.kind, status.reason) == ("failed", "the health daemon does not answer within 0.1 s")
+    assert status.kind == "stopped", "nothing was started, as far as the record says"
+    pool.context.state.write(pool.claim())
+    pool.spec().write(pool.paths.spec)
+    Path(pool.paths.node.socket).unlink()
+    with daemon_that_says(pool):
+        status = pool.observe(pool.claim())
+    assert status.kind == "failed"
+    assert status.reason == f"the health daemon does not answer; the real servers of {DNS} are not checked"
 
 
 def test_a_daemon_that_hangs_is_said_within_a_short_timeout(tmp_path: Path) -> None:
     pool = agent(tmp_path, CRM_meta_timeout="2000")
+    pool.context.state.write(pool.claim())
+    pool.spec().write(pool.paths.spec)
+    begun = time.monotonic()
     with daemon_that_says(pool):
-        status = pool.observe(pool.claim())
-    assert status.kind == "failed"
-    assert status.reason.startswith("the health daemon does not answer within 0."), status
+        assert pool.observe(pool.claim()).kind == "failed"
+    assert time.monotonic() - begun < 2.0
 
 
-def lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spawn: Callable[[], None]) -> IpvsPool:
-    """A pool whose daemon is gone, as a monitor meets it; spawn() is what starting another one does."""
+def lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ensure: Callable[[], bool]) -> IpvsPool:
+    """A pool whose daemon is gone, as a monitor meets it; ensure() is what starting another one does."""
     monkeypatch.setattr(ipvs_pool, "read_proc", lambda only: {parse_virtual(DNS): ProcService("wlc", {})})
-    monkeypatch.setattr(control, "spawn", lambda *_: spawn())
+    monkeypatch.setattr(lifecycle, "ensure_daemon", lambda *_: ensure())
     context = Context(
         ["ipvs-pool", "monitor"], environ(tmp_path, MINIMUM, OCF_RESKEY_CRM_meta_interval="10000"), "ipvs-pool"
     )
@@ -68,49 +78,38 @@ def lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spawn: Callable[[], No
     return IpvsPool(context)
 
 
-def test_a_daemon_that_is_gone_is_replaced_by_a_monitor_but_not_twice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spawned: list[bool] = []
-    pool = lost(tmp_path, monkeypatch, lambda: spawned.append(True))
-    status = pool.observe(pool.claim())
+def test_a_monitor_has_a_lost_daemon_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.ExitStack() as stack:
+        pool = lost(tmp_path, monkeypatch, lambda: bool(stack.enter_context(daemon_that_says(pool, "degraded new")) or True))
+        status = pool.observe(pool.claim())
     assert (status.kind, status.reason) == ("degraded", "the health daemon is gone: another one has taken its place")
-    with daemon_that_says(pool, "starting"):
-        assert pool.observe(pool.claim()).kind == "degraded"
-    assert pool.observe(pool.claim()).kind == "failed"
-    record = pool.context.state.read() or {}
-    pool.context.state.write({**record, "replaced": repr(time.monotonic() - ipvs_pool.LAST_S)})
-    assert pool.observe(pool.claim()).kind == "degraded"
-    assert spawned == [True, True]
-    assert (pool.context.state.read() or {})["virtual"] == DNS
 
 
-def test_one_that_is_lost_is_replaced_by_one_that_does_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = lost(tmp_path, monkeypatch, lambda: None)
-    told: list[str] = []
-    monkeypatch.setattr(control, "spawn", lambda _, spec, __: told.extend(map(str, spec.virtual)))
-    in_force = pool.spec().replace(services=(pool.services()[0].replace(virtual=parse_virtual("udp/192.0.2.99:53")),))
-    in_force.write(pool.paths.spec)  # before somebody edited the file that config names
-    assert pool.observe(pool.claim()).kind == "degraded"
-    assert told == ["udp/192.0.2.99:53"]
+def test_a_daemon_of_another_version_is_replaced_by_a_monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = lost(tmp_path, monkeypatch, lambda: True)
+    with daemon_that_says(pool, "version 0.0.9", "running"):
+        status = pool.observe(pool.claim())
+    assert status.kind == "degraded"
+    assert status.reason == "the health daemon is of version 0.0.9: another one has taken its place"
 
 
 def test_one_that_does_not_start_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def spawn() -> None:
+    def ensure() -> bool:
         raise ServiceError("the table is full")
 
-    pool = lost(tmp_path, monkeypatch, spawn)
+    pool = lost(tmp_path, monkeypatch, ensure)
     status = pool.observe(pool.claim())
     assert status.kind == "failed"
     assert status.reason.endswith(", and another one does not start: the table is full")
 
 
-def test_one_that_takes_longer_than_a_monitor_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def spawn() -> None:
-        raise DeadlineError("timed out waiting for the first verdict")
-
-    pool = lost(tmp_path, monkeypatch, spawn)
-    assert pool.observe(pool.claim()).kind == "degraded"
+def test_a_daemon_that_does_not_know_the_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its services are there, and are not checked: a restart of the resource mends it."""
+    pool = lost(tmp_path, monkeypatch, lambda: pytest.fail("the daemon is there"))
+    with daemon_that_says(pool, "unknown"):
+        status = pool.observe(pool.claim())
+    assert status.kind == "failed"
+    assert status.reason.startswith("the health daemon does not run this pool; the real servers of")
 
 
 @pytest.mark.parametrize(
@@ -169,20 +168,20 @@ def test_a_daemon_that_does_not_listen_yet_is_there(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(ipvs_pool, "read_proc", lambda only: {})
     pool = agent(tmp_path)
     pool.context.state.write(pool.claim())
-    with open(pool.paths.lock, "w") as lock:
+    with open(pool.paths.node.lock, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         status = pool.observe(pool.claim())
         assert (status.kind, status.reason) == ("failed", "the health daemon is there, but does not listen yet")
-        pool.context.state.write({**pool.claim(), "replaced": repr(time.monotonic())})
-        assert pool.observe(pool.claim()).kind == "degraded"
     assert pool.observe(pool.claim()).kind == "stopped"
+    pool.spec().write(pool.paths.spec)
+    assert pool.observe(pool.claim()).kind == "failed", "the next daemon would run it"
 
 
 def test_a_module_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TYPES["dns"], "needs", ("no_such_module", "python3-dnspython"))
-    control.require_module("tcp")
+    preflight.require_module("tcp")
     with pytest.raises(NotInstalledError, match="install package python3-dnspython"):
-        control.require_module("dns")
+        preflight.require_module("dns")
 
 
 def test_a_virtual_service_belongs_to_one_pool(tmp_path: Path) -> None:
@@ -208,7 +207,7 @@ def test_stop_without_a_daemon_removes_what_is_recorded(
 ) -> None:
     cleaned: list[tuple[list[str], str]] = []
     monkeypatch.setattr(
-        control,
+        cleanup,
         "clean_up",
         lambda virtual, attribute, *_: cleaned.append((list(map(str, virtual)), attribute)),
     )
@@ -217,7 +216,7 @@ def test_stop_without_a_daemon_removes_what_is_recorded(
     code = dispatch.main(IpvsPool, ["ipvs-pool", "stop"], environ(tmp_path, {"virtual": "nonsense"}))
     assert code == 0
     assert cleaned == [([DNS, "fwmark6/7"], "healthy-dns")]
-    assert not list(Path(context.rundir).iterdir())
+    assert [path.name for path in Path(context.rundir).iterdir()] == ["healthd.lock"]
     context.state.write({"virtual": DNS, "attribute": "healthy-dns"})  # of a reload-agent that was killed right away
     pool = agent(tmp_path, virtual=f"{DNS} tcp/192.0.2.53:53")
     pool.spec().write(pool.paths.spec)
@@ -226,15 +225,14 @@ def test_stop_without_a_daemon_removes_what_is_recorded(
 
 
 def test_stop_asks_the_daemon_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "clean_up", lambda *_: pytest.fail("the daemon has done it"))
+    monkeypatch.setattr(cleanup, "clean_up", lambda *_: pytest.fail("the daemon has done it"))
     pool = agent(tmp_path)
     with daemon_that_says(pool, "running", "stopped") as heard:
         pool.stop(pool.claim())
-    assert heard == ["monitor", "stop"]
-    assert not list(Path(pool.context.rundir).iterdir())
+    assert heard == [f"version {__version__}", "remove dns"]
 
 
-def test_stop_closes_the_ways_that_the_daemon_could_not_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_closes_the_paths_that_the_daemon_could_not_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[dict[str, int]] = []
     monkeypatch.setattr("ocfpy.healthd.vip_probe.remove_paths", lambda marks: closed.append(marks.held()))
     pool = agent(tmp_path)
@@ -266,30 +264,19 @@ def test_until_a_reload_is_done_stop_knows_of_both_configurations(
     Path(before.context.rundir).mkdir()
     before.spec().write(before.paths.spec)
     before.context.state.write({**before.claim(), "kept": "yes"})
-    with daemon_that_says(now, __version__, "failed cannot add") as heard, pytest.raises(Exception, match="cannot add"):
+    with daemon_that_says(now, "running", "failed 1 cannot add") as heard, pytest.raises(Exception, match="cannot add"):
         now.reload_agent(now.claim())
-    assert heard == ["version", "reload"]
+    assert heard == [f"version {__version__}", "reload dns"]
     record = now.context.state.read()
     assert record is not None
     assert set(record["virtual"].split()) == {DNS, "tcp/192.0.2.54:53"}
-    Path(now.paths.socket).unlink()
-    with daemon_that_says(now, __version__, "running"):
+    Path(now.paths.node.socket).unlink()
+    with daemon_that_says(now, "running", "running"):
         now.reload_agent(now.claim())
     record = now.context.state.read()
     assert record is not None
     assert record.pop("parameters")
     assert record == {**now.claim(), "kept": "yes"}
-
-
-def test_a_daemon_of_another_version_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ocfpy.ipvs.connection.require_ipvs", lambda deadline: None)
-    started: list[list[str]] = []
-    monkeypatch.setattr(control, "spawn", lambda paths, spec, deadline: started.append(list(map(str, spec.virtual))))
-    pool = agent(tmp_path)
-    Path(pool.context.rundir).mkdir()
-    with daemon_that_says(pool, "failed there is no command 'version'"):
-        pool.reload_agent(pool.claim())
-    assert started == [[DNS]]
 
 
 def monitored(tmp_path: Path, **params: str) -> IpvsPool:
@@ -307,7 +294,7 @@ def monitored(tmp_path: Path, **params: str) -> IpvsPool:
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a pool has been started with the least of parameters, as far as its record says."""
     monkeypatch.setattr("ocfpy.ipvs.connection.require_ipvs", lambda deadline: None)
-    monkeypatch.setattr(control, "spawn", lambda *_: None)
+    monkeypatch.setattr(pool_control, "start", lambda *_: None)
     pool = monitored(tmp_path)
     pool.context.state.write(pool.claim())
     pool.start(pool.claim())
@@ -319,26 +306,26 @@ def test_a_monitor_with_the_parameters_of_the_start_asks_and_no_more(told: Path)
     pool = monitored(told)
     with daemon_that_says(pool, "running") as heard:
         assert pool.observe(pool.claim()).kind == "running"
-    assert heard == ["monitor"]
+    assert heard == [f"monitor dns {__version__}"]
 
 
 def probe(rundir: Path, **params: str) -> None:
     pool = agent(rundir, **params)
     with daemon_that_says(pool, "running") as heard:
         assert pool.observe(pool.claim()).kind == "running"
-    assert heard == ["monitor"]
-    Path(pool.paths.socket).unlink()
+    assert heard == [f"monitor dns {__version__}"]
+    Path(pool.paths.node.socket).unlink()
 
 
 def test_parameters_that_were_changed_while_nobody_watched_are_put_in_force(told: Path) -> None:
     changed = {"real_servers": "10.0.0.11 10.0.0.13", "check_interval": "5s"}
     probe(told, **changed)
     pool = monitored(told, **changed)
-    with daemon_that_says(pool, "running", __version__, "running") as heard:
+    with daemon_that_says(pool, "running", "running", "running") as heard:
         assert pool.observe(pool.claim()).kind == "running"
-    assert heard == ["monitor", "version", "reload"]
+    assert heard == [f"monitor dns {__version__}", f"version {__version__}", "reload dns"]
     assert [str(real) for real in read_spec(pool.paths.spec).services[0].reals.values()] == ["10.0.0.11:53", "10.0.0.13:53"]
-    Path(pool.paths.socket).unlink()
+    Path(pool.paths.node.socket).unlink()
     with daemon_that_says(pool, "degraded something else"):
         assert pool.observe(pool.claim()).reason == "something else"
 
@@ -348,17 +335,17 @@ def test_parameters_that_pacemaker_has_yet_to_reload_are_left_to_it(told: Path) 
     pool = monitored(told, real_servers="10.0.0.13")
     with daemon_that_says(pool, "running") as heard:
         assert pool.observe(pool.claim()).kind == "running"
-    assert heard == ["monitor"]
+    assert heard == [f"monitor dns {__version__}"]
 
 
 def test_parameters_that_cannot_be_put_in_force_are_a_reason(told: Path) -> None:
     probe(told, real_servers="10.0.0.13")
     pool = monitored(told, real_servers="10.0.0.13")
-    with daemon_that_says(pool, "running", __version__, "failed the kernel says no"):
+    with daemon_that_says(pool, "running", "running", "failed 1 the kernel says no"):
         status = pool.observe(pool.claim())
     before = "the parameters were changed while the cluster was down, and are not in force: "
     assert (status.kind, status.reason) == ("degraded", f"{before}the kernel says no")
-    Path(pool.paths.socket).unlink()
+    Path(pool.paths.node.socket).unlink()
     changed = {"real_servers": "10.0.0.13", "attribute": "another"}
     probe(told, **changed)
     pool = monitored(told, **changed)
@@ -373,4 +360,4 @@ def test_the_record_of_an_older_version_is_believed(told: Path) -> None:
     pool = monitored(told, real_servers="10.0.0.13")
     with daemon_that_says(pool, "running") as heard:
         assert pool.observe(pool.claim()).kind == "running"
-    assert heard == ["monitor"]
+    assert heard == [f"monitor dns {__version__}"]

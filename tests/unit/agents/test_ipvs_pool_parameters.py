@@ -308,3 +308,40 @@ def test_no_message_and_no_log_shows_a_secret(tmp_path: Path) -> None:
         agent(tmp_path, check_secret="hush\n" * 2 + "hush")
     assert "hush" not in raised.value.reason
     assert "hush" not in repr(agent(tmp_path, check="off", check_secret="hush").spec())
+
+
+@pytest.mark.parametrize(
+    ("params", "warning"),
+    [
+        ({"scheduler": "rrr"}, "rrr is not a scheduler that Linux has: did you mean rr?"),
+        ({"scheduler": "x"}, "x is not a scheduler that Linux has: there are rr, wrr, lc,"),
+        (
+            {"scheduler": "rr", "real_servers": "10.0.0.1,weight=3 10.0.0.2,weight=0 10.0.0.3"},
+            "the scheduler rr does not go by weights, and weight=3 of 10.0.0.1 has no effect: wrr does",
+        ),
+        (
+            {"scheduler": "lc", "real_servers": " ".join(f"10.0.0.{n},weight=2" for n in range(1, 8))},
+            "weight=2 of 10.0.0.4 and 3 more has no effect: wlc does",
+        ),
+        ({"check_interval": "1000"}, "parameter check_interval: 1000 is 1000 s; write 1000ms for milliseconds, or 1000s"),
+        ({"check_intervall": "1s"}, "ipvs-pool has no parameter check_intervall, which is ignored: did you mean check_interval?"),
+    ],
+)
+def test_what_is_probably_not_meant(tmp_path: Path, params: dict[str, str], warning: str) -> None:
+    (said,) = agent(tmp_path, **params).config_warnings()
+    assert warning in said
+
+
+def test_slow_start_without_weights(tmp_path: Path) -> None:
+    params = {"slow_start": "10s", "real_servers": "10.0.0.1,weight=10"}
+    assert agent(tmp_path, **params).config_warnings() == []
+    assert "slow_start has no effect with scheduler=rr" in agent(tmp_path, scheduler="rr", **params).config_warnings()[1]
+
+
+@pytest.mark.parametrize("scheduler", ["wlc", "wrr", "sed", "mh"])
+def test_nothing_is_said_of_what_is_usual(tmp_path: Path, scheduler: str) -> None:
+    pool = agent(
+        tmp_path, scheduler=scheduler, scheduler_flags="flag-1", real_servers="10.0.0.1,weight=3", check_interval="60",
+        persistence_timeout="600", drain_timeout="300",
+    )  # fmt: skip
+    assert pool.config_warnings() == []

@@ -170,6 +170,10 @@ def test_two_resources(host: Host) -> None:
 
 def test_refusals(host: Host) -> None:
     assert host.do("start", nic="eth9") == (codes.OCF_ERR_ARGS, "there is no network interface eth9")
+    assert host.do("validate-all", nic="eth9", OCF_CHECK_LEVEL="10") == (
+        codes.OCF_ERR_ARGS,
+        "there is no network interface eth9",
+    )
     code, reason = host.do("start", nic="much-too-long-for-one", syncid="256", mcast_group="192.0.2.1")
     assert code == codes.OCF_ERR_CONFIGURED
     assert "'256' is more than 255" in reason

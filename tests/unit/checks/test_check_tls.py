@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ocfpy.checks.settings import CheckSettings
 from ocfpy.checks.tls import failure, wrong_name
-from ocfpy.healthd import control
+from ocfpy.healthd import preflight
 from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.errors import HostError
 
@@ -74,9 +74,9 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     for options, said in (({"ca": "/nonexistent"}, "/nonexistent: No such file"), ({"cert": str(nonsense)}, "nonsense.pem")):
         check = CheckSettings("https", options=options.items())
         with pytest.raises(HostError, match=said) as found:
-            control.require_files(pool(check=check).services, Deadline(PATIENCE_S))
+            preflight.require_files(pool(check=check).services, Deadline(PATIENCE_S))
         assert try_tcp(says(b""), check).reason == found.value.reason
-    control.require_files(pool(check=CheckSettings("smtp", ca="/nonexistent")).services, Deadline(PATIENCE_S))
+    preflight.require_files(pool(check=CheckSettings("smtp", ca="/nonexistent")).services, Deadline(PATIENCE_S))
 
 
 def test_what_openssl_says() -> None:

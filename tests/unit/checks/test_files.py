@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ocfpy.checks import files, make_check
 from ocfpy.checks.files import look
-from ocfpy.healthd import control
+from ocfpy.healthd import preflight
 from ocfpy.ocf.addresses import parse_address
 from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.errors import HostError
@@ -100,11 +100,11 @@ def test_what_is_wrong_with_a_file_is_said_when_the_pool_starts(tmp_path: Path) 
     secret = tmp_path / "secret"
     services = pool(check=settings("ldap", user="cn=probe", secret=str(secret))).services
     with pytest.raises(HostError, match=f"the secret in {secret} cannot be read: No such file"):
-        control.require_files(services, Deadline(PATIENCE_S))
+        preflight.require_files(services, Deadline(PATIENCE_S))
     secret.write_bytes(b"\xff\n")
     with pytest.raises(HostError, match="it is no text"):
-        control.require_files(services, Deadline(PATIENCE_S))
+        preflight.require_files(services, Deadline(PATIENCE_S))
     secret.write_text("open sesame\n")
     deadline = Deadline(PATIENCE_S)
-    control.require_files(services, deadline)
+    preflight.require_files(services, deadline)
     assert deadline.step == f"the secret in {secret}", "what is waited for when it hangs"

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ocfpy.healthd import autoreload, control
+from ocfpy.healthd import autoreload, pool_control
 from ocfpy.healthd.autoreload import Autoreload
 from ocfpy.healthd.client import Paths
 from ocfpy.ldirectord.reader import load
-from ocfpy.ocf.context import Log
 from ocfpy.ocf.errors import ConfigError
+from ocfpy.ocf.log import Log
 from ocfpy.pool.spec import PoolSpec
 
 SERVICE = "virtual=192.0.2.1:{}\n    checktype=on\n    real=10.0.0.1 gate\n"
@@ -35,14 +35,14 @@ class World:
         self.write(80)
         loaded = load(str(self.file))
         self.spec = PoolSpec("web", loaded.services, "healthy-web", config=str(self.file), config_digest=loaded.digest)
-        monkeypatch.setattr(control, "reload", self._reload)
+        monkeypatch.setattr(pool_control, "reload", self._reload)
 
     def write(self, port: object, above: str = "autoreload=yes\n") -> None:
         self.file.write_text(above + SERVICE.format(port))
         self.clock += 1
         os.utime(self.file, (self.clock, self.clock))
 
-    def _reload(self, state: Any, claim: dict[str, str], paths: Paths, spec: PoolSpec, check: Any, deadline: Any) -> None:
+    def _reload(self, state: Any, claim: dict[str, str], paths: Any, spec: PoolSpec, check: Any, *_: Any) -> None:
         check()
         assert state.path == str(self.rundir / "ipvs-pool-web.state")
         assert claim["attribute"] == "healthy-web"

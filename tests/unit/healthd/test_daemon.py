@@ -1,4 +1,4 @@
-"""The daemon as a process, with a table in memory: lock, socket, report, kill."""
+"""The health daemon as a process, with a table in memory: lock, socket, pools, kill, hand-over."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -18,18 +19,22 @@ from typing import Callable
 import pytest
 from ocfpy import __version__
 from ocfpy.checks.settings import CheckSettings
-from ocfpy.healthd import control
-from ocfpy.healthd.client import DaemonHangs, NoDaemon, Paths, ask
+from ocfpy.healthd import lifecycle, pool_control
+from ocfpy.healthd.client import DaemonHangs, NoDaemon, Node, Paths, ask
 from ocfpy.ocf.deadline import Deadline
-from ocfpy.ocf.errors import DeadlineError, OcfError, ServiceError
-from ocfpy.pool.spec import read_spec
+from ocfpy.ocf.errors import DeadlineError, HostError, OcfError, ServiceError
+from ocfpy.ocf.log import Log
+from ocfpy.pool.spec import PoolSpec, read_spec
 
 from tests.unit.healthd.samples import pool
 
-LIB = str(Path(control.__file__).resolve().parents[2])
+LIB = str(Path(lifecycle.__file__).resolve().parents[2])
 LIMIT_S = 20.0
+LOG = Log("test", "", {"HA_LOGFACILITY": "none"})
+ON = CheckSettings("on", interval=0.2, timeout=0.1)
 
-# The real daemon with a table that is kept in memory and an attribute manager that notes what it is told.
+# The real daemon with a table that is kept in memory and an attribute manager that notes what it is told. A server whose
+# address is 10.0.0.66 is one that the code of a check did not reckon with.
 PLAYED = f"""#!{sys.executable}
 import sys
 sys.path.insert(0, {LIB!r})
@@ -42,6 +47,8 @@ class Table:
         return dict.fromkeys(self.table[virtual][1], (0, 0))
     def apply(self, changes):
         for change in changes:
+            if change.real is not None and str(change.real.address) == "10.0.0.66":
+                raise RuntimeError("a fault that was not thought of")
             if change.real is None and change.verb == "delete":
                 del self.table[change.virtual]
             elif change.real is None:
@@ -53,10 +60,10 @@ class Table:
                 self.table[change.virtual][1][change.real.key] = change.real
 def read_proc(only):
     raise FileNotFoundError
-real = ipvs_worker.IpvsWorker
-daemon.IpvsWorker = lambda: real(Table, read_proc)
+ipvs_worker.SharedTable.open = lambda self: Table()
+ipvs_worker.SharedTable.read_proc = lambda self, only: read_proc(only)
 def note(*words, **_):
-    with open(sys.argv[1] + ".attributes", "a") as file:
+    with open(sys.argv[1] + "/attributes", "a") as file:
         print(*words[:2], file=file)
     return True
 attrd.set_attribute = attrd.delete_attribute = note
@@ -65,17 +72,29 @@ sys.exit(daemon.main())
 
 
 @pytest.fixture
-def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Where the daemon's files are; too deep for the path of a socket. Whatever runs there is killed."""
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
+    """Where the daemon's files are; too deep for the path of a socket. The daemon that runs there is killed."""
     healthd = tmp_path / "healthd"
     healthd.write_text(PLAYED)
     healthd.chmod(0o755)
-    monkeypatch.setattr(control, "HEALTHD", str(healthd))
+    monkeypatch.setattr(lifecycle, "HEALTHD", str(healthd))
     monkeypatch.setenv("HA_LOGFACILITY", "none")
     directory = tmp_path / ("deep" * 20) / "rundir"
     directory.mkdir(parents=True)
-    yield str(directory / "ipvs-pool-dns")
-    control.kill(Paths(str(directory / "ipvs-pool-dns")), Deadline(LIMIT_S))
+    node = Node(str(directory))
+    yield node
+    kill(node)
+
+
+def kill(node: Node) -> None:
+    """SIGKILL, and returns when the daemon is gone."""
+    try:
+        number = pid(node)
+    except (OSError, ValueError):
+        return
+    if is_alive(number) and "healthd" in Path(f"/proc/{number}/cmdline").read_text(errors="replace"):
+        os.kill(number, signal.SIGKILL)
+        eventually(lambda: not is_alive(number), "the daemon is gone")
 
 
 def eventually(probe: Callable[[], object], what: str) -> None:
@@ -85,53 +104,44 @@ def eventually(probe: Callable[[], object], what: str) -> None:
         time.sleep(0.01)
 
 
-def spawn(base: str, check: str = "on") -> Paths:
-    paths = Paths(base)
-    control.spawn(
-        paths, pool(check=CheckSettings(check, port=1, interval=0.2, timeout=0.1)), Deadline(LIMIT_S)
-    )
+def start(node: Node, key: str = "dns", spec: PoolSpec | None = None) -> Paths:
+    paths = node.pool(key)
+    pool_control.start(paths, spec or pool(check=ON), Deadline(LIMIT_S), LOG)
     return paths
 
 
-def pid(paths: Paths) -> int:
-    return int(Path(paths.lock).read_text())
+def stop(paths: Paths, **claim: str) -> None:
+    pool_control.stop(paths, claim, Deadline(LIMIT_S), LOG)
+
+
+def web(check: CheckSettings = ON, reals: str = "10.0.0.11 10.0.0.12") -> PoolSpec:
+    """A second pool."""
+    return pool("tcp/192.0.2.80:80", reals, check).replace(resource="web", attribute="healthy-web")
+
+
+def says(node: Node, key: str = "dns") -> str:
+    return ask(node.socket, f"monitor {key}", LIMIT_S)
+
+
+def status(node: Node, key: str = "dns") -> dict[str, object]:
+    document: dict[str, object] = json.loads(ask(node.socket, "status", LIMIT_S))["pools"][key]
+    return document
+
+
+def pid(node: Node) -> int:
+    return int(Path(node.lock).read_text())
 
 
 @contextmanager
 def stopped(number: int) -> Iterator[None]:
-    os.kill(number, 19)
+    os.kill(number, signal.SIGSTOP)
     try:
         yield
     finally:
         try:
-            os.kill(number, 18)
+            os.kill(number, signal.SIGCONT)
         except ProcessLookupError:
             pass
-
-
-def test_a_life(base: str) -> None:
-    paths = spawn(base)
-    assert ask(paths.socket, "monitor", LIMIT_S) == "running"
-    document = json.loads(ask(paths.socket, "status", LIMIT_S))
-    assert document["virtual"][0]["alive"] == 2
-    assert document["pid"] == pid(paths)
-    assert json.loads(Path(paths.status).read_text())["virtual"] == document["virtual"]
-    assert ask(paths.socket, "dance", LIMIT_S) == "failed there is no command 'dance'"
-    assert os.getsid(pid(paths)) == pid(paths), "it must not be in the session of the agent"
-    assert ask(paths.socket, "stop", LIMIT_S) == "stopped"
-    control.remove_files(paths, Deadline(LIMIT_S))
-    assert os.listdir(os.path.dirname(base)) == ["ipvs-pool-dns.spec.attributes"]
-    assert Path(f"{base}.spec.attributes").read_text().splitlines() == ["healthy-dns 2", "healthy-dns 5.0"]
-    with pytest.raises(NoDaemon):
-        ask(paths.socket, "monitor", LIMIT_S)
-
-
-def test_a_daemon_whose_files_are_removed_ends(base: str) -> None:
-    """It would go on for ever, beside the next one, and undo what that one does."""
-    number = pid(spawn(base))
-    shutil.rmtree(os.path.dirname(base))
-    eventually(lambda: not is_alive(number), "it has ended")
-    assert ask(spawn(base).socket, "monitor", LIMIT_S) == "running"
 
 
 def is_alive(number: int) -> bool:
@@ -141,8 +151,65 @@ def is_alive(number: int) -> bool:
         return False
 
 
+def test_a_life(node: Node) -> None:
+    paths = start(node)
+    assert says(node) == "running"
+    assert [service["alive"] for service in status(node)["virtual"]] == [2]  # type: ignore[attr-defined]
+    assert json.loads(Path(paths.status).read_text())["virtual"] == status(node)["virtual"]
+    assert ask(node.socket, "dance", LIMIT_S) == "failed 1 there is no request 'dance'"
+    number = pid(node)
+    assert os.getsid(number) == number, "it must not be in the session of the agent"
+    stop(paths)
+    eventually(lambda: not is_alive(number), "the daemon ends after its last pool")
+    assert sorted(os.listdir(node.directory)) == ["attributes", "healthd.lock"]
+    assert Path(f"{node.directory}/attributes").read_text().splitlines() == ["healthy-dns 2", "healthy-dns 5.0"]
+    with pytest.raises(NoDaemon):
+        says(node)
+
+
+def test_the_pools_of_a_node_share_one_daemon(node: Node) -> None:
+    first = start(node)
+    number = pid(node)
+    second = start(node, "web", web())
+    assert pid(node) == number
+    assert (says(node), says(node, "web"), says(node, "ldap")) == ("running", "running", "unknown")
+    stop(first)
+    assert (says(node), says(node, "web")) == ("unknown", "running")
+    stop(second)
+    eventually(lambda: not is_alive(number), "it ends")
+
+
+def test_many_starts_at_once_have_one_daemon(node: Node) -> None:
+    failures: list[BaseException] = []
+
+    def begin(number: int) -> None:
+        try:
+            spec = pool(f"tcp/192.0.2.{number}:80", check=ON).replace(resource=f"p{number}", attribute=f"healthy-p{number}")
+            start(node, f"p{number}", spec)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=begin, args=(number,)) for number in range(1, 13)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert [says(node, f"p{number}") for number in range(1, 13)] == ["running"] * 12
+
+
+def test_a_daemon_whose_lock_is_removed_ends(node: Node) -> None:
+    """It would go on for ever, beside the next one, and undo what that one does."""
+    start(node)
+    number = pid(node)
+    shutil.rmtree(node.directory)
+    eventually(lambda: not is_alive(number), "it has ended")
+    start(node)
+    assert says(node) == "running"
+
+
 @pytest.mark.parametrize("by", ["the next daemon", "a stop"])
-def test_commands_of_a_daemon_that_was_killed_are_ended(base: str, tmp_path: Path, by: str) -> None:
+def test_commands_of_a_daemon_that_was_killed_are_ended(node: Node, tmp_path: Path, by: str) -> None:
     command, begun, children = tmp_path / "check", tmp_path / "begun", tmp_path / "children"
     command.write_text(
         f"#!/bin/sh\nmkdir {begun} && exit 0\n"  # the first verdict
@@ -151,147 +218,262 @@ def test_commands_of_a_daemon_that_was_killed_are_ended(base: str, tmp_path: Pat
     )
     command.chmod(0o755)
     check = CheckSettings("external", interval=0.2, timeout=LIMIT_S, command=str(command))
-    paths, spec = Paths(base), pool(reals="10.0.0.11", check=check)
-    stranger = subprocess.Popen(["sleep", "1000"], env={"OCF_ANYCAST_POOL": f"{base}-2"})
+    paths = start(node, spec=pool(reals="10.0.0.11", check=check))
+    stranger = subprocess.Popen(["sleep", "1000"], env={"OCF_ANYCAST_POOL": f"{node.directory}-2"})
     try:
-        control.spawn(paths, spec, Deadline(LIMIT_S))
         eventually(children.exists, "a command runs")
         left = [int(word) for word in children.read_text().split()]
         assert len(left) == 4
-        os.kill(pid(paths), 9)
+        kill(node)
         assert all(map(is_alive, left))
         if by == "the next daemon":
-            control.spawn(paths, pool(), Deadline(LIMIT_S))
+            start(node, spec=pool(check=ON))
         else:
-            control.kill(paths, Deadline(LIMIT_S))
+            stop(paths)
         eventually(lambda: not any(map(is_alive, left)), "they are gone")
-        assert stranger.poll() is None, "another pool's"
+        assert stranger.poll() is None, "another directory's"
     finally:
         stranger.kill()
         stranger.wait()
 
 
-def test_nobody_alive(base: str) -> None:
-    paths = spawn(base, "off")
-    answer = ask(paths.socket, "monitor", LIMIT_S)
-    assert answer.startswith(
-        "degraded no backend of udp/192.0.2.53:53 is alive: 10.0.0.11:53 is switched off"
-    )
+def test_no_backend_alive(node: Node) -> None:
+    start(node, spec=pool(check=CheckSettings("off")))
+    assert says(node).startswith("degraded no backend of udp/192.0.2.53:53 is alive: 10.0.0.11:53 is switched off")
 
 
-def test_a_reason_has_an_end(base: str) -> None:
-    paths = Paths(base)
-    many = " ".join(f"10.0.0.{n}" for n in range(1, 101))
-    control.spawn(paths, pool(reals=many, check=CheckSettings("off")), Deadline(LIMIT_S))
-    answer = ask(paths.socket, "monitor", LIMIT_S)
-    assert answer.endswith("10.0.0.8:53 is switched off and 92 more")
+def test_a_reason_has_an_end(node: Node) -> None:
+    many = " ".join(f"10.0.0.{n}" for n in range(101, 201))
+    start(node, spec=pool(reals=many, check=CheckSettings("off")))
+    assert says(node).endswith("10.0.0.108:53 is switched off and 92 more")
 
 
-def test_the_one_that_takes_over_knows_what_was_there(base: str) -> None:
-    paths = spawn(base)
-    control.kill(paths, Deadline(LIMIT_S))
-    control.spawn(paths, pool("tcp/192.0.2.54:53", check=CheckSettings("on")), Deadline(LIMIT_S))
-    assert ask(paths.socket, "version", LIMIT_S) == __version__
-    assert list(map(str, read_spec(paths.spec).former)) == [], "it is gone, and another pool may have it tomorrow"
+def test_the_next_daemon_adopts_every_pool(node: Node) -> None:
+    start(node)
+    start(node, "web", web())
+    kill(node)
+    assert lifecycle.ensure_daemon(node, Deadline(LIMIT_S), LOG), "another one was started"
+    assert not lifecycle.ensure_daemon(node, Deadline(LIMIT_S), LOG)
+    for key in ("dns", "web"):
+        assert says(node, key).split()[0] in ("running", "degraded"), "it is never a failure on the way"
+        eventually(lambda key=key: says(node, key) == "running", f"{key} runs again")  # type: ignore[misc]
 
 
-def test_one_that_cannot_start_leaves_word_of_what_was_there(base: str) -> None:
-    paths = spawn(base)
-    control.kill(paths, Deadline(LIMIT_S))
+def test_a_start_knows_what_a_lost_daemon_had(node: Node) -> None:
+    paths = start(node)
+    kill(node)
+    start(node, spec=pool("tcp/192.0.2.54:53", check=ON))
+    assert read_spec(paths.spec).former == (), "it is gone, and another pool may have it tomorrow"
+    assert [str(virtual) for virtual in read_spec(paths.spec).virtual] == ["tcp/192.0.2.54:53"]
+
+
+def test_one_that_cannot_start_leaves_word_of_what_was_there(node: Node) -> None:
+    paths = start(node)
+    stop_web = start(node, "web", web())
     with pytest.raises(OcfError, match="there is no check 'nonsense'"):
-        control.spawn(paths, pool("tcp/192.0.2.54:53", check=CheckSettings("nonsense")), Deadline(LIMIT_S))
-    assert list(map(str, read_spec(paths.spec).former)) == ["udp/192.0.2.53:53"]
+        start(node, spec=pool("tcp/192.0.2.54:53", check=CheckSettings("nonsense")))
+    assert says(node, "web") == "running"
+    assert read_spec(paths.spec).virtual, "the file of a pool that runs on"
+    stop(stop_web)
+    with pytest.raises(OcfError, match="there is no check 'nonsense'"):
+        start(node, "bad", web(CheckSettings("nonsense")))
+    assert says(node, "bad") == "unknown"
 
 
-def test_reload(base: str) -> None:
-    paths = spawn(base)
-    pool("udp/192.0.2.53:53 tcp/192.0.2.53:53", "10.0.0.13", CheckSettings("on")).write(paths.spec)
-    assert ask(paths.socket, "reload", LIMIT_S) == "running"
-    document = json.loads(ask(paths.socket, "status", LIMIT_S))
-    assert [service["alive"] for service in document["virtual"]] == [1, 1]
+def test_reload(node: Node) -> None:
+    paths = start(node)
+    pool("udp/192.0.2.53:53 tcp/192.0.2.53:53", "10.0.0.13", ON).write(paths.spec)
+    assert ask(node.socket, "reload dns", LIMIT_S) == "running"
+    assert [service["alive"] for service in status(node)["virtual"]] == [1, 1]  # type: ignore[attr-defined]
     Path(paths.spec).write_text("{}")
-    assert ask(paths.socket, "reload", LIMIT_S).startswith("failed ")
-    assert ask(paths.socket, "monitor", LIMIT_S) == "running"
+    assert ask(node.socket, "reload dns", LIMIT_S).startswith("failed 1 ")
+    assert says(node) == "running"
+    assert ask(node.socket, "reload web", LIMIT_S) == "failed 1 the health daemon does not run the pool web"
 
 
-def test_a_reload_that_fails_is_answered_and_changes_nothing(base: str) -> None:
-    paths = spawn(base)
-    before = pid(paths)
+def test_a_reload_that_fails_is_answered_and_changes_nothing(node: Node) -> None:
+    paths = start(node)
+    before = pid(node)
     for check, said in (
-        (CheckSettings("dns", name="a..b"), "failed EmptyLabel: "),
-        (CheckSettings("nonsense"), "failed there is no check 'nonsense'"),
+        (CheckSettings("dns", name="a..b"), "EmptyLabel: "),
+        (CheckSettings("nonsense"), "there is no check 'nonsense'"),
     ):
         pool("tcp/192.0.2.53:53", "10.0.0.13", check).write(paths.spec)
-        assert ask(paths.socket, "reload", LIMIT_S).startswith(said)
-        time.sleep(0.5)  # the table is looked at several times
-        assert ask(paths.socket, "monitor", LIMIT_S) == "running"
-        (service,) = json.loads(ask(paths.socket, "status", LIMIT_S))["virtual"]
-        assert (service["service"], service["alive"]) == ("udp/192.0.2.53:53", 2)
+        assert said in ask(node.socket, "reload dns", LIMIT_S)
+        eventually(lambda: says(node) == "running", "the pool goes on as it was")
+        found = [(service["service"], service["alive"]) for service in status(node)["virtual"]]  # type: ignore[attr-defined]
+        assert found == [("udp/192.0.2.53:53", 2)]
         assert list(map(str, read_spec(paths.spec).virtual)) == ["udp/192.0.2.53:53"], "what the next daemon goes by"
-    assert pid(paths) == before
-    pool("tcp/192.0.2.53:53", "10.0.0.13", CheckSettings("on")).write(paths.spec)
-    assert ask(paths.socket, "reload", LIMIT_S) == "running"
+    assert pid(node) == before
+    pool("tcp/192.0.2.53:53", "10.0.0.13", ON).write(paths.spec)
+    assert ask(node.socket, "reload dns", LIMIT_S) == "running"
 
 
-def test_a_status_that_cannot_be_written_ends_nothing(base: str) -> None:
-    os.mkdir(f"{base}.status")  # nothing can be put in its place
-    paths = spawn(base)
+def test_a_status_that_cannot_be_written_ends_nothing(node: Node) -> None:
+    os.mkdir(node.pool("dns").status)  # nothing can be put in its place
+    paths = start(node)
     pool(check=CheckSettings("off", port=1, interval=0.2, timeout=0.1)).write(paths.spec)
-    assert ask(paths.socket, "reload", LIMIT_S) == "running"
-    assert ask(paths.socket, "monitor", LIMIT_S).startswith("degraded no backend of")
+    assert ask(node.socket, "reload dns", LIMIT_S) == "running"
+    assert says(node).startswith("degraded no backend of")
 
 
-def test_another_takes_the_place_of_one_that_hangs(base: str) -> None:
-    paths = spawn(base)
-    first = pid(paths)
+def test_one_that_hangs_is_replaced(node: Node) -> None:
+    start(node)
+    first = pid(node)
     with stopped(first):
         with pytest.raises(DaemonHangs):
-            ask(paths.socket, "monitor", 0.1)
-        assert spawn(base).lock == paths.lock
-    assert pid(paths) != first
-    assert ask(paths.socket, "monitor", LIMIT_S) == "running"
+            ask(node.socket, "monitor dns", 0.1)
+        assert lifecycle.ensure_daemon(node, Deadline(LIMIT_S), LOG)
+    assert pid(node) != first
+    eventually(lambda: says(node) == "running", "it goes on")
 
 
-def test_killed_it_is_gone_and_its_lock_with_it(base: str) -> None:
-    paths = spawn(base)
-    control.kill(paths, Deadline(LIMIT_S))
-    with pytest.raises(NoDaemon):
-        ask(paths.socket, "monitor", LIMIT_S)
-    control.kill(paths, Deadline(LIMIT_S))
+def test_monitors_that_find_it_hung_together_start_one(node: Node) -> None:
+    """Each would otherwise kill what the other has just started."""
+    start(node)
+    first = pid(node)
+    with stopped(first):
+        started: list[bool] = []
+        threads = [
+            threading.Thread(target=lambda: started.append(lifecycle.ensure_daemon(node, Deadline(LIMIT_S), LOG)))
+            for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert started.count(True) == 1
+    assert len(started) == 8
+    assert pid(node) != first
 
 
-def test_nobody_is_killed_for_a_number_that_was_a_daemons(base: str) -> None:
-    paths = Paths(base)
+def test_one_of_another_version_is_replaced(node: Node) -> None:
+    start(node)
+    first = pid(node)
+    assert ask(node.socket, "version 0.0.9", LIMIT_S) == f"version {__version__}"
+    assert ask(node.socket, "monitor dns 0.0.9", LIMIT_S) == f"version {__version__}"
+    older = Path(lifecycle.HEALTHD).read_text()
+    Path(lifecycle.HEALTHD).write_text(older.replace("sys.exit(", "daemon.__version__ = '0.0.9'\nsys.exit("))
+    kill(node)
+    assert lifecycle.ensure_daemon(node, Deadline(LIMIT_S), LOG)
+    assert ask(node.socket, f"version {__version__}", LIMIT_S) == "version 0.0.9"
+    Path(lifecycle.HEALTHD).write_text(older)
+    assert lifecycle.ensure_daemon(node, Deadline(LIMIT_S), LOG)
+    assert ask(node.socket, f"version {__version__}", LIMIT_S) == "running"
+    assert pid(node) != first
+
+
+def test_callers_from_another_network_namespace_are_refused(node: Node) -> None:
+    start(node)
+    story = f"""
+import os, sys
+sys.path.insert(0, {LIB!r})
+from ocfpy.healthd.client import Node, ask
+from ocfpy.healthd.lifecycle import ensure_daemon
+from ocfpy.ocf.log import Log
+from ocfpy.ocf.deadline import Deadline
+node = Node({node.directory!r})
+print(ask(node.socket, "monitor dns", 20).split()[0])
+try:
+    ensure_daemon(node, Deadline(20), Log("test", "", {{"HA_LOGFACILITY": "none"}}))
+except Exception as error:
+    print(type(error).__name__)
+"""
+    done = subprocess.run(["unshare", "--net", sys.executable, "-c", story], capture_output=True, text=True, timeout=2 * LIMIT_S)
+    assert done.stdout.split() == ["foreign", HostError.__name__], done.stderr
+    assert says(node) == "running"
+
+
+def test_a_fault_in_one_pool_is_that_pools_only(node: Node) -> None:
+    start(node, "web", web())
+    number = pid(node)
+    with pytest.raises(OcfError, match="RuntimeError: a fault that was not thought of"):
+        start(node, spec=pool(reals="10.0.0.66", check=ON))
+    paths = start(node)
+    pool(reals="10.0.0.11 10.0.0.66", check=ON).write(paths.spec)
+    assert "a fault that was not thought of" in ask(node.socket, "reload dns", LIMIT_S)
+    eventually(lambda: says(node) == "running", "it is started again, with what was in force")
+    assert (pid(node), says(node, "web")) == (number, "running")
+
+
+def test_a_process_that_has_the_daemons_old_number_is_not_killed(node: Node) -> None:
     other = subprocess.Popen(["sleep", str(5 * LIMIT_S)])
-    Path(paths.lock).write_text(f"{other.pid}\n")  # as a daemon that was killed leaves it
+    Path(node.lock).write_text(f"{other.pid}\n")  # as a daemon that was killed leaves it
     try:
-        with open(paths.lock) as looking:  # as a monitor does for a moment
+        with open(node.lock) as looking:  # as a monitor does for a moment
             fcntl.flock(looking, fcntl.LOCK_SH)
             with pytest.raises(DeadlineError):
-                control.kill(paths, Deadline(0.2))
+                lifecycle.ensure_daemon(node, Deadline(0.3), LOG)
         assert other.poll() is None
-        control.kill(paths, Deadline(LIMIT_S))
+        assert lifecycle.ensure_daemon(node, Deadline(LIMIT_S), LOG)
         assert other.poll() is None
     finally:
         other.kill()
         other.wait()
 
 
-def test_two_by_hand_are_one_too_many(base: str) -> None:
-    paths = spawn(base)
-    done = subprocess.run([control.HEALTHD, paths.spec], capture_output=True, text=True, timeout=LIMIT_S)
+def test_a_stop_beside_a_daemon_that_hangs(node: Node) -> None:
+    """The other pools get a daemon that does not know the stopped one."""
+    paths = start(node)
+    start(node, "web", web())
+    first = pid(node)
+    with stopped(first):
+        stop(paths)
+    assert pid(node) != first
+    assert says(node) == "unknown"
+    eventually(lambda: says(node, "web") == "running", "the other one goes on")
+
+
+def test_two_by_hand_are_one_too_many(node: Node) -> None:
+    start(node)
+    done = subprocess.run([lifecycle.HEALTHD, node.directory], capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 1
     assert "another health daemon runs" in done.stderr
-    assert ask(paths.socket, "monitor", LIMIT_S) == "running"
+    assert says(node) == "running"
 
 
-def test_a_start_that_cannot_be_is_explained(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(OcfError, match="there is no check 'nonsense'"):
-        spawn(base, "nonsense")
-    broken = Path(control.HEALTHD)
-    broken.write_text("#!/bin/sh\nexit 3\n")
+def test_a_daemon_that_does_not_start_is_explained(node: Node) -> None:
+    Path(lifecycle.HEALTHD).write_text("#!/bin/sh\nexit 3\n")
     with pytest.raises(ServiceError, match="died while it started"):
-        spawn(base)
+        start(node)
+
+
+def test_a_daemon_inherits_nothing_but_its_lock(node: Node, tmp_path: Path) -> None:
+    with open(tmp_path / "lock of another", "w") as file:
+        os.set_inheritable(file.fileno(), True)
+        start(node)
+    opened = [os.readlink(f"/proc/{pid(node)}/fd/{name}") for name in os.listdir(f"/proc/{pid(node)}/fd")]
+    assert not [name for name in opened if "lock of another" in name]
+    assert [name for name in opened if name == node.lock]
+
+
+def test_a_daemon_of_a_pool_of_an_older_version_is_taken_over(node: Node) -> None:
+    """0.1.0 had a process for each pool, with a lock of its own."""
+    old = Path(f"{node.pool('dns').base}.lock")
+    story = f"import time; f = open({str(old)!r}, 'w'); print(flush=True); time.sleep(1000)"
+    holder = subprocess.Popen([sys.executable, "-c", story], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        old.write_text(f"{holder.pid}\n")
+        Path(f"{node.pool('dns').base}.sock").touch()
+        start(node)
+        assert holder.wait(LIMIT_S) == -signal.SIGKILL
+        assert says(node) == "running"
+        assert not old.exists()
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def test_a_specification_of_the_version_before_is_adopted(node: Node) -> None:
+    paths = node.pool("dns")
+    pool(check=ON).write(paths.spec)
+    document = json.loads(Path(paths.spec).read_text())
+    del document["schema"]
+    Path(paths.spec).write_text(json.dumps({"version": "0.1.0", **document}))
+    lifecycle.ensure_daemon(node, Deadline(LIMIT_S), LOG)
+    eventually(lambda: says(node) == "running", "it is adopted")
 
 
 def test_ssl_is_for_checks_that_speak_it(tmp_path: Path) -> None:
@@ -325,33 +507,16 @@ print(asyncio.run(check("tcp")).ok, "ssl" in sys.modules, asyncio.run(check("htt
     assert done.stdout == "True False the server does not speak TLS\n", done.stderr
 
 
-def test_a_start_that_hangs_ends_at_the_deadline(base: str) -> None:
-    Path(control.HEALTHD).write_text("#!/bin/sh\nexec sleep 60\n")
-    with pytest.raises(DeadlineError, match=r"first verdict on every real server, which takes up to 3 s .* raise the"):
-        control.spawn(Paths(base), pool(), Deadline(0.3))
-    control.kill(Paths(base), Deadline(LIMIT_S))
+def test_a_start_that_hangs_ends_at_the_deadline(node: Node) -> None:
+    Path(lifecycle.HEALTHD).write_text("#!/bin/sh\nexec sleep 60\n")
+    with pytest.raises(DeadlineError, match="waiting for the health daemon to start"):
+        pool_control.start(node.pool("dns"), pool(), Deadline(0.3), LOG)
 
 
-def test_an_answer_that_is_cut_short_is_no_answer(tmp_path: Path) -> None:
-    import socket
-
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(tmp_path / "s"))
-        server.listen()
-
-        def cut() -> None:
-            connection, _ = server.accept()
-            connection.sendall(b"runn")
-            connection.close()
-
-        thread = threading.Thread(target=cut)
-        thread.start()
-        with pytest.raises(NoDaemon):
-            ask(str(tmp_path / "s"), "monitor", LIMIT_S)
-        thread.join()
-
-
-@pytest.mark.parametrize("path", ["/nonexistent/x.sock", "/tmp/no-such-socket-here.sock"])
-def test_where_nobody_is(path: str) -> None:
-    with pytest.raises(NoDaemon):
-        ask(path, "monitor", LIMIT_S)
+def test_a_first_verdict_that_takes_longer_than_the_start_is_explained(node: Node, tmp_path: Path) -> None:
+    command = tmp_path / "slow"
+    command.write_text("#!/bin/sh\nexec sleep 60\n")
+    command.chmod(0o755)
+    slow = CheckSettings("external", timeout=30.0, interval=60.0, command=str(command))
+    with pytest.raises(DeadlineError, match=r"first verdict on every real server, which takes up to 90 s .* raise the"):
+        pool_control.start(node.pool("dns"), pool(check=slow), Deadline(3.0), LOG)

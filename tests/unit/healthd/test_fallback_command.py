@@ -9,7 +9,7 @@ import pytest
 from ocfpy.healthd import fallback_command
 from ocfpy.healthd.fallback_command import FallbackCommands, where
 from ocfpy.ipvs.model import parse_virtual
-from ocfpy.ocf.context import Log
+from ocfpy.ocf.log import Log
 
 from tests.unit.healthd.samples import DNS, WEB, pool
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from ocfpy.healthd.restore import boot_id, remembered
+from ocfpy.healthd.restore import boot_id, restore_desired
 from ocfpy.healthd.status import status_document
 from ocfpy.ipvs.model import parse_real_server, parse_virtual
 from ocfpy.pool.desired import Drain, Ramp
@@ -27,7 +27,7 @@ def another(world: World, spec: PoolSpec, path: Path) -> World:
     path.write_text(json.dumps(status_document(world.engine)))
     next_one = World(spec)
     next_one.kernel.table, next_one.kernel.connections_of = world.kernel.table, world.kernel.connections_of
-    next_one.engine.desired = remembered(str(path))
+    next_one.engine.desired = restore_desired(str(path))
     return next_one
 
 
@@ -92,12 +92,12 @@ def test_a_slow_start_goes_on(tmp_path: Path) -> None:
 
 def test_a_weight_without_end_is_none(tmp_path: Path) -> None:
     path = left(tmp_path / "status", slow_start=SINCE["drain"], configured=float("inf"))
-    assert not remembered(path).ramping
+    assert not restore_desired(path).ramping
 
 
 def test_a_quorum_that_was_lost_and_a_drain(tmp_path: Path) -> None:
     slow = {"slow_start": SINCE["drain"], "configured": 10}
-    desired = remembered(left(tmp_path / "status", **SINCE, **slow))
+    desired = restore_desired(left(tmp_path / "status", **SINCE, **slow))
     assert desired.without_quorum == {WHERE[0]}
     assert (desired.draining, desired.ramping) == ({WHERE: Drain(100.0, 160.0)}, {WHERE: Ramp(100.0, 10, 60.0)})
 
@@ -105,7 +105,7 @@ def test_a_quorum_that_was_lost_and_a_drain(tmp_path: Path) -> None:
 def test_what_was_left_before_a_boot_says_nothing(tmp_path: Path) -> None:
     path = Path(left(tmp_path / "status", **SINCE))
     path.write_text(path.read_text().replace(boot_id(), "another"))
-    desired = remembered(str(path))
+    desired = restore_desired(str(path))
     assert (desired.without_quorum, desired.draining) == (set(), {})
 
 
@@ -131,5 +131,5 @@ def test_a_wall_clock_that_is_set_while_no_daemon_runs_changes_nothing(tmp_path:
 def test_what_is_not_understood_says_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "status").write_text(text)
     for path in (tmp_path / "status", tmp_path / "nothing"):
-        desired = remembered(str(path))
+        desired = restore_desired(str(path))
         assert (desired.without_quorum, desired.draining, desired.ramping) == (set(), {}, {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ocfpy.healthd.sysctl_advice import come_back, hints
+from ocfpy.healthd.sysctl_advice import advice, persistence_pins_clients
 from ocfpy.ipvs.model import ServiceSettings
 
 from tests.unit.healthd.samples import WEB, pool
@@ -13,15 +13,15 @@ from tests.unit.healthd.samples import WEB, pool
 def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
     sticky = pool(settings=ServiceSettings(persistence_timeout=60))
     removing = pool(quiesce=False)
-    assert hints(sticky, str(tmp_path)) == [], "a kernel that has no such setting"
+    assert advice(sticky, str(tmp_path)) == [], "a kernel that has no such setting"
     for name in ("expire_quiescent_template", "expire_nodest_conn"):
         (tmp_path / name).write_text("0\n")
-    assert "net.ipv4.vs.expire_quiescent_template=1" in hints(sticky, str(tmp_path))[0]
-    assert "net.ipv4.vs.expire_nodest_conn=1" in hints(removing, str(tmp_path))[0]
-    assert "clients of udp/192.0.2.53:53" in hints(pool(), str(tmp_path))[0]
-    assert hints(pool(settings=ServiceSettings(one_packet=True)), str(tmp_path)) == hints(pool(WEB), str(tmp_path)) == []
-    assert come_back(str(tmp_path))
+    assert "net.ipv4.vs.expire_quiescent_template=1" in advice(sticky, str(tmp_path))[0]
+    assert "net.ipv4.vs.expire_nodest_conn=1" in advice(removing, str(tmp_path))[0]
+    assert "clients of udp/192.0.2.53:53" in advice(pool(), str(tmp_path))[0]
+    assert advice(pool(settings=ServiceSettings(one_packet=True)), str(tmp_path)) == advice(pool(WEB), str(tmp_path)) == []
+    assert persistence_pins_clients(str(tmp_path))
     for name in ("expire_quiescent_template", "expire_nodest_conn"):
         (tmp_path / name).write_text("1\n")
-    assert hints(sticky, str(tmp_path)) == hints(removing, str(tmp_path)) == []
-    assert not come_back(str(tmp_path))
+    assert advice(sticky, str(tmp_path)) == advice(removing, str(tmp_path)) == []
+    assert not persistence_pins_clients(str(tmp_path))

@@ -11,7 +11,7 @@ from errno import EADDRNOTAVAIL, EEXIST, ENODEV, ENOENT, EPERM, ESRCH
 from typing import Any
 
 from ocfpy.ipvs import messages
-from ocfpy.ipvs.model import SyncDaemon, Table, Timeouts
+from ocfpy.ipvs.model import SyncDaemon, Table, Timeouts, VirtualService
 from ocfpy.net import genetlink, netlink
 
 FAMILY_ID = 0x23
@@ -72,6 +72,8 @@ class FakeKernel:
             self._say(_timeouts(self.timeouts), FAMILY_ID, sequence)
         elif flags & netlink.NLM_F_DUMP == netlink.NLM_F_DUMP:
             self._dump(body, sequence)
+        elif body[0] == messages.CMD_GET_SERVICE:
+            self._service(messages.key_of(body), sequence)
         else:
             self.changed.append(body[0])
             errno = self._change(body)
@@ -84,6 +86,12 @@ class FakeKernel:
             return
         family_id = netlink.attribute(genetlink.CTRL_ATTR_FAMILY_ID, struct.pack("=H", FAMILY_ID))
         self._say(struct.pack("=BBH", 1, 2, 0) + family_id, genetlink.GENL_ID_CTRL, sequence)
+
+    def _service(self, virtual: VirtualService, sequence: int) -> None:
+        if virtual in self.table:
+            self._say(_counted(messages.message(1, virtual, self.table[virtual][0])), FAMILY_ID, sequence)
+        else:
+            self._error(sequence, ESRCH)
 
     def _dump(self, body: bytes, sequence: int) -> None:
         if body[0] == messages.CMD_GET_SERVICE:

@@ -25,39 +25,39 @@ def test_seconds_dead_and_alive(tmp_path: Path) -> None:
     def times() -> DeadTimes:
         return DeadTimes(path, pytest.fail, clock)  # every action is a process of its own
 
-    assert times().saw_alive() == NEVER
+    assert times().note_alive() == NEVER
     assert not (tmp_path / "run").exists()
-    assert times().saw_dead() == 0
+    assert times().note_dead() == 0
     clock.now += 7
-    assert times().saw_dead() == 7
+    assert times().note_dead() == 7
     clock.now += 2
-    assert times().saw_alive() == 2
+    assert times().note_alive() == 2
     clock.now += 1
-    assert times().saw_alive() == 3
-    assert times().saw_dead() == 0
+    assert times().note_alive() == 3
+    assert times().note_dead() == 0
 
 
-def test_dead_time_is_counted_anew_after_nobody_looked(tmp_path: Path) -> None:
+def test_dead_time_is_counted_anew_after_a_reset(tmp_path: Path) -> None:
     clock = Clock()
     times = DeadTimes(str(tmp_path / "vip.gate"), pytest.fail, clock)
-    times.saw_dead()
+    times.note_dead()
     clock.now += 100
-    assert times.nobody_looks() == 1000
-    assert times.saw_dead() == 0
+    assert times.reset() == 1000
+    assert times.note_dead() == 0
 
 
 def test_a_full_disk_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     said: list[str] = []
     times = DeadTimes(str(tmp_path / "vip.gate"), said.append, clock)
-    times.saw_dead()
+    times.note_dead()
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(StateFile, "write", full)
     clock.now += 5
-    assert times.saw_dead() == 5
-    assert times.saw_alive() == 5
+    assert times.note_dead() == 5
+    assert times.note_alive() == 5
     assert len(said) == 2
     assert all("vip.gate: No space left on device" in line for line in said)

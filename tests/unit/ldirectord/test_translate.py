@@ -112,6 +112,19 @@ def test_what_has_no_effect_in_ldirectord_either_is_said() -> None:
     assert (spec.settings.one_packet, spec.settings.netmask, spec.check.interval) == (False, None, 2.0)
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "words"),
+    [
+        ("rrr", "rrr is not a scheduler that Linux has: did you mean rr?"),
+        ("rr", "the scheduler rr does not go by weights, and weight=5 of 10.0.0.1:80 has no effect: wrr does"),
+        ("wrr", ""),
+    ],
+)
+def test_a_scheduler_that_is_probably_not_meant(scheduler: str, words: str) -> None:
+    result = meaning(f"virtual=192.0.2.1:80\n    real=10.0.0.1:80 gate 5\n    scheduler={scheduler}\n    checktype=on\n")
+    assert [(note.line, note.text) for note in result.warnings] == ([(3, words)] if words else [])
+
+
 def test_quiescent_and_fallback() -> None:
     plain = service("checktype=on")
     assert (plain.quiesce, plain.sorry, plain.fallback_command, plain.readd) == (False, {}, "", False)

@@ -155,23 +155,6 @@ def test_lock_dies_with_its_holder(tmp_path: Path) -> None:
     holder.join()
 
 
-def test_log_goes_to_the_file_and_never_fails(tmp_path: Path) -> None:
-    file = tmp_path / "log"
-    environ = {"HA_LOGFILE": str(file), "HA_LOGFACILITY": "none", "OCF_RESOURCE_INSTANCE": "web"}
-    log = Context(["toy"], environ).log
-    log.debug("unseen")
-    log.info("one\ntwo")
-    assert file.read_text().endswith(f" toy(web)[{os.getpid()}]: INFO: one two\n")
-    Context(["toy"], {**environ, "HA_LOGFILE": str(tmp_path)}).log.error("to a directory")
-    Context(["toy"], {**environ, "HA_debug": "1"}).log.debug("seen")
-    assert "DEBUG: seen" in file.read_text()
-
-
-def test_trace_shows_debug_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
-    Context(["toy"], {"HA_LOGFACILITY": "none", "OCF_TRACE_RA": "1"}).log.debug("detail")
-    assert "DEBUG: detail" in capfd.readouterr().err
-
-
 def test_state_file_handles_are_for_this_resource(tmp_path: Path) -> None:
     context = Context(["toy"], {"HA_RSCTMP": str(tmp_path), "OCF_RESOURCE_INSTANCE": "web:3"})
     assert isinstance(context.state, StateFile)

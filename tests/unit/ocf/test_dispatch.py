@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from ocfpy.ocf import codes
 from ocfpy.ocf.agent import Status
 from ocfpy.ocf.errors import (
     ConfigError,
@@ -119,6 +120,44 @@ class TestConfiguration:
         assert runner("monitor") == 0
         assert runner("stop") == 0
         assert runner("monitor") == 7
+
+
+class TestWarnings:
+    """What can be used and is probably not meant: said by start and validate-all, and nothing else changes."""
+
+    @pytest.mark.parametrize(
+        ("name", "hint"),
+        [
+            ("IP", "did you mean ip?"),
+            ("mod", "did you mean mode?"),
+            ("check_intervall", "there are ip, mode, words, low, high"),
+        ],
+    )
+    def test_unknown_parameter(self, runner: Runner, name: str, hint: str) -> None:
+        warning = f"toy has no parameter {name}, which is ignored: {hint}"
+        assert runner("validate-all", **{name: "1"}) == codes.OCF_SUCCESS
+        assert runner.err == f"WARNING: {warning}\n"
+        assert runner("start", **{name: "1"}) == codes.OCF_SUCCESS
+        assert f"WARNING: start: {warning}" in runner.log
+        assert runner.err == ""
+
+    def test_what_pacemaker_and_tracing_add_is_not_unknown(self, runner: Runner) -> None:
+        added = {"crm_feature_set": "3.19.0", "OCF_CHECK_LEVEL": "0", "trace_dir": "/nowhere", "CRM_something": "1"}
+        assert runner("validate-all", **added, meta_timeout="20000") == codes.OCF_SUCCESS
+        assert runner("start", **added) == codes.OCF_SUCCESS
+        assert runner.err == ""
+        assert "WARNING" not in runner.log
+
+    def test_no_other_action_says_it_again(self, runner: Runner) -> None:
+        runner("start", typo="1")
+        said = runner.log.count("typo")
+        for action in ("monitor", "stop"):
+            assert runner(action, typo="1", meta_interval="10000") == codes.OCF_SUCCESS
+        assert runner.log.count("typo") == said == 1
+
+    def test_faults_come_without_warnings(self, runner: Runner) -> None:
+        assert runner("validate-all", typo="1", mode="slow") == codes.OCF_ERR_CONFIGURED
+        assert "is not one of fast, safe" in runner.reason
 
 
 class TestProbe:

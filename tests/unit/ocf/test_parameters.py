@@ -221,3 +221,40 @@ def test_an_address_that_cannot_be_routed_is_no_service(text: str) -> None:
     with pytest.raises(ValueError, match="cannot be the address of a service"):
         AddressParam("", "").read(text)
     assert str(AddressParam("", "", prefix="any").read(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "doubt"),
+    [
+        ("1000", "1000 is 1000 s; write 1000ms for milliseconds, or 1000s"),
+        ("61", "61 is 61 s; write 61ms for milliseconds, or 61s"),
+        ("60", ""), ("1000s", ""), ("1000ms", ""), ("30min", ""), ("0.5", ""),
+    ],
+)  # fmt: skip
+def test_seconds_that_were_probably_meant_as_milliseconds(text: str, doubt: str) -> None:
+    parameter = DurationParam("", "", maximum="1h", usual="1min")
+    assert parameter.read(text) >= 0
+    assert parameter.doubt(text) == doubt
+    assert DurationParam("", "", maximum="1h").doubt(text) == ""
+
+
+def test_a_number_without_unit_that_is_too_long() -> None:
+    parameter = DurationParam("", "", maximum="1h")
+    with pytest.raises(ValueError, match=r"^'5000' is longer than 1h; write 5000ms for milliseconds$"):
+        parameter.read("5000")
+    with pytest.raises(ValueError, match=r"^'5000s' is longer than 1h$"):
+        parameter.read("5000s")
+
+
+@pytest.mark.parametrize("text", ["a,b", "192.0.2.0/24,2001:db8::/32", "192.0.2.0/24, 2001:db8::/32"])
+def test_prefixes_with_commas(text: str) -> None:
+    with pytest.raises(ValueError, match="separate them by spaces, not by commas"):
+        PrefixListParam("", "").read(text)
+
+
+def test_lists_with_commas() -> None:
+    numbers = ListParam("", "", parse=int)
+    with pytest.raises(ValueError, match=r"^'1,2': separate them by spaces, not by commas$"):
+        numbers.read("1,2 3")
+    with pytest.raises(ValueError, match="invalid literal"):
+        numbers.read("1,x")

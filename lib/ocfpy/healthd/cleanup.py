@@ -1,0 +1,57 @@
+"""Undoes what a pool has put in place, where no daemon does it. Part of a stop that must not fail."""
+
+from __future__ import annotations
+
+import os
+
+from ocfpy.ipvs.plan import plan
+from ocfpy.ipvs.proc import PROC_IP_VS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ocfpy.healthd.client import Paths
+    from ocfpy.ipvs.model import VirtualService
+    from ocfpy.ocf.context import Log
+    from ocfpy.ocf.deadline import Deadline
+
+ATTRIBUTE_S = 2.0
+"""How long a stop waits for the cluster to take the attribute back; a stop that fails for that would fence the node."""
+
+
+def clean_up(virtual: Iterable[VirtualService], attribute: str, deadline: Deadline, log: Log) -> None:
+    """Removes what a daemon that is gone has put in place; the log says when the attribute stays. Raises OcfError."""
+    if attribute:
+        from ocfpy.ocf.attributes import delete_attribute
+
+        delete_attribute(attribute, min(ATTRIBUTE_S, deadline.remaining() / 2), log)
+    deadline.step = "the virtual services to be out of the kernel"
+    if not os.path.exists(PROC_IP_VS):
+        return
+    from ocfpy.ipvs.table import IpvsTable
+
+    ours = set(virtual)
+    # The kernel is asked, not /proc: a read of /proc may miss a service while others come and go.
+    with IpvsTable() as table:
+        table.apply(plan(table.read(ours.__contains__), {}, ours))
+
+
+def close_paths(paths: Paths) -> None:
+    """Removes what a daemon that is gone has put in place for its checks. Raises OcfError."""
+    from ocfpy.healthd.fwmarks import FwmarkAllocator
+
+    marks = FwmarkAllocator(paths.base)
+    if marks.held():
+        from ocfpy.healthd.vip_probe import remove_paths
+
+        remove_paths(marks)
+
+
+def remove_files(paths: Paths) -> None:
+    """Removes the files of a pool, so that no daemon adopts it."""
+    for path in (paths.spec, paths.status):
+        try:
+            os.unlink(path)
+        except OSError:
+            pass  # not there, or a directory that the run directory's owner made: no daemon reads it

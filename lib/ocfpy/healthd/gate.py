@@ -1,0 +1,216 @@
+"""The gate: withdraws the routes of a pool that has no live backend at once, and announces them again when it has one.
+
+bgp-announce registers an announcement by a file (gate_files.py) and one line over the daemon's socket. The gate only ever
+announces what such a file permits, and leaves bgpd as it is for as long as a pool has not said anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Callable
+
+from ocfpy.healthd.gate_files import GateFiles, Registration
+from ocfpy.healthd.gate_worker import BgpdWorker, PoolState, connect, shut_words
+
+if TYPE_CHECKING:
+    from ocfpy.healthd.gate_worker import Announcement, Connect
+    from ocfpy.ocf.context import Log
+
+Json = dict[str, Any]
+
+ANSWER_S = 4.5
+"""How long `apply` waits for a bgpd: the worker may be in a conversation that hangs, and then has its own, two seconds each."""
+VERBS = ("state", "apply", "snapshot")
+
+
+class Gate:
+    """All gated announcements of a run directory, each bgpd with its own thread.
+
+    Call everything from the event loop's thread, answer and construction included; `log` is called from the workers' threads
+    as well, and must not block them. `wall` gives the time in seconds of the epoch.
+    """
+
+    def __init__(self, directory: str, log: Log, connect: Connect = connect, wall: Callable[[], float] = time.time) -> None:
+        self._files = GateFiles(directory)
+        self._log = log
+        self._connect = connect
+        self._wall = wall
+        self._pools: dict[str, PoolState] = {}
+        self._remembered = self._files.shut_gates()
+        self._workers: dict[tuple[str, str], BgpdWorker] = {}
+        self._owners: dict[str, BgpdWorker] = {}
+        self._is_waking = False
+        self._memory = ThreadPoolExecutor(1, "gate-memory")
+        self._memory_trouble = ""
+        try:
+            for registration in self._files.read_all():
+                self._own(registration).put(registration)
+        except OSError as error:
+            log.error(f"cannot read the gated announcements: {error}")
+
+    def pool(self, attribute: str, alive: int | None, why: str = "") -> None:
+        """Take what a pool says: how many backends are alive, None for not known yet, and why that is so few. Returns at once."""
+        before = self._pools.get(attribute)
+        if before is not None and (before.alive, before.gone) == (alive, False):
+            return
+        shut = None if before is None else before.shut
+        since = self._wall() if before is None else before.since
+        if alive is not None and (alive == 0) != shut:
+            shut, since = alive == 0, self._wall()
+            remembered = self._remembered.get(attribute)
+            if shut and before is None and remembered is not None:
+                since = remembered[0]  # a daemon before this one has shut it
+        self._change(attribute, PoolState(alive, shut, since, why))
+
+    def forget(self, attribute: str) -> None:
+        """A pool was removed: without it nothing serves, so its gate shuts."""
+        before = self._pools.get(attribute)
+        since = before.since if before is not None and before.shut else self._wall()
+        self._change(attribute, PoolState(0, True, since, "", gone=True))
+
+    def _change(self, attribute: str, state: PoolState) -> None:
+        before = self._pools.get(attribute)
+        self._pools[attribute] = state
+        was_shut = before is not None and before.shut
+        if before is None or bool(was_shut) != bool(state.shut) or before.alive is None or before.gone != state.gone:
+            self._wake()
+            if self._owners:
+                self._remember()
+
+    def _wake(self) -> None:
+        """Once for all changes of one turn of the loop, which then share a configuration session."""
+        if not self._is_waking:
+            self._is_waking = True
+            asyncio.get_running_loop().call_soon(self._wake_workers)
+
+    def _wake_workers(self) -> None:
+        self._is_waking = False
+        for worker in self._workers.values():
+            worker.wake()
+
+    def _remember(self) -> None:
+        """Write down which gates are shut, for the daemon after this one; in a thread, after the routes."""
+        shut = {name: (state.since, shut_words(name, state)) for name, state in self._pools.items() if state.shut}
+        # What the pools have not spoken of yet is as it was.
+        shut.update({name: was for name, was in self._remembered.items() if name not in self._pools})
+        self._memory.submit(self._write_memory, shut)
+
+    def _write_memory(self, shut: dict[str, tuple[float, str]]) -> None:
+        try:
+            self._files.remember(shut)
+            self._memory_trouble = ""
+        except (OSError, ValueError) as error:
+            if str(error) != self._memory_trouble:
+                self._memory_trouble = str(error)
+                self._log.warning(f"cannot write down which gates are shut: {error}")
+
+    async def answer(self, words: str) -> str:
+        """Answer one request line, without its first word "gate", by one line.
+
+        `state RESOURCE` says at once how its gate is: `open SINCE`, `shut SINCE WHY`, `gone SINCE WHY` (its pool was removed),
+        `unknown WHY`, `leaving`, or `absent` when the daemon knows of no registration.
+        `apply RESOURCE` reads the registration's file again, makes bgpd agree with the gate, and says the same, or
+        `failed WHY`, once it does. `snapshot` is the JSON of snapshot(). SINCE is in seconds of the epoch.
+        """
+        words = words[len("gate ") :] if words.startswith("gate ") else words
+        verb, _, resource = words.strip().partition(" ")
+        if verb == "state":
+            return self._state(resource)
+        if verb == "apply":
+            return await self._apply(resource)
+        if verb == "snapshot":
+            return json.dumps(self.snapshot())
+        return f"failed the gate knows no request {verb!r}, only {', '.join(VERBS)}"
+
+    def _state(self, resource: str) -> str:
+        worker = self._owners.get(resource)
+        announcement = worker.find(resource) if worker is not None else None
+        if announcement is None:
+            return "absent"
+        registration = announcement.registration
+        if registration.leaving:
+            return "leaving"
+        attribute = registration.attribute
+        pool = self._pools.get(attribute)
+        if pool is not None and pool.shut:
+            return f"{'gone' if pool.gone else 'shut'} {pool.since:.3f} {shut_words(attribute, pool)}"
+        if pool is None and attribute in self._remembered:
+            since, why = self._remembered[attribute]
+            return f"shut {since:.3f} {why}"
+        if pool is None or pool.shut is None:
+            return f"unknown no pool of this node has said how many backends {attribute} has"
+        return f"open {max(pool.since, announcement.since):.3f}"
+
+    async def _apply(self, resource: str) -> str:
+        loop = asyncio.get_running_loop()
+        try:
+            registration = await loop.run_in_executor(self._memory, self._files.read, resource)
+        except OSError as error:
+            return f"failed its registration cannot be read: {error.strerror}"
+        former = self._owners.get(resource)
+        worker = None if registration is None else self._own(registration)
+        if former is not None and former is not worker:
+            former.drop(resource)
+        if registration is None or worker is None:
+            self._owners.pop(resource, None)
+            return "absent"
+        self._remember()
+        done: asyncio.Future[str] = loop.create_future()
+        worker.put(registration, lambda words: _tell(loop, done, words))
+        try:
+            return await asyncio.wait_for(done, ANSWER_S)
+        except asyncio.TimeoutError:
+            return f"failed bgpd in {registration.vty_dir} has not done it within {ANSWER_S:g} s"
+
+    def _own(self, registration: Registration) -> BgpdWorker:
+        """The worker of the bgpd that announces it, a new one for the first."""
+        key = (registration.backend, registration.vty_dir)
+        if key not in self._workers:
+            self._workers[key] = BgpdWorker(self._files, self._pools, self._log, self._connect, self._wall)
+        self._owners[registration.resource] = self._workers[key]
+        return self._workers[key]
+
+    def snapshot(self) -> list[Json]:
+        """Return the gated announcements, for status: `state` is announced, withdrawn, leaving or unknown, as verified last."""
+        return [
+            self._shown(announcement)
+            for resource, worker in sorted(self._owners.items())
+            for announcement in [worker.find(resource)]
+            if announcement is not None
+        ]
+
+    def _shown(self, announcement: Announcement) -> Json:
+        registration = announcement.registration
+        pool = self._pools.get(registration.attribute)
+        why = shut_words(registration.attribute, pool) if pool is not None and pool.shut else ""
+        return {
+            "resource": registration.resource,
+            "prefix": registration.prefix,
+            "vrf": registration.vrf,
+            "attribute": registration.attribute,
+            "state": announcement.state,
+            "since": round(announcement.since, 3),
+            "why": why,
+            "cause": pool.why if why and pool is not None else "",
+            "error": announcement.error,
+        }
+
+    def close(self) -> None:
+        """End the threads, and leave bgpd and the files as they are."""
+        for worker in self._workers.values():
+            worker.close()
+        self._memory.shutdown(wait=False)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, done: asyncio.Future[str], words: str) -> None:
+    def tell() -> None:
+        if not done.done():
+            done.set_result(words)
+
+    try:
+        loop.call_soon_threadsafe(tell)
+    except RuntimeError:
+        pass  # the loop has ended

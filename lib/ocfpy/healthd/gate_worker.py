@@ -1,0 +1,378 @@
+"""Keeps one bgpd at what the gate wants: a thread of its own, so that a bgpd that hangs holds up nothing else."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Callable
+
+from ocfpy.bgp.announcer import Announcer
+from ocfpy.bgp.choice import choose
+from ocfpy.bgp.errors import BgpdDead
+from ocfpy.bgp.vty import Vty
+from ocfpy.healthd.gate_files import GateFiles, Registration
+from ocfpy.ocf.deadline import Deadline
+from ocfpy.ocf.errors import HostError, OcfError, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ocfpy.bgp.announcer import Backend
+    from ocfpy.ocf.context import Log
+
+Answer = Callable[[str], None]
+Connect = Callable[[Registration, Deadline], "Backend"]
+
+BGPD_S = 5.0
+"""How long one conversation with a bgpd may take; without an answer to a command it ends after two seconds (bgp/vty.py)."""
+VERIFY_S = 2.0
+"""After how long a bgpd that took a statement must show its effect; it does within milliseconds."""
+VERIFY_POLL_S = 0.01
+RETRY_S = 0.2
+RETRY_MAX_S = 5.0
+"""How soon a bgpd that refused, hung or is gone is tried again: twice as late each time, up to the second."""
+WITHDRAWN = "withdrawn"
+ANNOUNCED = "announced"
+LEAVING = "leaving"
+UNKNOWN = "unknown"
+"""States of an announcement, as snapshot() has them."""
+_WITHDRAW = "withdraw"
+_ANNOUNCE = "announce"
+
+
+class PoolState:
+    """What a pool says: `alive` backends, or None while it is not known; `shut` is what was known last, if anything was.
+
+    since is when the gate opened or shut, in seconds of the epoch; why is the pool's own explanation; gone is set once the pool
+    has been removed.
+    """
+
+    __slots__ = ("alive", "gone", "shut", "since", "why")
+
+    def __init__(self, alive: int | None, shut: bool | None, since: float, why: str, gone: bool = False) -> None:
+        self.alive = alive
+        self.shut = shut
+        self.since = since
+        self.why = why
+        self.gone = gone
+
+
+def shut_words(attribute: str, pool: PoolState) -> str:
+    """Return why a gate is shut, as an operator reads it."""
+    return f"no pool of this node publishes {attribute} any more" if pool.gone else f"no live backend of {attribute}"
+
+
+class Announcement:
+    """One gated announcement; only the worker's thread changes it.
+
+    sent is the statement that bgpd took last, None when that is not known; verified says that it had its effect.
+    """
+
+    def __init__(self, registration: Registration, now: float) -> None:
+        self.registration = registration
+        self.sent: str | None = None
+        self.sent_at = 0.0
+        self.verified = False
+        self.drains = False
+        self.state = UNKNOWN
+        self.since = now
+        self.error = ""
+        self.retry_at = 0.0
+        self.tries = 0
+        self.tried: str | None = None
+        self.answers: list[Answer] = []
+
+
+class BgpdWorker:
+    """The announcements of one bgpd. Its methods return at once, from any thread; what they ask for is done in its own.
+
+    pools holds what the pools say by attribute, and is changed by others.
+    """
+
+    def __init__(
+        self, files: GateFiles, pools: Mapping[str, PoolState], log: Log, connect: Connect, wall: Callable[[], float]
+    ) -> None:
+        self._files = files
+        self._pools = pools
+        self._log = log
+        self._connect = connect
+        self._wall = wall
+        self._announcements: dict[str, Announcement] = {}
+        self._changed = threading.Condition()
+        self._inbox: list[tuple[str, Registration | None, Answer | None]] = []
+        self._has_news = False
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def put(self, registration: Registration, answer: Answer | None = None) -> None:
+        """Take a registration, new or changed, and make bgpd agree with it; answer is called, in the thread, when it does."""
+        self._post((registration.resource, registration, answer))
+
+    def drop(self, resource: str) -> None:
+        """Forget a registration, and leave bgpd as it is."""
+        self._post((resource, None, None))
+
+    def wake(self) -> None:
+        """Look at the pools again."""
+        self._post(None)
+
+    def close(self) -> None:
+        """End the thread once it has finished what it is at; bgpd stays as it is."""
+        self._closed = True
+        self._post(None)
+
+    def snapshot(self) -> list[Announcement]:
+        """Return the announcements as they are at this moment."""
+        return list(self._announcements.values())
+
+    def find(self, resource: str) -> Announcement | None:
+        """Return one of them."""
+        return self._announcements.get(resource)
+
+    def _post(self, item: tuple[str, Registration | None, Answer | None] | None) -> None:
+        with self._changed:
+            if item is not None:
+                self._inbox.append(item)
+            self._has_news = True
+            self._changed.notify()
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._run, name="gate", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while not self._closed:
+            with self._changed:
+                self._changed.wait_for(lambda: self._has_news, self._pause())
+                self._has_news = False
+                inbox, self._inbox = self._inbox, []
+            try:
+                for resource, registration, answer in inbox:
+                    self._take(resource, registration, answer)
+                self._turn()
+            except Exception as error:
+                # A fault in one turn must not end the thread that withdraws routes.
+                self._fail(self._unfinished(), f"{type(error).__name__}: {error}")
+
+    def _take(self, resource: str, registration: Registration | None, answer: Answer | None) -> None:
+        announcement = self._announcements.get(resource)
+        if registration is None:
+            self._forget(resource)
+            return
+        if announcement is None:
+            announcement = self._announcements[resource] = Announcement(registration, self._wall())
+        if answer is not None:
+            # It is done once more, whatever bgpd was thought to have: an operator, or a restart, may have changed it.
+            announcement.answers.append(answer)
+            announcement.sent = None
+            announcement.verified = False
+            announcement.tried = None
+            announcement.drains = bool(registration.leaving and registration.route_map)
+        announcement.registration = registration
+
+    def _forget(self, resource: str) -> None:
+        announcement = self._announcements.pop(resource, None)
+        if announcement is not None:
+            self._answer(announcement, "absent")
+
+    def _turn(self) -> None:
+        """Withdraw, then announce, then look whether it had its effect."""
+        self._withdraw_due()
+        self._announce_due()
+        for announcement in self._unverified():
+            if self._has_news:
+                return
+            self._verify(announcement)
+        for announcement in self._announcements.values():
+            if announcement.answers and self._wanted(announcement) is None:
+                self._answer(announcement, self._undecided(announcement))
+
+    def _wanted(self, announcement: Announcement) -> str | None:
+        """The statement that bgpd should have taken; None to leave it as it is."""
+        registration = announcement.registration
+        pool = self._pools.get(registration.attribute)
+        if pool is None or pool.alive is None:
+            return None
+        if not pool.alive:
+            return _WITHDRAW
+        if registration.leaving and not announcement.drains:
+            return None
+        return f"{_ANNOUNCE} {registration.route_map}"
+
+    def _due(self, withdrawals: bool) -> dict[str, list[Announcement]]:
+        """What is to be sent now, by VRF: the withdrawals, or the others."""
+        found: dict[str, list[Announcement]] = {}
+        now = time.monotonic()
+        for announcement in list(self._announcements.values()):
+            wanted = self._wanted(announcement)
+            if wanted is None or wanted == announcement.sent or (wanted == _WITHDRAW) != withdrawals:
+                continue
+            if wanted != announcement.tried:
+                announcement.tried, announcement.tries, announcement.retry_at = wanted, 0, 0.0
+            if announcement.retry_at <= now and self._is_registered(announcement):
+                found.setdefault(announcement.registration.vrf, []).append(announcement)
+        return found
+
+    def _is_registered(self, announcement: Announcement) -> bool:
+        """Look at the file again: an agent may have changed or removed it and not been able to say so."""
+        resource = announcement.registration.resource
+        current = self._files.read(resource)
+        if current is None:
+            self._forget(resource)
+            return False
+        announcement.drains &= bool(current.leaving and current.route_map)
+        announcement.registration = current
+        return True
+
+    def _withdraw_due(self) -> None:
+        for due in self._due(withdrawals=True).values():
+            announcer = self._announcer(due[0])
+            try:
+                refused = announcer.change([one.registration.address for one in due])
+            except (BgpdDead, HostError):
+                refused = {}  # no bgpd, or no instance: whether there is a route all the same is verified
+            except OcfError as error:
+                self._fail(due, error.reason)
+                continue
+            self._sent(due, _WITHDRAW, {prefix: refusal.reason for prefix, refusal in refused.items()})
+
+    def _announce_due(self) -> None:
+        due = self._due(withdrawals=False)
+        if not due:
+            return
+        try:
+            with self._files.read_lock():
+                # Again, for the files may have changed before the lock was taken.
+                for of_vrf in self._due(withdrawals=False).values():
+                    self._announce(of_vrf)
+        except (OcfError, OSError) as error:
+            self._fail([one for of_vrf in due.values() for one in of_vrf], str(error))
+
+    def _announce(self, due: list[Announcement]) -> None:
+        announcer = self._announcer(due[0])
+        try:
+            for one in [one for one in due if one.drains and not announcer.route(one.registration.address).exists]:
+                one.drains = False  # nothing to drain
+                due.remove(one)
+            if due:
+                wanted = [(one.registration.address, one.registration.route_map) for one in due]
+                refused = announcer.change((), wanted)
+                self._sent(due, _ANNOUNCE, {prefix: refusal.reason for prefix, refusal in refused.items()})
+        except OcfError as error:
+            self._fail(due, error.reason)
+
+    def _sent(self, due: Iterable[Announcement], kind: str, refused: Mapping[str, str]) -> None:
+        now = time.monotonic()
+        for one in due:
+            reason = refused.get(one.registration.address.cidr)
+            if reason is not None:
+                self._fail([one], reason)
+                continue
+            one.sent = kind if kind == _WITHDRAW else f"{kind} {one.registration.route_map}"
+            one.sent_at, one.verified = now, False
+            one.drains &= kind != _WITHDRAW  # a drain that the death of the pool has ended is not taken up again
+
+    def _unverified(self) -> list[Announcement]:
+        return [one for one in self._announcements.values() if one.sent is not None and not one.verified]
+
+    def _unfinished(self) -> list[Announcement]:
+        return [one for one in self._announcements.values() if self._wanted(one) not in (None, one.sent) or not one.verified]
+
+    def _verify(self, announcement: Announcement) -> None:
+        """Whether the path is gone, or there: what bgpd says to the statement itself does not tell."""
+        withdrawn = announcement.sent == _WITHDRAW
+        prefix = announcement.registration.address
+        try:
+            route = self._announcer(announcement).route(prefix)
+            agrees = not route.exists and not route.leaving if withdrawn else route.exists
+        except BgpdDead as dead:
+            agrees = withdrawn
+            if not agrees:
+                return self._fail([announcement], dead.reason)
+        except OcfError as error:
+            return self._fail([announcement], error.reason)
+        if agrees:
+            return self._settle(announcement, WITHDRAWN if withdrawn else LEAVING if announcement.drains else ANNOUNCED)
+        if time.monotonic() - announcement.sent_at > VERIFY_S:
+            did = "still has a path" if withdrawn else "made no path of it"
+            return self._fail([announcement], f"bgpd took the statement and {did} to {prefix.cidr}{_advice(announcement)}")
+        return None
+
+    def _settle(self, announcement: Announcement, state: str) -> None:
+        announcement.verified = True
+        announcement.error = ""
+        announcement.tries = 0
+        took_s = time.monotonic() - announcement.sent_at
+        if state != announcement.state:
+            announcement.state, announcement.since = state, self._wall()
+            self._log.info(self._what_happened(announcement, took_s))
+        self._answer(announcement, self._decided(announcement))
+
+    def _what_happened(self, announcement: Announcement, took_s: float) -> str:
+        registration = announcement.registration
+        pool = self._pools[registration.attribute]
+        took = f", seen in bgpd after {took_s * 1000:.0f} ms"
+        if announcement.state == WITHDRAWN:
+            why = f" ({pool.why})" if pool.why else ""
+            return f"withdrew {registration.prefix}: {shut_words(registration.attribute, pool)}{why}{took}"
+        if announcement.state == LEAVING:
+            return f"drains {registration.prefix} by route-map {registration.route_map}{took}"
+        return f"announced {registration.prefix}: {pool.alive} live backends of {registration.attribute}{took}"
+
+    def _decided(self, announcement: Announcement) -> str:
+        pool = self._pools[announcement.registration.attribute]
+        if announcement.state == WITHDRAWN:
+            word = "gone" if pool.gone else "shut"
+            return f"{word} {pool.since:.3f} {shut_words(announcement.registration.attribute, pool)}"
+        return "leaving" if announcement.state == LEAVING else f"open {announcement.since:.3f}"
+
+    def _undecided(self, announcement: Announcement) -> str:
+        registration = announcement.registration
+        if registration.leaving:
+            return "leaving"
+        if registration.attribute not in self._pools:
+            return f"unknown no pool of this node publishes {registration.attribute}"
+        return f"unknown the pool of {registration.attribute} has not looked at its backends yet"
+
+    def _fail(self, due: Iterable[Announcement], reason: str) -> None:
+        """Try again later; the log says so once for each reason."""
+        reason = one_line(reason)
+        for one in due:
+            one.sent, one.verified = None, False
+            one.retry_at = time.monotonic() + min(RETRY_S * 2**one.tries, RETRY_MAX_S)
+            one.tries += 1
+            one.drains = False  # the stop that asked for it goes on without
+            if reason != one.error:
+                one.error = reason
+                registration = one.registration
+                verb = "withdraw" if one.tried == _WITHDRAW else "announce"
+                self._log.error(f"cannot {verb} {registration.prefix} ({registration.attribute}), tries again: {reason}")
+            self._answer(one, f"failed {reason}")
+
+    def _answer(self, announcement: Announcement, words: str) -> None:
+        answers, announcement.answers = announcement.answers, []
+        for answer in answers:
+            answer(words)
+
+    def _pause(self) -> float | None:
+        """Until when nothing is to be done, seconds from now; None for as long as nothing changes."""
+        if self._unverified():
+            return VERIFY_POLL_S
+        now = time.monotonic()
+        waits = [one.retry_at - now for one in self._announcements.values() if self._wanted(one) not in (None, one.sent)]
+        return max(0.0, min(waits)) if waits else None
+
+    def _announcer(self, announcement: Announcement) -> Announcer:
+        registration = announcement.registration
+        return Announcer(self._connect(registration, Deadline(BGPD_S)), registration.vrf)
+
+
+def connect(registration: Registration, deadline: Deadline) -> Backend:
+    """Return the way to bgpd that an announcement takes."""
+    return choose(registration.backend, Vty(f"{registration.vty_dir}/bgpd.vty", deadline), deadline)
+
+
+def _advice(announcement: Announcement) -> str:
+    if announcement.sent == _WITHDRAW:
+        return ""
+    route_map = announcement.registration.route_map
+    return f": route-map {route_map} denies it" if route_map else ": see bgpd's log"

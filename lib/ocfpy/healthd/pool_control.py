@@ -1,0 +1,157 @@
+"""What start, stop and reload-agent of a pool ask of the health daemon, and what they do when there is none."""
+
+from __future__ import annotations
+
+import os
+
+from ocfpy.healthd import cleanup
+from ocfpy.healthd.client import FAILED, RUNNING, STOPPED, DaemonHangs, NoDaemon, ask
+from ocfpy.healthd.lifecycle import ensure_daemon, has_pools, listens, take_lock
+from ocfpy.healthd.orphans import kill_orphans
+from ocfpy.ipvs.model import parse_virtual
+from ocfpy.ocf import codes
+from ocfpy.ocf.errors import OcfError, ServiceError
+from ocfpy.pool.spec import virtual_in
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ocfpy.healthd.client import Paths
+    from ocfpy.ocf.context import Log
+    from ocfpy.ocf.deadline import Deadline
+    from ocfpy.ocf.state import StateFile
+    from ocfpy.pool.spec import PoolSpec
+
+PING_S = 1.0
+"""How long the daemon may take to answer a stop's first question: taking a busy daemon for one that hangs does no harm then."""
+ATTEMPTS = 3
+"""A start finds that the daemon has just ended, with its last pool, so often at most."""
+STOP_TIMEOUT_S = 5.0
+"""How long the daemon may take to clean up before the agent does it instead."""
+
+
+def start(paths: Paths, spec: PoolSpec, deadline: Deadline, log: Log) -> None:
+    """Has the daemon run the pool; returns when every real server has its first verdict. Raises OcfError, DeadlineError."""
+    # What a start or a daemon that is gone has put in place, and would have removed.
+    former = tuple(map(parse_virtual, virtual_in(paths.spec)))
+    what = _patience("the first verdict on every real server", spec, deadline)
+    for attempt in range(ATTEMPTS):
+        ensure_daemon(paths.node, deadline, log)
+        spec.replace(former=former).write(paths.spec)
+        try:
+            return _request(paths, "add", what, deadline)
+        except NoDaemon:
+            log.info(f"the health daemon ended before it had taken the pool (attempt {attempt + 1} of {ATTEMPTS})")
+    raise ServiceError("the health daemon ends when it is to take the pool: the system log may say why")
+
+
+def reload(
+    state: StateFile,
+    claim: dict[str, str],
+    paths: Paths,
+    spec: PoolSpec,
+    check_host: Callable[[], None],
+    deadline: Deadline,
+    log: Log,
+) -> None:
+    """Has the daemon go over to `spec`; returns when it is in force. Raises OcfError, DeadlineError."""
+    before = virtual_in(paths.spec)
+    try:
+        check_host()
+    except OcfError:
+        # The record says already what will not be: a stop would take away what may be another pool's.
+        _record(state, claim, before or claim["virtual"].split())
+        raise
+    # Until the daemon has removed what is no longer wanted, a stop has to know of it.
+    _record(state, claim, dict.fromkeys([*claim["virtual"].split(), *before]))
+    ensure_daemon(paths.node, deadline, log)
+    spec.write(paths.spec)
+    try:
+        _request(paths, "reload", _patience("the health daemon to go over to the new configuration", spec, deadline), deadline)
+    except NoDaemon:
+        raise ServiceError("the health daemon went away: the system log may say why") from None
+    _record(state, claim, claim["virtual"].split())
+
+
+def stop(paths: Paths, claim: dict[str, str], deadline: Deadline, log: Log) -> None:
+    """Takes the pool back: by the daemon or, where it is gone, hangs or cannot, without it. Raises OcfError, DeadlineError."""
+    if not _stopped_by_daemon(paths, deadline, log):
+        words = dict.fromkeys([*claim.get("virtual", "").split(), *virtual_in(paths.spec)])
+        _forget(paths, deadline, log)
+        virtual = [parse_virtual(word) for word in words]
+        cleanup.clean_up(virtual, claim.get("attribute", ""), deadline, log)
+        if has_pools(paths.node):
+            _restart_for_others(paths, deadline, log)
+    cleanup.close_paths(paths)  # a daemon does not know of those that it could not open to the end
+    cleanup.remove_files(paths)
+
+
+def _stopped_by_daemon(paths: Paths, deadline: Deadline, log: Log) -> bool:
+    if not listens(paths.node, min(PING_S, deadline.remaining() / 4), log):
+        return False
+    try:
+        answer = ask(paths.node.socket, f"remove {paths.key}", min(STOP_TIMEOUT_S, deadline.remaining() / 2))
+    except (NoDaemon, DaemonHangs):
+        return False
+    if answer.startswith(FAILED):
+        log.warning(f"the health daemon could not clean up: {answer.partition(' ')[2]}")
+    return answer == STOPPED
+
+
+def _forget(paths: Paths, deadline: Deadline, log: Log) -> None:
+    """Makes sure that no daemon runs the pool, or will adopt it."""
+
+    def done() -> bool:
+        lock = take_lock(paths.node)
+        if lock is not None:
+            cleanup.remove_files(paths)
+            kill_orphans(paths.node.directory)
+            os.close(lock)
+            return True
+        if not listens(paths.node, min(PING_S, deadline.remaining() / 4), log):
+            return False
+        try:
+            # One that another action has started meanwhile may have adopted the pool. When it answers, it has it no more.
+            ask(paths.node.socket, f"remove {paths.key}", min(STOP_TIMEOUT_S, deadline.remaining() / 2))
+            return True
+        except (NoDaemon, DaemonHangs):
+            return False
+
+    deadline.poll(done, f"the health daemon to end, which holds {paths.node.lock}")
+
+
+def _restart_for_others(paths: Paths, deadline: Deadline, log: Log) -> None:
+    """Starts a daemon for the pools that are left; if that fails, their monitors do it, and say why it cannot be."""
+    try:
+        ensure_daemon(paths.node, deadline, log)
+    except OcfError as error:
+        log.warning(f"the other pools of this node have no health daemon: {error.reason}")
+
+
+def _request(paths: Paths, verb: str, what: str, deadline: Deadline) -> None:
+    """Asks for something that takes its time. Raises OcfError with what the daemon says, NoDaemon, DeadlineError."""
+    deadline.check(what)
+    try:
+        answer = ask(paths.node.socket, f"{verb} {paths.key}", deadline.remaining())
+    except DaemonHangs:
+        raise deadline.error(what) from None
+    word, _, rest = answer.partition(" ")
+    if word == RUNNING:
+        return
+    code, _, reason = rest.partition(" ")
+    error = OcfError(reason if word == FAILED and code.isdigit() else answer)
+    error.code = int(code) if word == FAILED and code.isdigit() else codes.OCF_ERR_GENERIC
+    raise error
+
+
+def _patience(what: str, spec: PoolSpec, deadline: Deadline) -> str:
+    """What is waited for, and what to do about it where the checks may well take longer than the operation."""
+    longest_s = spec.first_verdict_s
+    if longest_s <= deadline.seconds:
+        return what
+    return f"{what}, which takes up to {longest_s:g} s with this check_timeout and fall: raise the operation's timeout"
+
+
+def _record(state: StateFile, claim: dict[str, str], virtual: Iterable[str]) -> None:
+    state.update({**claim, "virtual": " ".join(virtual)})

@@ -1,0 +1,70 @@
+"""What a pool reports to its node when the number of its live backends changes: to the gate first, then to the cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Callable
+
+from ocfpy.ocf.log import Log
+
+if TYPE_CHECKING:
+    from ocfpy.healthd.gate import Gate
+    from ocfpy.healthd.publisher import Publisher
+
+
+class PoolReport:
+    """Stands between an engine and its attribute: a route is withdrawn before the cluster hears why.
+
+    `why` gives the cause, asked for when there is no live backend.
+    """
+
+    def __init__(self, publisher: Publisher, gate: Gate, why: Callable[[], str]) -> None:
+        self.publisher = publisher
+        self.said = publisher.said
+        self._gate = gate
+        self._why = why
+
+    @property
+    def value(self) -> int | None:
+        """The number that the cluster is to have, None before the first."""
+        return self.publisher.value
+
+    @property
+    def taken(self) -> bool:
+        """Whether the cluster took what was sent last."""
+        return self.publisher.taken
+
+    @property
+    def dampen(self) -> str:
+        """How long attrd is to wait before it writes a change to the CIB, as attrd_updater spells a time."""
+        return self.publisher.dampen
+
+    @dampen.setter
+    def dampen(self, dampen: str) -> None:
+        self.publisher.dampen = dampen
+
+    def want(self, value: int) -> None:
+        """Report a number of live backends. Returns at once."""
+        if value != self.publisher.value:
+            self._gate.pool(self.publisher.name, value, "" if value else self._why())
+        self.publisher.want(value)
+
+    async def run(self) -> None:
+        """As of the publisher."""
+        await self.publisher.run()
+
+    async def delete(self) -> None:
+        """Take the report back: without its pool nothing serves, so the gate shuts."""
+        self._gate.forget(self.publisher.name)
+        await self.publisher.delete()
+
+
+class PoolLog(Log):
+    """The log of one pool: lines of the node's log that begin with the name of the pool."""
+
+    def __init__(self, node_log: Log, pool: str) -> None:
+        self._node_log = node_log
+        self._pool = pool
+        self._debug = node_log._debug
+
+    def _write(self, level: str, text: str) -> None:
+        self._node_log._write(level, f"{self._pool}: {text}")

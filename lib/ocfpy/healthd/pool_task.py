@@ -1,0 +1,249 @@
+"""One pool in the health daemon: its engine, and another one after a fault, while the other pools go on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Callable
+
+from ocfpy.healthd.client import DEGRADED, FAILED, STARTING
+from ocfpy.healthd.status import status_document, verdict_line
+from ocfpy.ocf.errors import OcfError, one_line
+from ocfpy.pool.spec import read_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from ocfpy.healthd.autoreload import Autoreload
+    from ocfpy.healthd.client import Paths
+    from ocfpy.healthd.engine import Engine
+    from ocfpy.ocf.context import Log
+    from ocfpy.pool.spec import PoolSpec
+
+    Json = dict[str, Any]
+    MakeEngine = Callable[["PoolTask", PoolSpec], Engine]
+
+CONFIG_LOOK_S = 1.0
+"""How often an ldirectord.cf is looked at, at most."""
+STATUS_DELAY_S = 0.05
+"""Changes that come together are written to the status file together, after the table and the routes are right."""
+FIRST_RETRY_S = 1.0
+LAST_RETRY_S = 60.0
+"""How soon after a fault a pool is started again: at first, and at the longest. The pause doubles each time."""
+CALM_S = 60.0
+"""A pool that has run for so long without a fault is as good as new."""
+
+
+class PoolTask:
+    """Runs one pool. `make_engine` makes its engine; `log` names the pool.
+
+    `adopted` is whether the pool was running before the daemon came: what it does then is not new to the cluster.
+    """
+
+    def __init__(self, paths: Paths, make_engine: MakeEngine, log: Log, adopted: bool) -> None:
+        self.paths = paths
+        self.log = log
+        self.adopted = adopted
+        self.engine: Engine | None = None
+        self.fault = ""
+        self._make_engine = make_engine
+        self._loop = asyncio.get_running_loop()
+        self._retry_s = FIRST_RETRY_S
+        self._retry: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._calm: asyncio.TimerHandle | None = None
+        self._status_due: asyncio.TimerHandle | None = None
+        self._status_trouble = ""
+        self._removed = False
+        self._under_way: set[asyncio.Future[None]] = set()
+
+    async def start(self) -> None:
+        """Returns when the pool runs as its file says. Raises OcfError, OSError, ValueError."""
+        spec = read_spec(self.paths.spec)
+        engine = self.engine = self._make_engine(self, spec)
+        await self._unless_it_fails(engine.start())
+        self.fault = ""
+        if not set(spec.former) <= set(spec.virtual):
+            self._note(spec)
+        self.write_status()
+        self._watching = asyncio.ensure_future(self._watch_config())
+        self._calm = self._loop.call_later(CALM_S, self._has_lasted)
+
+    async def adopt(self) -> None:
+        """The same for a pool that a daemon before this one has run: it is tried again and again."""
+        try:
+            await self.start()
+        except Exception as error:
+            self.failed(error)
+
+    async def reload(self) -> None:
+        """Goes over to what the file says now; returns when it is in force. Raises OcfError, OSError, ValueError."""
+        engine = self.engine
+        if engine is None or not engine.ready:
+            await self._begin_anew()
+            return
+        before = engine.spec
+        try:
+            await self._unless_it_fails(engine.reload(read_spec(self.paths.spec)))
+        except (OcfError, OSError, ValueError):
+            self._note(engine.spec)
+            raise
+        except Exception as error:
+            self._note(before if engine.is_broken else engine.spec)
+            if engine.is_broken:
+                self.failed(error)
+            raise
+        self.adopted = False
+        engine.publisher.dampen = engine.spec.dampen
+        self.write_status()
+
+    async def remove(self) -> None:
+        """Takes back the attribute and the virtual services, and removes the files. Raises OcfError."""
+        self._removed = True
+        self._halt()
+        engine, self.engine = self.engine, None
+        try:
+            if engine is not None:
+                await engine.stop()
+        finally:
+            for path in (self.paths.spec, self.paths.status):
+                try:
+                    os.unlink(path)
+                except OSError:
+                    pass
+
+    def failed(self, error: BaseException) -> None:
+        """Restarts the pool after a fault that its engine did not expect; the kernel's table stays as it is meanwhile."""
+        if self._removed or self._retry is not None:
+            return
+        for failure in self._under_way:
+            if not failure.done():
+                failure.set_exception(error)
+        if self._under_way:
+            return  # what waits for it hears of it, and decides
+        if isinstance(error, OcfError):
+            self.fault, trace = error.reason, ""
+        else:
+            self.fault = one_line(f"{type(error).__name__}: {error}")
+            trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        self.log.error(f"starting the pool again in {self._retry_s:g} s, after a fault: {self.fault} {trace}")
+        self._retry = asyncio.ensure_future(self._start_again(self._retry_s))
+        self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
+
+    def verdict(self) -> str:
+        """What a monitor is told."""
+        if self.fault:
+            return f"{FAILED} {self.fault}"
+        line = f"{STARTING} no verdict on every real server yet" if self.engine is None else verdict_line(self.engine)
+        if line.startswith(STARTING) and self.adopted:
+            return f"{DEGRADED} the health daemon was replaced, and has no verdict on every real server yet"
+        return line
+
+    def document(self) -> Json:
+        """The state of the pool, see status.status_document."""
+        if self.engine is not None:
+            return {**status_document(self.engine), "state": self.verdict()}
+        try:
+            with open(self.paths.status, encoding="utf-8") as file:
+                document: Json = json.load(file)
+        except (OSError, ValueError):
+            document = {"resource": self.paths.key, "virtual": []}
+        return {**document, "state": self.verdict()}
+
+    def changed(self) -> None:
+        """Has the status file written, in a moment."""
+        if self._status_due is None and not self._removed:
+            self._status_due = self._loop.call_later(STATUS_DELAY_S, self.write_status)
+
+    def write_status(self) -> None:
+        """A disk that is full must not end the checks: the file is of an earlier moment then."""
+        if self._status_due is not None:
+            self._status_due.cancel()
+            self._status_due = None
+        if self.engine is None:
+            return
+        trouble, temporary = "", f"{self.paths.status}.new"
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                json.dump(status_document(self.engine), file)
+            os.replace(temporary, self.paths.status)
+        except OSError as error:
+            trouble = f"{self.paths.status} cannot be written: {error.strerror}"
+            if trouble != self._status_trouble:
+                self.log.warning(trouble)
+        self._status_trouble = trouble
+
+    async def _unless_it_fails(self, work: Coroutine[None, None, None]) -> None:
+        """Awaits what an engine does, which never ends when the engine fails meanwhile: then that is raised."""
+        task: asyncio.Future[None] = asyncio.ensure_future(work)
+        failure: asyncio.Future[None] = self._loop.create_future()
+        self._under_way.add(failure)
+        try:
+            await asyncio.wait({task, failure}, return_when=asyncio.FIRST_COMPLETED)
+            if failure.done():
+                failure.result()
+            await task
+        finally:
+            self._under_way.discard(failure)
+            task.cancel()
+
+    async def _begin_anew(self) -> None:
+        """Starts the pool by its file as it is now, in place of an engine that has not got to its end with starting."""
+        self._halt()
+        self.abandon()
+        await self.start()
+        self.adopted = False
+
+    async def _start_again(self, pause: float) -> None:
+        self.abandon()
+        await asyncio.sleep(pause)
+        self._retry = None
+        await self.adopt()
+
+    def abandon(self) -> None:
+        """Ends the engine, and leaves the kernel's table as it is."""
+        engine, self.engine = self.engine, None
+        if engine is not None:
+            engine.abandon()
+
+    def _halt(self) -> None:
+        """Ends what goes on beside the engine."""
+        for task in (self._retry, self._watching):
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()
+        self._retry = self._watching = None
+        for handle in (self._calm, self._status_due):
+            if handle is not None:
+                handle.cancel()
+        self._calm = self._status_due = None
+
+    def _has_lasted(self) -> None:
+        self._retry_s = FIRST_RETRY_S
+
+    def _note(self, spec: PoolSpec) -> None:
+        """Has the file say what is in force: former services are gone by now, and may soon be another pool's."""
+        try:
+            spec.replace(former=()).write(self.paths.spec)
+        except OSError as error:
+            self.log.warning(f"{self.paths.spec} cannot be written: {error.strerror}")
+
+    async def _watch_config(self) -> None:
+        """Has a changed ldirectord.cf looked at, where one is to be looked at."""
+        thread: ThreadPoolExecutor | None = None
+        watch: Autoreload | None = None
+        while self.engine is not None:
+            engine, spec = self.engine, self.engine.spec
+            if spec.config and watch is None:
+                # Imported when wanted: parsing takes modules that no other pool needs.
+                from ocfpy.healthd.autoreload import Autoreload
+
+                watch, thread = Autoreload(self.paths, self.log), ThreadPoolExecutor(1, "config")
+            if watch is not None:
+                await self._loop.run_in_executor(thread, watch.look, spec)
+                if watch.trouble != engine.config_trouble:
+                    engine.config_trouble = watch.trouble
+                    self.changed()
+            await asyncio.sleep(max(spec.interval, CONFIG_LOOK_S))
