@@ -17,6 +17,7 @@ BENCHMARKS = {
     "checks": "1,000 TCP checks a second for a minute, against keepalived and ldirectord",
     "pools": "50 pools on one node, a resource each, against keepalived and ldirectord",
     "checks_native": "the same on the kernel of this host, as far as that can be had: the process alone, without IPVS",
+    "scale": "12 and 40 services on a pair, started, standby, all real servers dead and back, against Dummy agents",
     "detection": "from a server's death to weight 0, against keepalived and ldirectord",
 }
 

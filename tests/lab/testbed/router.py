@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -44,6 +44,7 @@ class Router:
         self._log = log
         self._processes: list[subprocess.Popen[bytes]] = []
         self._watch: RouteWatch | None = None
+        self._watched = list(VIPS)
         namespace.sysctl(
             net__ipv4__ip_forward=1, net__ipv6__conf__all__forwarding=1,
             # Both nodes of a pair may announce for a moment: a flow sticks to one of them.
@@ -57,7 +58,7 @@ class Router:
         self._directory.mkdir(mode=0o755)
         shutil.chown(self._directory, "frr", "frr")
         if self._watch is None:
-            self._watch = RouteWatch(self.namespace, self._name_of)
+            self._watch = RouteWatch(self.namespace, self._name_of, self._watched)
         for daemon in DAEMONS:
             self._start_daemon(daemon, log / f"{self.name}-{daemon}.log")
         config = self._directory / "frr.conf"
@@ -139,9 +140,13 @@ class Router:
 
         wait_for(there, limit, f"{self.name} routes {address} to {goal or 'nobody'}", every=0.05)
 
+    def watch(self, addresses: Iterable[str]) -> None:
+        """Take down changes of the routes to these addresses, too."""
+        self._watched += [address for address in addresses if address not in self._watched]
+
     @property
     def events(self) -> list[RouteEvent]:
-        """Every change of the routes to the VIPs so far."""
+        """Every change of the routes to the VIPs, and to what watch() was told of, so far."""
         return list(self._watch.events) if self._watch else []
 
     def _name_of(self, address: str) -> str:
@@ -167,11 +172,12 @@ class Router:
 
 
 class RouteWatch:
-    """`ip monitor route` in a namespace, read live: when the kernel's route to a VIP changed."""
+    """`ip monitor route` in a namespace, read live: when the kernel's route to one of `watched` changed."""
 
-    def __init__(self, namespace: Namespace, name_of: Callable[[str], str]) -> None:
+    def __init__(self, namespace: Namespace, name_of: Callable[[str], str], watched: Sequence[str] = VIPS) -> None:
         self.events: list[RouteEvent] = []
         self._name_of = name_of
+        self._watched = watched
         self._process = subprocess.Popen(
             namespace.enter("ip", "-o", "-ts", "monitor", "route"), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
             env={**os.environ, "TZ": "UTC0"},
@@ -182,7 +188,7 @@ class RouteWatch:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            event = parse_event(line, self._name_of)
+            event = parse_event(line, self._name_of, self._watched)
             if event is not None:
                 self.events.append(event)
 
@@ -196,9 +202,9 @@ class RouteWatch:
 _EVENT = re.compile(r"\[(?P<at>[^\]]+)\] (?P<deleted>Deleted )?(?:\S+ )?(?P<prefix>[0-9a-f.:]+)(?:/\d+)? (?P<rest>.*)")
 
 
-def parse_event(line: str, name_of: Callable[[str], str]) -> RouteEvent | None:
-    """One line of `ip -o -ts monitor route` (run in UTC), or None when it is not about a VIP."""
-    prefix = next((vip for vip in VIPS if re.search(rf"(^|\s){re.escape(vip)}(/\d+)?\s", line)), None)
+def parse_event(line: str, name_of: Callable[[str], str], watched: Sequence[str] = VIPS) -> RouteEvent | None:
+    """One line of `ip -o -ts monitor route` (run in UTC), or None when it is not about an address that is watched."""
+    prefix = next((vip for vip in watched if re.search(rf"(^|\s){re.escape(vip)}(/\d+)?\s", line)), None)
     match = _EVENT.match(line)
     if prefix is None or match is None:
         return None

@@ -19,7 +19,7 @@ from .network import CONTROL, Cable, Fabric, Namespace, sweep
 from .realserver import Backends, RealServer
 from .router import Router, wait_bgp
 from .stall import StallWatch
-from .uml import Nic, UmlNode, power_on_all
+from .uml import MEMORY_MIB, Nic, UmlNode, power_on_all
 
 EXAMPLES = "/usr/share/doc/ocf-anycast/cib-examples"
 BOOT = """\
@@ -80,6 +80,7 @@ class Site:
             hosts={f"lb-{plan.name}{index}": lab.control_address(f"lb-{plan.name}{index}") for index in (1, 2)},
             routes=[f"default via {plan.lan4(1)}", f"default via {plan.lan6(1)}"],
             boot=BOOT,
+            memory_mib=lab.memory_mib,
         )
         node.provide("frr/frr.conf", frrconf.load_balancer(plan, name, number))
         node.provide("frr/daemons", "bgpd=yes\nbfdd=yes\nvtysh_enable=yes\n")
@@ -124,7 +125,8 @@ class Lab:
     Used as a context manager, or closed by close(); a Python that ends without either closes it on its way out.
     """
 
-    def __init__(self, sites: Sequence[str] = ("a", "b"), deb: Path | None = None) -> None:
+    def __init__(self, sites: Sequence[str] = ("a", "b"), deb: Path | None = None, memory_mib: int = MEMORY_MIB) -> None:
+        self.memory_mib = memory_mib
         self.images = rootfs.prepare(deb or rootfs.find_deb())
         for run in sweep():
             shutil.rmtree(rootfs.CACHE / run, ignore_errors=True)

@@ -151,7 +151,12 @@ class UmlNode:
         if self._process is None:
             raise LabError(f"{self.name} is not running")
         # Its processes are processes of its session; those that ended are counted by whoever waited for them.
-        ticks = sum(sum(map(int, _stat(pid)[11:15])) for pid in _session(self._process.pid))
+        ticks = 0
+        for pid in _session(self._process.pid):
+            try:
+                ticks += sum(map(int, _stat(pid)[11:15]))
+            except OSError:  # it has just ended, and is counted from now on by the one that waited for it
+                continue
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def run(self, command: str, timeout: float = 30, stdin: str = "") -> Result:
