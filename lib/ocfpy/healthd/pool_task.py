@@ -80,6 +80,8 @@ class PoolTask:
 
     async def adopt(self) -> None:
         """The same for a pool that a daemon before this one has run: it is tried again and again."""
+        if self._is_superseded or self._removed:
+            return
         try:
             await self.start()
         except Exception as error:
