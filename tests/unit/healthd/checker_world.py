@@ -154,14 +154,6 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-def reachable(path: Path) -> None:
-    """Has the user of a checker enter and use a temporary directory of pytest, which is this user's alone."""
-    for parent in path.parents:
-        if parent.name.startswith("pytest-"):
-            parent.chmod(0o711)
-    path.chmod(0o777)
-
-
 def free_port() -> int:
     """A port that refuses."""
     with socket.socket() as sock:

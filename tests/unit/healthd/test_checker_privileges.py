@@ -30,7 +30,6 @@ from tests.unit.healthd.checker_world import (
     free_port,
     is_gone,
     launcher,
-    reachable,
     run,
     status_of,
     until,
@@ -305,7 +304,8 @@ def test_a_checker_that_takes_no_sockets_is_asked_no_more_and_all_answers_arrive
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         theirs.setblocking(False)
         grants = SocketGrants(ours, {1: request(CheckSettings("ping"))}.get, lambda _: None)
-        asked, answered = 0, []
+        asked = 0
+        answered: list[int] = []
         while asked < 100 or len(answered) < 100:
             try:
                 if asked < 100:
@@ -370,9 +370,8 @@ def external(command: str, **more: str) -> CheckSettings:
     return EXTERNAL.replace(options={"command": command, **more}.items())
 
 
-def test_commands_run_as_the_user_that_is_configured(tmp_path: Path) -> None:
-    reachable(tmp_path)
-    command = script(tmp_path / "who", SAY)
+def test_commands_run_as_the_user_that_is_configured(public_path: Path) -> None:
+    command = script(public_path / "who", SAY)
     me = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
 
     async def story(world: World) -> None:
@@ -385,7 +384,7 @@ def test_commands_run_as_the_user_that_is_configured(tmp_path: Path) -> None:
         for pid in world.pids():
             assert status_of(pid)["NoNewPrivs"] == "1"
 
-    run(tmp_path / "base", story)
+    run(public_path / "base", story)
 
 
 @needs_root
@@ -402,32 +401,31 @@ def test_a_command_that_the_user_may_not_execute_is_said_with_what_to_do(tmp_pat
     run(tmp_path / "base", story)
 
 
-def test_commands_have_no_limit_of_memory_and_get_no_secrets(tmp_path: Path) -> None:
-    reachable(tmp_path)
-
+def test_commands_have_the_usual_limits(public_path: Path) -> None:
     async def story(world: World) -> None:
-        told = await world.begin(external(script(tmp_path / "limit", "echo $(ulimit -v) $(ulimit -n) $(ulimit -c); exit 1")), 80)
+        command = script(public_path / "limit", "echo $(ulimit -v) $(ulimit -n) $(ulimit -c); exit 1")
+        told = await world.begin(external(command), 80)
         await until(lambda: told.up is False)
         memory, files, core = told.state.reason.split()
         assert (memory, core) == ("unlimited", "0")
         assert int(files) <= 1024
 
-    run(tmp_path / "base", story)
+    run(public_path / "base", story)
 
 
-def test_what_leaves_the_session_of_its_command_is_ended(tmp_path: Path) -> None:
-    reachable(tmp_path)
-    text = f"setsid sh -c 'echo $$ >{tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid; exec sleep 1000' & sleep 0.2; exit 0"
-    command = script(tmp_path / "leave", text)
+def test_what_leaves_the_session_of_its_command_is_ended(public_path: Path) -> None:
+    new, pid = public_path / "pid.new", public_path / "pid"
+    text = f"setsid sh -c 'echo $$ >{new}; mv {new} {pid}; exec sleep 1000' & sleep 0.2; exit 0"
+    command = script(public_path / "leave", text)
 
     async def story(world: World) -> None:
         told = await world.begin(external(command), 80)
-        await until(lambda: told.up and (tmp_path / "pid").exists())
-        stray = int((tmp_path / "pid").read_text())
+        await until(lambda: told.up and (public_path / "pid").exists())
+        stray = int((public_path / "pid").read_text())
         await until(lambda: is_gone(stray))
         assert world.replaced == 0
 
-    run(tmp_path / "base", story)
+    run(public_path / "base", story)
 
 
 @needs_root

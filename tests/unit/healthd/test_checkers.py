@@ -15,7 +15,7 @@ from ocfpy.healthd.check_state import CheckState
 from ocfpy.ocf.errors import HostError, OcfError
 from ocfpy.pool.hysteresis import Verdict
 
-from tests.unit.healthd.checker_world import World, free_port, is_gone, launcher, reachable, run, until
+from tests.unit.healthd.checker_world import World, free_port, is_gone, launcher, run, until
 
 QUICK = CheckSettings("tcp", interval=0.5, timeout=0.4, rise=1, fall=3)
 PATIENT = CheckSettings("tcp", interval=0.5, timeout=0.5, fall=100)
@@ -225,7 +225,8 @@ def test_a_question_that_ends_the_checker_is_answered_with_no(tmp_path: Path, mo
 
 
 def test_a_checker_that_cannot_start_is_said_to_the_one_who_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    launcher(tmp_path / "launcher", monkeypatch, "def set_limits():\n    raise OSError(12, 'no room')\nchecker.set_limits = set_limits")
+    patch = "def set_limits():\n    raise OSError(12, 'no room')\nchecker.set_limits = set_limits"
+    launcher(tmp_path / "launcher", monkeypatch, patch)
 
     async def story(world: World) -> None:
         with pytest.raises(OcfError, match="cannot start: .*no room"):
@@ -235,7 +236,8 @@ def test_a_checker_that_cannot_start_is_said_to_the_one_who_waits(tmp_path: Path
 
 
 BAD_LINES = [
-    "{}", "nonsense", '["result"]', '["result",1,true,0,false,true,"",null,0.1,NaN]', '["result",1,true,0,false,true,"",null,0.1]',
+    "{}", "nonsense", '["result"]', '["result",1,true,0,false,true,"",null,0.1,NaN]',
+    '["result",1,true,0,false,true,"",null,0.1]',
     '["result",99,true,0,false,true,"",null,0.1,1]', '["result",1,1,0,false,true,"",null,0.1,1]',
     '["result",1,true,-1,false,true,"",null,0.1,1]', '["result",1,true,0,false,true,"a\\nb",null,0.1,1]',
     '["result",1,true,0,false,true,"",1e9,0.1,1]', '["eval","1"]', '["details",1,[[1,2]],true]', '["refused",1,99,"x"]',
@@ -244,28 +246,27 @@ BAD_LINES = [
 
 
 @pytest.mark.parametrize("line", BAD_LINES, ids=lambda line: line[:30])
-def test_one_that_says_what_it_never_says_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+def test_one_that_says_what_it_never_says_is_replaced(public_path: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     patch = f"""
 import os
 class Evil(checker.Checker):
     def _order_begin(self, *words):
-        if not os.path.exists({str(tmp_path / 'once')!r}):
+        if not os.path.exists({str(public_path / 'once')!r}):
             self._send({line.encode()!r} + b"\\n")
         super()._order_begin(*words)
 checker.Checker = Evil
 """
-    launcher(tmp_path / "launcher", monkeypatch, patch)
-    reachable(tmp_path)
+    launcher(public_path / "launcher", monkeypatch, patch)
 
     async def story(world: World) -> None:
         told, request = world.request(PATIENT, await world.serve())
         told.handle = world.checks.begin(told.state, request, told.on_change)
         await until(lambda: world.replaced >= 1)
         assert any("it sent " in text for text in world.log.lines)
-        (tmp_path / "once").touch()
+        (public_path / "once").touch()
         await until(lambda: told.up)
 
-    run(tmp_path / "base", story)
+    run(public_path / "base", story)
 
 
 def test_one_that_does_not_read_is_replaced_before_it_costs_the_keeper_memory(
@@ -283,14 +284,13 @@ def test_one_that_does_not_read_is_replaced_before_it_costs_the_keeper_memory(
     run(tmp_path / "base", story)
 
 
-def test_commands_of_a_checker_that_was_killed_are_ended(tmp_path: Path) -> None:
-    reachable(tmp_path)
-    script = tmp_path / "check"
-    script.write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid.$$\nexec sleep 1000\n")
+def test_commands_of_a_checker_that_was_killed_are_ended(public_path: Path) -> None:
+    script = public_path / "check"
+    script.write_text(f"#!/bin/sh\necho $$ >{public_path}/pid.$$\nexec sleep 1000\n")
     script.chmod(0o755)
 
     def pids() -> list[int]:
-        return [int(path.name[4:]) for path in tmp_path.glob("pid.*")]
+        return [int(path.name[4:]) for path in public_path.glob("pid.*")]
 
     async def story(world: World) -> None:
         await world.begin(CheckSettings("external", interval=3600.0, timeout=3600.0, command=str(script)), 80)
@@ -302,4 +302,4 @@ def test_commands_of_a_checker_that_was_killed_are_ended(tmp_path: Path) -> None
         await world.checks.stop()
         await until(lambda: all(map(is_gone, pids())))
 
-    run(tmp_path / "base", story)
+    run(public_path / "base", story)
