@@ -415,7 +415,7 @@ def test_commands_have_the_usual_limits(public_path: Path) -> None:
 
 def test_what_leaves_the_session_of_its_command_is_ended(public_path: Path) -> None:
     new, pid = public_path / "pid.new", public_path / "pid"
-    text = f"setsid sh -c 'echo $$ >{new}; mv {new} {pid}; exec sleep 1000' & sleep 0.2; exit 0"
+    text = f"setsid sh -c 'echo $$ >{new}; mv {new} {pid}; exec sleep 1000' & while [ ! -e {pid} ]; do sleep 0.05; done; exit 0"
     command = script(public_path / "leave", text)
 
     async def story(world: World) -> None:

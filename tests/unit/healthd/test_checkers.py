@@ -229,7 +229,7 @@ def test_a_checker_that_cannot_start_is_said_to_the_one_who_waits(tmp_path: Path
     launcher(tmp_path / "launcher", monkeypatch, patch)
 
     async def story(world: World) -> None:
-        with pytest.raises(OcfError, match="cannot start: .*no room"):
+        with pytest.raises(OcfError, match=r"cannot start: .*no room"):
             await world.begin(PATIENT, 80)
 
     run(tmp_path / "base", story)
