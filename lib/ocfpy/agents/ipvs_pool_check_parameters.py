@@ -211,9 +211,21 @@ class CheckParameters(MemberParameters):
             " gets four more arguments, as ldirectord's does: address (or firewall mark) and port of the virtual service,"
             " address and port of the real server; in the environment they are VIP, VPORT, RIP and RPORT, besides PROTOCOL,"
             " TIMEOUT in seconds, PATH, LC_ALL and OCF_ANYCAST_POOL, and nothing else. Exit code 0: the server is fine;"
-            " another one: it is not, and the first line of the output is the reason. It runs as root in a process group"
-            " of its own, which is killed with all that is in it at the timeout, and when the command has ended.",
+            " another one: it is not, and the first line of the output is the reason. It runs as check_command_user in a"
+            " process group of its own, which is killed with all that is in it at the timeout, and when the command has"
+            " ended; processes that leave the group are killed as well.",
         ),
+        reloadable=True,
+    )
+    check_command_user = StringParam(
+        "user of the command",
+        _of(
+            "command_user",
+            "The user that check_command runs as, with this user's groups. Unset: ocf-anycast where this node has such a user,"
+            " else nobody. root has to be asked for by name; whoever may change the command's file is root then. No user gets"
+            " further privileges from setuid programs such as sudo.",
+        ),
+        charset=f"{NAME_CHARACTERS}$",
         reloadable=True,
     )
     check_dynamic = BoolParam(
