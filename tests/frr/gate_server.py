@@ -1,6 +1,7 @@
-"""A health daemon that is nothing but a gate: what pools say comes over the socket too. `gate_server.py LIBRARY RUNDIR LOGFILE`.
+"""A health daemon that is nothing but a gate: what pools say comes over the socket too.
 
-More words of the command line, ATTRIBUTE=ALIVE, are what pools say to begin with. Requests beside those of the gate: `pool ATTRIBUTE ALIVE WHY` (ALIVE is - for not known yet), `forget ATTRIBUTE` and `ping`;
+`gate_server.py LIBRARY RUNDIR LOGFILE [ATTRIBUTE=ALIVE ...]`; the last words are what pools say to begin with.
+Requests beside those of the gate: `pool ATTRIBUTE ALIVE WHY` (ALIVE is - for not known yet), `forget ATTRIBUTE` and `ping`;
 `pool` also takes several attributes, with commas between them. Each answers by the milliseconds it took.
 """
 

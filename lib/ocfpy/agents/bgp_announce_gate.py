@@ -57,12 +57,13 @@ def replace_daemon(context: Context) -> bool:
 class GatedRoute:
     """The registration of one resource, and the conversation about it with the daemon."""
 
-    __slots__ = ("_context", "_files", "_key")
+    __slots__ = ("_context", "_files", "_has_replaced", "_key")
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._key = context.key
         self._files = GateFiles(context.rundir)
+        self._has_replaced = False
 
     def read(self) -> Registration | None:
         """Return the registration, None when there is none."""
@@ -235,10 +236,12 @@ class GatedRoute:
             change()  # the daemon hangs; it looks at the file once more before it goes on
 
     def _apply(self) -> tuple[str, str]:
-        """Have bgpd agree with the gate; a daemon that is gone or hangs is replaced first."""
+        """Have bgpd agree with the gate; a daemon that is gone or hangs is replaced first, once in an action."""
         word, rest = self._ask("apply", APPLY_S)
-        if not word and replace_daemon(self._context):
-            word, rest = self._ask("apply", APPLY_S)
+        if not word and not self._has_replaced:
+            self._has_replaced = True
+            if replace_daemon(self._context):
+                word, rest = self._ask("apply", APPLY_S)
         return word, rest
 
     def _ask(self, verb: str, limit_s: float) -> tuple[str, str]:

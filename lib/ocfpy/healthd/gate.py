@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable
 
 from ocfpy.healthd.gate_files import GateFiles, Registration
-from ocfpy.healthd.gate_worker import BgpdWorker, PoolState, connect, shut_words
+from ocfpy.healthd.gate_worker import VERIFY_POLL_S, BgpdWorker, PoolState, connect, shut_words
+from ocfpy.ocf.deadline import Deadline
 
 if TYPE_CHECKING:
     from ocfpy.healthd.gate_worker import Announcement, Connect
@@ -195,6 +196,15 @@ class Gate:
             "cause": pool.why if why and pool is not None else "",
             "error": announcement.error,
         }
+
+    async def finish(self, seconds: float) -> bool:
+        """Wait until every bgpd agrees, for so long; for a daemon that is about to end. Return whether they all do."""
+        deadline = Deadline(seconds)
+        while not all(worker.is_settled() for worker in self._workers.values()):
+            if not deadline.remaining():
+                return False
+            await asyncio.sleep(VERIFY_POLL_S)
+        return True
 
     def close(self) -> None:
         """End the threads, and leave bgpd and the files as they are."""

@@ -103,6 +103,7 @@ class BgpdWorker:
         self._changed = threading.Condition()
         self._inbox: list[tuple[str, Registration | None, Answer | None]] = []
         self._has_news = False
+        self._is_busy = False
         self._closed = False
         self._thread: threading.Thread | None = None
 
@@ -131,6 +132,13 @@ class BgpdWorker:
         """Return one of them."""
         return self._announcements.get(resource)
 
+    def is_settled(self) -> bool:
+        """Whether bgpd is known to agree with everything that the pools have said."""
+        with self._changed:
+            if self._has_news or self._is_busy:
+                return False
+            return not any(self._is_unfinished(one) for one in self.snapshot())
+
     def _post(self, item: tuple[str, Registration | None, Answer | None] | None) -> None:
         with self._changed:
             if item is not None:
@@ -146,6 +154,7 @@ class BgpdWorker:
             with self._changed:
                 self._changed.wait_for(lambda: self._has_news, self._pause())
                 self._has_news = False
+                self._is_busy = True
                 inbox, self._inbox = self._inbox, []
             try:
                 for resource, registration, answer in inbox:
@@ -154,6 +163,7 @@ class BgpdWorker:
             except Exception as error:
                 # A fault in one turn must not end the thread that withdraws routes.
                 self._fail(self._unfinished(), f"{type(error).__name__}: {error}")
+            self._is_busy = False
 
     def _take(self, resource: str, registration: Registration | None, answer: Answer | None) -> None:
         announcement = self._announcements.get(resource)
@@ -278,7 +288,11 @@ class BgpdWorker:
         return [one for one in self._announcements.values() if one.sent is not None and not one.verified]
 
     def _unfinished(self) -> list[Announcement]:
-        return [one for one in self._announcements.values() if self._wanted(one) not in (None, one.sent) or not one.verified]
+        return [one for one in self._announcements.values() if self._is_unfinished(one)]
+
+    def _is_unfinished(self, announcement: Announcement) -> bool:
+        wanted = self._wanted(announcement)
+        return wanted is not None and (wanted != announcement.sent or not announcement.verified)
 
     def _verify(self, announcement: Announcement) -> None:
         """Whether the path is gone, or there: what bgpd says to the statement itself does not tell."""

@@ -211,6 +211,21 @@ def test_removed_pool_takes_its_routes_along(stage: Stage) -> None:
     play(scene(), stage)
 
 
+def test_daemon_that_ends_finishes_its_withdrawals_first(stage: Stage) -> None:
+    async def scene() -> None:
+        stage.gate.pool(POOL, 1)
+        await stage.register()
+        assert await stage.gate.finish(LIMIT_S)
+        stage.bgpd.hang = threading.Event()
+        stage.gate.forget(POOL)
+        assert not await stage.gate.finish(0.05)
+        stage.bgpd.hang.set()
+        assert await stage.gate.finish(LIMIT_S)
+        assert stage.bgpd.statements == {}
+
+    play(scene(), stage)
+
+
 def test_leaving_announcement_is_only_ever_withdrawn(stage: Stage) -> None:
     async def scene() -> None:
         stage.gate.pool(POOL, 1)
