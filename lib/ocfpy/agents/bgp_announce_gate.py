@@ -36,6 +36,8 @@ SPREAD_S = 3.0
 GONE_S = 2.0
 """How long a route may take to be gone from bgpd when the gate has shut."""
 REPEAT_S = 0.1
+UNDECIDED = ("unknown", "waiting")
+"""First words of the daemon's answer while a gate is neither open nor shut."""
 
 
 
@@ -80,16 +82,20 @@ class GatedRoute:
         Raises ServiceError when no pool here publishes the attribute, or bgpd does not take the announcement.
         """
         self._write(registration)
-        patience = Deadline(min(ATTRIBUTE_S, self._context.deadline.remaining() / 2))
+        left = self._context.deadline.remaining() / 2
+        patience, first_verdict = Deadline(min(ATTRIBUTE_S, left)), Deadline(left)
         while True:
             word, rest = self._apply()
             if word in ("open", "shut"):
                 return
             if word in ("failed", "leaving", "absent"):
                 raise ServiceError(f"{registration.prefix} is not announced: {rest or 'its registration was removed meanwhile'}")
-            if not patience.remaining():
+            wait = first_verdict if word == "waiting" else patience
+            if not wait.remaining():
                 break
-            patience.sleep(REPEAT_S)
+            wait.sleep(REPEAT_S)
+        if word == "waiting":
+            raise ServiceError(f"{registration.prefix} is not announced: {rest}")
         raise ServiceError(
             f"{rest or f'no pool of this node publishes {registration.attribute}'}: attribute must be that of an ipvs-pool"
             " which runs on this node, and be started after it"
@@ -162,7 +168,7 @@ class GatedRoute:
         if word in ("absent", "") and may_act:
             word, rest = self._apply()
         patience = Deadline(min(ATTRIBUTE_S, self._context.deadline.remaining() / 3) if may_act else 0.0)
-        while word == "unknown" and patience.remaining():  # a daemon that was just replaced
+        while word in UNDECIDED and patience.remaining():  # a daemon that was just replaced
             patience.sleep(REPEAT_S)
             word, rest = self._ask("state", STATE_S)
         if word == "" and (remembered := self._files.shut_gates().get(registration.attribute)) is not None:
@@ -170,7 +176,7 @@ class GatedRoute:
         if word in ("shut", "gone"):
             return self._shut(registration, rest, route, look, judge, may_act)
         status = self._open(word, rest, route, look, judge, may_act)
-        if status.kind == "running" and word in ("", "unknown"):
+        if status.kind == "running" and word in ("", *UNDECIDED):
             return Status.degraded(
                 f"no gate: {rest or 'the health daemon does not answer'}, so nothing withdraws {registration.prefix} at once"
                 f" when {registration.attribute} has no live backend"

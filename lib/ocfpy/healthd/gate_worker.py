@@ -11,6 +11,7 @@ from ocfpy.bgp.choice import choose
 from ocfpy.bgp.errors import BgpdDead
 from ocfpy.bgp.vty import Vty
 from ocfpy.healthd.gate_files import GateFiles, Registration
+from ocfpy.healthd.gate_pools import PoolState, shut_words, undecided
 from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.errors import HostError, OcfError, one_line
 
@@ -38,28 +39,6 @@ UNKNOWN = "unknown"
 """States of an announcement, as snapshot() has them."""
 _WITHDRAW = "withdraw"
 _ANNOUNCE = "announce"
-
-
-class PoolState:
-    """What a pool says: `alive` backends, or None while it is not known; `shut` is what was known last, if anything was.
-
-    since is when the gate opened or shut, in seconds of the epoch; why is the pool's own explanation; gone is set once the pool
-    has been removed.
-    """
-
-    __slots__ = ("alive", "gone", "shut", "since", "why")
-
-    def __init__(self, alive: int | None, shut: bool | None, since: float, why: str, gone: bool = False) -> None:
-        self.alive = alive
-        self.shut = shut
-        self.since = since
-        self.why = why
-        self.gone = gone
-
-
-def shut_words(attribute: str, pool: PoolState) -> str:
-    """Return why a gate is shut, as an operator reads it."""
-    return f"no pool of this node publishes {attribute} any more" if pool.gone else f"no live backend of {attribute}"
 
 
 class Announcement:
@@ -347,9 +326,7 @@ class BgpdWorker:
         registration = announcement.registration
         if registration.leaving:
             return "leaving"
-        if registration.attribute not in self._pools:
-            return f"unknown no pool of this node publishes {registration.attribute}"
-        return f"unknown the pool of {registration.attribute} has not looked at its backends yet"
+        return undecided(registration.attribute, self._pools)
 
     def _fail(self, due: Iterable[Announcement], reason: str) -> None:
         """Try again later; the log says so once for each reason."""

@@ -207,6 +207,20 @@ def test_pool_that_speaks_while_start_waits(daemon: Daemon, resource: Resource, 
     later.join()
 
 
+def test_pool_that_says_nothing(daemon: Daemon, resource: Resource) -> None:
+    daemon.pool(None)
+    assert resource.run("start", timeout="8000") == 1
+    assert resource.reason == f"{PREFIX} is not announced: the pool of {POOL} has not looked at its backends yet"
+
+
+def test_monitor_of_a_pool_that_says_nothing_any_more(bgpd: Bgpd, daemon: Daemon, resource: Resource) -> None:
+    daemon.pool(1)
+    assert run(resource, "start") == 0
+    daemon.pool(None)
+    assert monitor(resource) == 0, "it was alive"
+    assert bgpd.statements
+
+
 def test_no_daemon(bgpd: Bgpd, resource: Resource, files: GateFiles) -> None:
     assert run(resource, "start") == 1
     assert "no pool of this node publishes healthy-dns" in resource.reason

@@ -130,13 +130,13 @@ def test_pool_that_has_not_spoken_leaves_bgpd_alone(stage: Stage) -> None:
         stage.bgpd.statements["192.0.2.53/32"] = ""
         assert await stage.register() == f"unknown no pool of this node publishes {POOL}"
         stage.gate.pool(POOL, None)
-        assert await stage.gate.answer("apply bgp4") == f"unknown the pool of {POOL} has not looked at its backends yet"
+        assert await stage.gate.answer("apply bgp4") == f"waiting the pool of {POOL} has not looked at its backends yet"
         assert stage.bgpd.sessions == []
         stage.gate.pool(POOL, 0, DEAD)
         await until(lambda: not stage.bgpd.statements)
         stage.gate.pool(POOL, None)
         stage.bgpd.statements["192.0.2.53/32"] = "left as it is"
-        assert (await stage.gate.answer("apply bgp4")).startswith("unknown ")
+        assert (await stage.gate.answer("apply bgp4")).startswith("waiting ")
         assert stage.bgpd.statements == {"192.0.2.53/32": "left as it is"}
 
     play(scene(), stage)
