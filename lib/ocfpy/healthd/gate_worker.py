@@ -200,7 +200,8 @@ class BgpdWorker:
             if wanted != announcement.tried:
                 announcement.tried, announcement.tries, announcement.retry_at = wanted, 0, 0.0
                 announcement.begun = now
-            if announcement.retry_at <= now and self._is_registered(announcement):
+            # What is wanted may be something else once the file has been read again.
+            if announcement.retry_at <= now and self._is_registered(announcement) and self._wanted(announcement) == wanted:
                 found.setdefault(announcement.registration.vrf, []).append(announcement)
         return found
 

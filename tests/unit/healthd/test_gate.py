@@ -288,15 +288,22 @@ def test_file_is_the_permission_to_announce(stage: Stage, change: str) -> None:
     play(scene(), stage)
 
 
-def test_nothing_is_announced_while_an_agent_has_the_lock(stage: Stage) -> None:
+@pytest.mark.parametrize("leaves", [False, True])
+def test_nothing_is_announced_while_an_agent_has_the_lock(stage: Stage, leaves: bool) -> None:
+    """And when the agent lets go of it, the file says whether it may be."""
+
     async def scene() -> None:
         stage.gate.pool(POOL, 0)
         await stage.register()
+        await stage.register("bgp5", "192.0.2.5/32")
         with stage.files.write_lock(Deadline(LIMIT_S)):
             stage.gate.pool(POOL, 1)
             await asyncio.sleep(0.05)
             assert stage.bgpd.statements == {}
-        await until(lambda: stage.bgpd.statements)
+            if leaves:
+                stage.files.write(Registration("bgp4", "192.0.2.53/32", POOL, leaving="yes"))
+        await until(lambda: "192.0.2.5/32" in stage.bgpd.statements)
+        assert ("192.0.2.53/32" in stage.bgpd.statements) != leaves
 
     play(scene(), stage)
 
