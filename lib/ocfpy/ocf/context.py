@@ -87,16 +87,32 @@ class Context:
         return f"{self.rundir}/{self.agent_name}-{key}{_STATE_SUFFIX}"
 
     def other_claims(self, type_name: str) -> list[tuple[str, dict[str, str]]]:
-        """Return what the other resources of this agent type recorded as theirs, as (resource, record)."""
+        """Return what the other resources of this agent type recorded as theirs, as (resource, record).
+
+        Raises OSError for a record that cannot be read, but not in a stop, which must get to its end.
+        """
         prefix = f"{type_name}-"
         claims = []
-        for file in sorted(names_in(self.rundir)):
+        for file in self._names():
             if file.startswith(prefix) and file.endswith(_STATE_SUFFIX):
                 state = StateFile(f"{self.rundir}/{file}")
-                record = None if state.path == self.state.path else state.read()
+                try:
+                    record = None if state.path == self.state.path else state.read()
+                except OSError:
+                    if self.action != "stop":
+                        raise
+                    continue
                 if record is not None:
                     claims.append((file[len(prefix) : -len(_STATE_SUFFIX)], record))
         return claims
+
+    def _names(self) -> list[str]:
+        try:
+            return sorted(names_in(self.rundir))
+        except OSError:
+            if self.action != "stop":
+                raise
+            return []
 
     def lock(self, name: str) -> Lock:
         """Return a context manager that holds the named lock: other resources act at the same time."""
