@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def stop(agent_class: type[Agent], context: Context) -> int:
     """Undo what start recorded, or what is there without a record, and forget it; return the exit code."""
     agent = agent_class(context, lenient=True)
+    claim: dict[str, str] | None
     try:
         record = context.state.read()
     except OSError as error:
