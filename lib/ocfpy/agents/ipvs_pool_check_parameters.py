@@ -33,16 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ocfpy.checks.settings import CheckSettings
-    from ocfpy.ocf.agent import Agent
 
 _RDTYPES = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
-
-
-class _CheckHost(StringParam):
-    """The parameter check_host, whose name is that of a method in an agent."""
-
-    def __set_name__(self, owner: type[Agent], name: str) -> None:
-        self.name = "check_host"
 
 
 def _of(option: str, text: str) -> str:
@@ -135,11 +127,12 @@ class CheckParameters(MemberParameters):
         " the port is closed.",
         reloadable=True,
     )
-    http_host = _CheckHost(
+    http_host = StringParam(
         "HTTP host",
         _of("host", "The Host header. Unset: the address of the server."),
         charset=f"{NAME_CHARACTERS}[]:",
         reloadable=True,
+        name="check_host",
     )
     check_path = StringParam(
         "HTTP path",
