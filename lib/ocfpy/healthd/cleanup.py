@@ -6,6 +6,7 @@ import os
 
 from ocfpy.ipvs.plan import plan
 from ocfpy.ipvs.proc import PROC_IP_VS
+from ocfpy.ocf.state import names_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,8 +51,14 @@ def close_paths(paths: Paths) -> None:
 
 def remove_files(paths: Paths) -> None:
     """Removes the files of a pool, so that no daemon adopts it."""
-    for path in (paths.wanted, paths.spec, paths.status):
+    files = (paths.wanted, paths.spec, paths.status)
+    for path in files:
         unlink(path)
+    directory = os.path.dirname(paths.base)
+    beginnings = tuple(f"{os.path.basename(path)}." for path in files)
+    for name in names_in(directory):
+        if name.startswith(beginnings) and name.endswith(".tmp"):  # of a process that was killed while it wrote
+            unlink(f"{directory}/{name}")
 
 
 def unlink(path: str) -> None:
