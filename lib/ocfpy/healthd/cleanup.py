@@ -6,7 +6,7 @@ import os
 
 from ocfpy.ipvs.plan import plan
 from ocfpy.ipvs.proc import PROC_IP_VS
-from ocfpy.ocf.state import names_in
+from ocfpy.ocf.state import remove_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,19 +51,13 @@ def close_paths(paths: Paths) -> None:
 
 def remove_files(paths: Paths) -> None:
     """Removes the files of a pool, so that no daemon adopts it."""
-    files = (paths.wanted, paths.spec, paths.status)
-    for path in files:
+    for path in (paths.wanted, paths.spec, paths.status):
         unlink(path)
-    directory = os.path.dirname(paths.base)
-    beginnings = tuple(f"{os.path.basename(path)}." for path in files)
-    for name in names_in(directory):
-        if name.startswith(beginnings) and name.endswith(".tmp"):  # of a process that was killed while it wrote
-            unlink(f"{directory}/{name}")
 
 
 def unlink(path: str) -> None:
-    """Removes a file; fine when it is not there, or cannot be."""
+    """Removes a file, and what a process that was killed has half written of it; fine when it is not there, or cannot be."""
     try:
-        os.unlink(path)
+        remove_file(path)
     except OSError:
         pass
