@@ -314,10 +314,13 @@ def wait_until(agent: Agent, claim: dict[str, str], wanted: Callable[[Status], b
 
     try:
         agent.context.deadline.poll(look, what)
-    except DeadlineError as error:
+    except DeadlineError:
         if not seen:
             raise
-        raise DeadlineError(f"{error.reason}, it is {seen[0].kind}{_because(seen[0])}") from None
+        # The cause comes first: crm_mon cuts what is long.
+        cause = seen[0].reason or f"{agent.name} is {seen[0].kind}"
+        waited = f"timed out after {agent.context.deadline.seconds:.1f} s waiting for {what}"
+        raise DeadlineError(f"{cause} ({waited})") from None
     return seen[0]
 
 

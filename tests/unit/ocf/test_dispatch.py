@@ -217,7 +217,8 @@ class TestStart:
     def test_only_observe_counts(self, runner: Runner, toy: type[Toy]) -> None:
         toy.plan["start"] = lambda agent, claim: "did nothing"
         assert runner("start", meta_timeout="1500") == 1
-        assert runner.reason.endswith("waiting for toy to run, it is stopped: it is not here")
+        assert runner.reason.startswith("it is not here (timed out after "), runner.reason
+        assert runner.reason.endswith(" s waiting for toy to run)")
 
     def test_degraded_is_started(self, runner: Runner, toy: type[Toy]) -> None:
         toy.plan["observe"] = saying(Status.degraded("slow"))
@@ -310,7 +311,7 @@ class TestStop:
         runner("start")
         toy.plan["stop"] = raising(NotInstalledError("no tool"))
         assert runner("stop", meta_timeout="1500") == 1
-        assert runner.reason.endswith("waiting for toy to be gone, it is running")
+        assert runner.reason.startswith("toy is running (timed out after "), runner.reason
         assert runner.recorded
 
     def test_failed_stop_says_what_is_left_and_keeps_the_record(self, runner: Runner, toy: type[Toy]) -> None:
@@ -318,7 +319,8 @@ class TestStop:
         toy.plan["stop"] = lambda agent, claim: "nothing"
         toy.plan["observe"] = saying(Status.failed("the route is still there"))
         assert runner("stop", meta_timeout="1500") == 1
-        assert runner.reason.endswith("waiting for toy to be gone, it is failed: the route is still there")
+        assert runner.reason.startswith("the route is still there (timed out after "), runner.reason
+        assert runner.reason.endswith(" s waiting for toy to be gone)")
         assert runner.recorded
 
 
