@@ -109,9 +109,8 @@ class BgpAnnounce(AnnounceParameters):
             route = announcer.route(prefix)
             status = self._observe_gated(prefix, route, claim, announcer)
             if status is None:
-                status = (
-                    self._judge(prefix, route, claim, announcer) if route.exists else self._lost(prefix, route, announcer)
-                )
+                found = route.exists
+                status = self._judge(prefix, route, claim, announcer) if found else self._lost(prefix, route, announcer)
             if status.kind == "failed" and self.context.action == "monitor":
                 Journal(self.context).failed(status.reason)
             return status
@@ -200,8 +199,7 @@ class BgpAnnounce(AnnounceParameters):
             return Status.failed(f"{', '.join(late)}: {prefix.cidr} is not on its way")
         if not self._is_reported:
             self._is_reported = True
-            warnings = [*late, *judgement.instance().delays(), *judgement.cautions(route, self._is_bfdd_running())]
-            self._warn(warnings)
+            self._warn([*late, *judgement.instance().delays(), *judgement.cautions(route, self._is_bfdd_running())])
             Journal(self.context).announced(prefix.cidr, told)
         return Status.running()
 
