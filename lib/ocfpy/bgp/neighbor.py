@@ -66,11 +66,11 @@ class Neighbor:
             words = f"{_ENDED_BY[cause]}: {said}"
         else:
             words = ""
+        if words and "BFD" not in words:
+            return words  # a BFD session that is down as well is a consequence
         if self.bfd and self.bfd != BFD_UP:
             words += f"{'; ' if words else ''}its BFD session is {self.bfd}"
-        if self.lost and (words and "BFD" in words):
-            words += f"; sessions lost so far: {self.lost}"
-        return words
+        return f"{words}; sessions lost so far: {self.lost}" if words and self.lost else words
 
     def policies(self, family: int) -> str:
         """The export filters of the address family by kind and name, as `route-map ANYCAST-OUT`."""

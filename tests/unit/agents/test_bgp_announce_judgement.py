@@ -86,6 +86,12 @@ RECEIVED, SENT = "BGP Notification received", "BGP Notification send"
             f"{R1} Idle (BFD down received; its BFD session is Down; sessions lost so far: 3)",
         ),
         ({"bgpState": "OpenConfirm"}, True, f"{R1} OpenConfirm"),
+        # Another cause: that BFD is down as well is its consequence.
+        (
+            {"bgpState": "Idle", "connectionsDropped": 3, "lastResetTimerMsecs": 60000, "lastResetDueTo": RECEIVED,
+             "lastNotificationReason": "Cease/Administrative Shutdown", "peerBfdInfo": BFD_DOWN}, False,
+            f"{R1} Idle (it ended the session: Cease/Administrative Shutdown)",
+        ),
         ({"bgpState": "Active", "connectionsDropped": 0}, False, f"{R1} Active"),
         (
             {"bgpState": "Idle", "connectionsDropped": 1, "lastResetTimerMsecs": 1000, "lastResetDueTo": RECEIVED,
