@@ -18,13 +18,13 @@ POLL_S = 0.02
 _STARTTIME = 19  # of the fields of /proc/PID/stat behind the name (proc(5))
 
 
-def process_age() -> float:
-    """Return for how many seconds this process has been there, to a clock tick; 0.0 when the kernel does not say.
+def process_age(pid: int | str = "self") -> float:
+    """Return for how many seconds a process, this one, has been there, to a clock tick; 0.0 when the kernel does not say.
 
     That includes what it was before an exec, and is how long Pacemaker has been waiting for an action.
     """
     try:
-        with open("/proc/self/stat", "rb") as file:
+        with open(f"/proc/{pid}/stat", "rb") as file:
             ticks = int(file.read().rpartition(b")")[2].split()[_STARTTIME])
     except (OSError, IndexError, ValueError):
         return 0.0
@@ -60,7 +60,7 @@ class Deadline:
 
     def error(self, what: str) -> DeadlineError:
         """Return the error that names what was waited for."""
-        return DeadlineError(f"no success within {self.seconds:.1f} s waiting for {what}")
+        return DeadlineError(f"timed out after {self.seconds:.1f} s waiting for {what}")
 
     def sleep(self, seconds: float) -> None:
         """Sleep, but not past the deadline."""
