@@ -50,8 +50,13 @@ def close_paths(paths: Paths) -> None:
 
 def remove_files(paths: Paths) -> None:
     """Removes the files of a pool, so that no daemon adopts it."""
-    for path in (paths.spec, paths.status):
-        try:
-            os.unlink(path)
-        except OSError:
-            pass  # not there, or a directory that the run directory's owner made: no daemon reads it
+    for path in (paths.wanted, paths.spec, paths.status):
+        unlink(path)
+
+
+def unlink(path: str) -> None:
+    """Removes a file; fine when it is not there, or cannot be."""
+    try:
+        os.unlink(path)
+    except OSError:
+        pass

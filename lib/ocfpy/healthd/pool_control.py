@@ -38,7 +38,7 @@ def start(paths: Paths, spec: PoolSpec, deadline: Deadline, log: Log) -> None:
     what = _patience("the first verdict on every real server", spec, deadline)
     for attempt in range(ATTEMPTS):
         ensure_daemon(paths.node, deadline, log)
-        spec.replace(former=former).write(paths.spec)
+        spec.replace(former=former).write(paths.wanted)
         try:
             return _request(paths, "add", what, deadline)
         except NoDaemon:
@@ -66,7 +66,7 @@ def reload(
     # Until the daemon has removed what is no longer wanted, a stop has to know of it.
     _record(state, claim, dict.fromkeys([*claim["virtual"].split(), *before]))
     ensure_daemon(paths.node, deadline, log)
-    spec.write(paths.spec)
+    spec.write(paths.wanted)
     try:
         _request(paths, "reload", _patience("the health daemon to go over to the new configuration", spec, deadline), deadline)
     except NoDaemon:

@@ -324,7 +324,7 @@ def test_parameters_that_were_changed_while_nobody_watched_are_put_in_force(told
     with daemon_that_says(pool, "running", "running", "running") as heard:
         assert pool.observe(pool.claim()).kind == "running"
     assert heard == [f"monitor dns {__version__}", f"version {__version__}", "reload dns"]
-    assert [str(real) for real in read_spec(pool.paths.spec).services[0].reals.values()] == ["10.0.0.11:53", "10.0.0.13:53"]
+    assert [str(real) for real in read_spec(pool.paths.wanted).services[0].reals.values()] == ["10.0.0.11:53", "10.0.0.13:53"]
     Path(pool.paths.node.socket).unlink()
     with daemon_that_says(pool, "degraded something else"):
         assert pool.observe(pool.claim()).reason == "something else"
