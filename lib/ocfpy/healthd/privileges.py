@@ -20,8 +20,8 @@ OWN_USER = "ocf-anycast"
 PASSWD = "/etc/passwd"
 MEMORY = 1 << 30
 """Bytes of address space of a checker. With 800 checks of 200 pools over h11, dnspython and ssl it maps 33 MiB, measured; the
-rest is for the largest answers, of a MiB, of some hundred servers at the same time. An answer that takes more ends in MemoryError, not
-in the node's swap."""
+rest is for large answers, of a MiB, of some hundred servers at the same time. One that takes more ends in MemoryError, and does
+not make the node swap."""
 DESCRIPTORS = 16384
 """Enough for check_loop.MAX_IN_FLIGHT checks."""
 
