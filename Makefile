@@ -180,6 +180,7 @@ test-lab: deb wheel
 lint: deps-lint build/venv/stamp
 	build/venv/bin/ruff check
 	build/venv/bin/mypy
+	$(PYTEST) -q tests/unit/test_imports.py
 
 build/venv/stamp: Makefile
 	$(PYTHON) -m venv --clear --system-site-packages build/venv

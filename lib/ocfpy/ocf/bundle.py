@@ -102,13 +102,15 @@ def _source(library: str, name: str) -> str:
 
 def _tree(library: str, path: str) -> ast.Module:
     with open(f"{library}/{path}", encoding="utf-8") as file:
-        return _Lean().visit(ast.parse(file.read()))
+        tree: ast.Module = _Lean().visit(ast.parse(file.read()))
+    return tree
 
 
 def _code(library: str, path: str, installed_as: str) -> CodeType:
     """The byte code of a module, with the file and the line numbers that belong in a traceback."""
     flags = __future__.annotations.compiler_flag
-    return compile(_tree(library, path), f"{installed_as}/{path}", "exec", flags=flags, dont_inherit=True)
+    code: CodeType = compile(_tree(library, path), f"{installed_as}/{path}", "exec", flags=flags, dont_inherit=True)
+    return code
 
 
 class _Lean(ast.NodeTransformer):

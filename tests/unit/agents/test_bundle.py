@@ -22,7 +22,7 @@ VIP = "ocfpy.agents.anycast_vip:AnycastVip"
 
 COMMON = {
     "", "agents", "ocf", "ocf.addresses", "ocf.agent", "ocf.codes", "ocf.context", "ocf.deadline",
-    "ocf.dispatch", "ocf.errors", "ocf.log", "ocf.parameters", "ocf.state", "ocf.values",
+    "ocf.dispatch", "ocf.errors", "ocf.lifecycle", "ocf.parameters", "ocf.state", "ocf.values",
 }  # fmt: skip
 MONITORS = {
     "ocfpy.agents.anycast_vip:AnycastVip": {
@@ -37,7 +37,8 @@ MONITORS = {
     "ocfpy.agents.ipvs_pool:IpvsPool": {
         "agents.ipvs_pool", "agents.ipvs_pool_check_parameters", "agents.ipvs_pool_config",
         "agents.ipvs_pool_member_parameters", "agents.ipvs_pool_parameters", "checks", "checks.expect", "checks.registry",
-        "healthd", "healthd.client", "ipvs", "ipvs.model", "ipvs.proc", "ipvs.refusals", "pool", "pool.backends",
+        "checks.secretfile", "healthd", "healthd.client", "ipvs", "ipvs.model", "ipvs.proc", "ipvs.refusals", "pool",
+        "pool.backends",
     },
     "ocfpy.agents.ipvs_sync:IpvsSync": {
         "agents.ipvs_sync", "ipvs", "ipvs.model", "ipvs.proc", "net", "net.multicast",
