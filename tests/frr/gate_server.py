@@ -16,7 +16,7 @@ if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
 
 from ocfpy.healthd.gate import Gate
-from ocfpy.ocf.context import Log
+from ocfpy.ocf.log import Log
 
 
 class GateServer:

@@ -6,6 +6,7 @@ import os
 
 from ocfpy.ipvs.plan import plan
 from ocfpy.ipvs.proc import PROC_IP_VS
+from ocfpy.ocf.state import remove_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ def remove_files(paths: Paths) -> None:
 
 
 def unlink(path: str) -> None:
-    """Removes a file; fine when it is not there, or cannot be."""
+    """Removes a file, and what a process that was killed has half written of it; fine when it is not there, or cannot be."""
     try:
-        os.unlink(path)
+        remove_file(path)
     except OSError:
         pass

@@ -13,6 +13,7 @@ from ocfpy.healthd.cleanup import remove_files, unlink
 from ocfpy.healthd.client import DEGRADED, FAILED, STARTING
 from ocfpy.healthd.status import status_document, verdict_line
 from ocfpy.ocf.errors import OcfError, ServiceError, one_line
+from ocfpy.ocf.state import replace_file
 from ocfpy.pool.spec import read_spec
 
 if TYPE_CHECKING:
@@ -172,11 +173,9 @@ class PoolTask:
             self._status_due = None
         if self.engine is None:
             return
-        trouble, temporary = "", f"{self.paths.status}.new"
+        trouble = ""
         try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                json.dump(status_document(self.engine), file)
-            os.replace(temporary, self.paths.status)
+            replace_file(self.paths.status, json.dumps(status_document(self.engine)).encode())
         except OSError as error:
             trouble = f"{self.paths.status} cannot be written: {error.strerror}"
             if trouble != self._status_trouble:
