@@ -86,7 +86,7 @@ install:
 	install -d $(OCFRES) $(OCFLIB) $(DOC)/cib-examples
 	install -pm 755 $(AGENTS:%=agents/%) $(OCFRES)
 	cd lib && find ocfpy '(' -name '*.py' -o -name '*.dtd' -o -name py.typed ')' -exec install -Dpm 644 '{}' '$(abspath $(OCFLIB))/{}' ';'
-	install -pm 755 bin/healthd bin/agent $(OCFLIB)
+	install -pm 755 bin/healthd bin/agent bin/bundle $(OCFLIB)
 	install -d $(OCFLIB)/metadata
 	$(foreach agent,$(AGENTS),$(call install_metadata,$(agent)))
 	install -Dpm 755 bin/anycastctl $(DESTDIR)$(prefix)/sbin/anycastctl
@@ -103,6 +103,7 @@ install:
 	install -d $(MAN)/man7 $(MAN)/man8
 	gzip -9nc docs/man/anycastctl.8 >$(MAN)/man8/anycastctl.8.gz
 	$(foreach agent,$(AGENTS),$(call install_manpage,$(agent)))
+	[ -n "$(DESTDIR)" ] || $(OCFLIB)/bundle
 
 # Changes when a file comes or goes, so that a deleted one is missed, too.
 build/shipped: force
@@ -114,13 +115,14 @@ force:
 SUBMAKE := $(MAKE) --no-print-directory --silent
 
 # The tree as it will be installed, for the tests. It is put in place with one rename, so that a test that runs meanwhile
-# never sees half of it, and byte-compiled, as a package's installation does it.
+# never sees half of it, and byte-compiled and bundled for the place of an installation, as a package's does it.
 stage: build/stage.stamp
 build/stage.stamp: $(SHIPPED_FILES) build/shipped
 	@flock build/.stage.lock sh -ec '\
 	    rm -rf build/stage.new build/stage.old; \
 	    $(SUBMAKE) install DESTDIR=$(CURDIR)/build/stage.new; \
 	    $(PYTHON) -m compileall -q build/stage.new$(prefix)/lib/ocf/lib/anycast || :; \
+	    build/stage.new$(prefix)/lib/ocf/lib/anycast/bundle $(prefix)/lib/ocf/lib/anycast; \
 	    [ ! -e build/stage ] || mv build/stage build/stage.old; \
 	    mv build/stage.new build/stage; rm -rf build/stage.old; touch $@'
 
@@ -178,6 +180,7 @@ test-lab: deb wheel
 lint: deps-lint build/venv/stamp
 	build/venv/bin/ruff check
 	build/venv/bin/mypy
+	$(PYTEST) -q tests/unit/test_imports.py
 
 build/venv/stamp: Makefile
 	$(PYTHON) -m venv --clear --system-site-packages build/venv

@@ -7,9 +7,8 @@ from ocfpy.checks.registry import kind_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocfpy.checks.base import Check
-    from ocfpy.checks.provider import Provider
+    from ocfpy.checks.provider import Provider, VipPath
     from ocfpy.checks.settings import CheckSettings
-    from ocfpy.healthd.vip_probe import VipPath
     from ocfpy.ipvs.model import VirtualService
     from ocfpy.ocf.addresses import Address
 
@@ -31,9 +30,10 @@ def make_check(
     from importlib import import_module
 
     if settings.connects:
-        from ocfpy.checks.combined import combined
+        from ocfpy.checks.combined import CombinedCheck, split
 
-        return combined(address, port, settings, virtual, way, provider)
+        whole, connection = (make_check(address, port, part, virtual, way, provider) for part in split(settings, port))
+        return CombinedCheck(whole, connection, settings.connects)
     kind = kind_of(settings.type)
     if not kind.module:
         raise ValueError(f"check={kind.name} checks nothing")

@@ -23,8 +23,8 @@ from ocfpy.ocf.errors import HostError, OcfError, one_line
 if TYPE_CHECKING:
     import ssl
 
+    from ocfpy.checks.provider import VipPath
     from ocfpy.checks.settings import CheckSettings
-    from ocfpy.healthd.vip_probe import VipPath
     from ocfpy.ipvs.model import VirtualService
     from ocfpy.ocf.addresses import Address
 

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocfpy.checks import make_check
 from ocfpy.checks.base import Check, Result
 
 if TYPE_CHECKING:
-    from ocfpy.checks.provider import Provider
     from ocfpy.checks.settings import CheckSettings
-    from ocfpy.healthd.vip_probe import VipPath
-    from ocfpy.ipvs.model import VirtualService
-    from ocfpy.ocf.addresses import Address
 
 
 class CombinedCheck(Check):
@@ -37,19 +32,7 @@ class CombinedCheck(Check):
         return result
 
 
-def combined(
-    address: Address,
-    port: int,
-    settings: CheckSettings,
-    virtual: VirtualService | None,
-    way: VipPath | None,
-    provider: Provider | None = None,
-) -> CombinedCheck:
-    """The check that `settings`, with `connects`, are for; arguments and exceptions are those of make_check."""
+def split(settings: CheckSettings, port: int) -> tuple[CheckSettings, CheckSettings]:
+    """The settings of the whole check and of its mere connections, for settings with `connects`; `port` as in make_check."""
     whole = settings.replace(connects=0)
-    connection = whole.replace(type="tcp", port=settings.port_of(port), options=())
-    return CombinedCheck(
-        make_check(address, port, whole, virtual, way, provider),
-        make_check(address, port, connection, virtual, way, provider),
-        settings.connects,
-    )
+    return whole, whole.replace(type="tcp", port=settings.port_of(port), options=())

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ocfpy.checks.base import Check, CheckFailed, Result
+from ocfpy.checks.command_mark import MARK
 from ocfpy.checks.result import NODE_TROUBLES
-from ocfpy.healthd.orphans import MARK
 from ocfpy.ipvs.model import endpoint
 
 if TYPE_CHECKING:

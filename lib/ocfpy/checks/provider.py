@@ -12,10 +12,33 @@ from ocfpy.checks.secretfile import read_secret
 
 if TYPE_CHECKING:
     import ssl
+    from typing import Protocol
 
-    from ocfpy.checks.base import Check
     from ocfpy.checks.settings import CheckSettings
     from ocfpy.checks.timer import Timer
+
+    class VipPath(Protocol):
+        """The path of a client to one real server, through the virtual service: healthd/vip_probe.py makes it."""
+
+        mark: int
+
+        def open(self) -> None:
+            """Have the path in the kernel. Raises OcfError, OSError."""
+
+        def source(self) -> str:
+            """The address of this node to send from. Raises OSError."""
+
+        def hint(self) -> str:
+            """What to look at when there is no answer."""
+
+    class Target(Protocol):
+        """Where a check goes: to `host`, along `way` if there is one, from `source` if it is not empty."""
+
+        host: str
+        family: socket.AddressFamily
+        source: str
+        way: VipPath | None
+        timer: Timer
 
 IP_BIND_ADDRESS_NO_PORT = 24
 """linux/in.h: the port is chosen at connect, so that those of one source address do not run out."""
@@ -35,7 +58,7 @@ class Provider:
         what = tuple(map(settings.__getitem__, TLS))  # the same files may be put to another use
         return await read(what, partial(context_for, settings), timer)
 
-    async def connected(self, check: Check, kind: int, proto: int, port: int) -> tuple[socket.socket, int]:
+    async def connected(self, check: Target, kind: int, proto: int, port: int) -> tuple[socket.socket, int]:
         """Return a non-blocking socket and the errno that its connect came to, 0 or EINPROGRESS as a rule.
 
         Raises OSError, OcfError.
@@ -46,7 +69,7 @@ class Provider:
 HERE = Provider()
 
 
-def connecting(check: Check, kind: int, proto: int, port: int) -> tuple[socket.socket, int]:
+def connecting(check: Target, kind: int, proto: int, port: int) -> tuple[socket.socket, int]:
     """Do what `Provider.connected` does, without waiting for anything. Raises OSError, OcfError."""
     sock = socket.socket(check.family, kind | socket.SOCK_NONBLOCK, proto)
     try:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from ocfpy.checks.settings import CheckSettings
-    from ocfpy.healthd.check_state import CheckState
+    from ocfpy.healthd.check_state import CheckState, Handle
     from ocfpy.healthd.vip_probe import VipPath
     from ocfpy.ipvs.model import RealServer, VirtualService
     from ocfpy.ocf.addresses import Address
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
     OnChange = Callable[["CheckState", "Verdict", int], None]
     """Told after a result has changed a state: with the verdict and the percentage that the state had before."""
-
-    class Handle(Protocol):
-        """A check that has begun."""
-
-        def end(self) -> None:
-            """No further result reaches the state."""
 
     class Checks(Protocol):
         """Whoever makes checks: this process (LocalChecks) or the node's checkers (RemoteChecks)."""

@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING
 from ocfpy.pool.hysteresis import step
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from ocfpy.checks.result import Result
     from ocfpy.checks.settings import CheckSettings
-    from ocfpy.healthd.check_request import Handle
     from ocfpy.pool.hysteresis import Verdict
+
+    class Handle(Protocol):
+        """A check that has begun."""
+
+        def end(self) -> None:
+            """No further result reaches the state."""
 
 
 class CheckState:

@@ -26,10 +26,9 @@ from ocfpy.pool.hysteresis import Verdict
 
 if TYPE_CHECKING:
     from ocfpy.healthd.check_request import CheckRequest
-    from ocfpy.healthd.check_state import CheckState
-    from ocfpy.healthd.checkers import Subscription
     from ocfpy.healthd.privileges import User
     from ocfpy.healthd.secret_watch import SecretWatch
+    from ocfpy.healthd.shared_check import SharedCheck
     from ocfpy.ocf.context import Log
 
 BACK_OFF_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -42,18 +41,6 @@ STARTS_TRIED = 2
 """A checker that has died this many times before it said a word will do so again."""
 TESTS_KILLED = 2
 """A question that ended the checker this many times is answered: no."""
-
-
-class SharedCheck:
-    """One check for all pools that want it, and what is known of it."""
-
-    __slots__ = ("number", "request", "state", "subscriptions")
-
-    def __init__(self, number: int, request: CheckRequest, state: CheckState) -> None:
-        self.number = number
-        self.request = request
-        self.state = state
-        self.subscriptions: list[Subscription] = []
 
 
 class _Test:

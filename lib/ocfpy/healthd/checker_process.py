@@ -10,9 +10,9 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Callable
 
+from ocfpy.checks.command_mark import MARK
 from ocfpy.healthd.checker_launch import LIBRARY_FD
 from ocfpy.healthd.checker_protocol import HEARTBEAT_S, MAX_LINE, LineReader, Malformed
-from ocfpy.healthd.orphans import MARK
 from ocfpy.healthd.running_check import new_page, running
 from ocfpy.healthd.socket_grants import SocketGrants
 

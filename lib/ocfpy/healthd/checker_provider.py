@@ -19,7 +19,7 @@ from ocfpy.ocf.errors import HostError
 if TYPE_CHECKING:
     import ssl
 
-    from ocfpy.checks.base import Check
+    from ocfpy.checks.provider import Target
     from ocfpy.checks.settings import CheckSettings
     from ocfpy.checks.timer import Timer
 
@@ -167,7 +167,7 @@ class KeeperProvider(Provider):
         """Return the TLS context of the files that the keeper read last. Raises HostError, TimedOut."""
         return await self._files.tls(settings, timer)
 
-    async def connected(self, check: Check, kind: int, proto: int, port: int) -> tuple[socket.socket, int]:
+    async def connected(self, check: Target, kind: int, proto: int, port: int) -> tuple[socket.socket, int]:
         """Return a socket that the keeper made where it takes privilege, else one of this process."""
         if check.way is None and kind != socket.SOCK_RAW:
             return connecting(check, kind, proto, port)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ocfpy.healthd.check_state import CheckState
-from ocfpy.healthd.checker_group import CheckerGroup, SharedCheck
+from ocfpy.healthd.checker_group import CheckerGroup
 from ocfpy.healthd.orphans import kill_orphans
 from ocfpy.healthd.privileges import find_user
 from ocfpy.healthd.secret_watch import SecretWatch, file_keys
+from ocfpy.healthd.shared_check import GroupKey, SharedCheck, Subscription
 from ocfpy.ocf.errors import one_line
 
 if TYPE_CHECKING:
@@ -30,18 +31,11 @@ LINGER_S = 1.0
 """A checker without checks is kept for a moment: a reload ends some and begins others."""
 
 
-class GroupKey(NamedTuple):
-    """Which checks share a checker: those of commands of one user, "" for all others, and those of an isolated pool."""
-
-    user: str
-    pool: str = ""
-
-
 class RemoteChecks:
     """The checks of all pools of a node, one object for all engines.
 
-    `log` gets what an operator should know. `base_mark` is the value of the environment variable orphans.MARK by which commands
-    of checks are found when this process was killed; checkers add a number to it. `wall` is the wall clock in seconds.
+    `log` gets what an operator should know. `base_mark` is the value of the environment variable command_mark.MARK by which
+    commands of checks are found when this process was killed; checkers add a number to it. `wall` is the wall clock in seconds.
     Identical checks of several pools run once. A checker is started when its first check is.
     """
 
@@ -226,47 +220,6 @@ class RemoteChecks:
     def fault(self, name: str, error: Exception) -> None:
         """An exception of an engine that was told of a change; the others are told all the same."""
         self._log.error(f"{name}: {one_line(f'{type(error).__name__}: {error}')}")
-
-
-class Subscription:
-    """A check as one pool has it."""
-
-    def __init__(self, owner: RemoteChecks, state: CheckState, request: CheckRequest, on_change: OnChange) -> None:
-        self._owner = owner
-        self.state = state
-        self.request = request
-        self._on_change = on_change
-        self.shared: SharedCheck
-        self.key: tuple[CheckKey, GroupKey]
-
-    def end(self) -> None:
-        """No further result reaches the state."""
-        self._owner.end(self)
-
-    def deliver(self) -> None:
-        """Take over what the shared check says."""
-        state, known = self.state, self.shared.state
-        before, percent = state.verdict, state.percent
-        if known.verdict.up is not None or before.up is None:
-            state.verdict = known.verdict
-        state.result = known.result
-        state.next_at = known.next_at
-        try:
-            self._on_change(state, before, percent)
-        except Exception as error:
-            self._owner.fault(state.name, error)
-
-    def deliver_late(self, shared: SharedCheck) -> None:
-        """The same for one that came later, unless it has ended or moved meanwhile."""
-        if self in shared.subscriptions:
-            self.deliver()
-
-    def refresh(self) -> None:
-        """Take over what changes without being news."""
-        self.state.next_at = self.shared.state.next_at
-        result = self.shared.state.result
-        if self.state.result is not None and result is not None:
-            self.state.result = self.state.result._replace(seconds=result.seconds)
 
 
 def _user_of(request: CheckRequest) -> str:

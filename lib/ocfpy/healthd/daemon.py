@@ -27,6 +27,7 @@ import traceback
 from typing import TYPE_CHECKING, Any, Callable
 
 from ocfpy import __version__
+from ocfpy.checks.command_mark import MARK
 from ocfpy.checks.files import look
 from ocfpy.healthd.attrd import Attrd
 from ocfpy.healthd.checkers import RemoteChecks
@@ -45,7 +46,6 @@ from ocfpy.healthd.fwmarks import FwmarkAllocator
 from ocfpy.healthd.gate import Gate
 from ocfpy.healthd.ipvs_worker import IpvsWorker, SharedTable
 from ocfpy.healthd.legacy import end_old_daemon
-from ocfpy.healthd.orphans import MARK
 from ocfpy.healthd.pool_report import PoolLog, PoolReport
 from ocfpy.healthd.pool_task import PoolTask
 from ocfpy.healthd.publisher import NodePublisher

@@ -13,8 +13,8 @@ import select
 import time
 
 from ocfpy import __version__
+from ocfpy.checks.command_mark import MARK
 from ocfpy.healthd.client import FOREIGN, POOL_PREFIX, RUNNING, DaemonHangs, NoDaemon, Node, ask
-from ocfpy.healthd.orphans import MARK
 from ocfpy.ocf.errors import HostError, OcfError, ServiceError
 from ocfpy.ocf.process import has_open
 from ocfpy.ocf.state import names_in

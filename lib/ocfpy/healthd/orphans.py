@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 
+from ocfpy.checks.command_mark import MARK
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-MARK = "OCF_ANYCAST_POOL"
-"""The variable. Its value is the path of the daemon's files, without a suffix, and the number of the checker after a #."""
 SIGKILL = 9
 """As in signal, whose import takes longer than all the rest of this."""
 

@@ -9,7 +9,7 @@ declarations of IPVS are in no enterprise distribution.
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct  # the module struct is a file that has nothing but this
 from sys import byteorder
 
 from ocfpy.ipvs.model import (

@@ -6,7 +6,7 @@ import os
 
 # The C module behind socket, which itself pulls in enum and selectors.
 from _socket import AF_NETLINK, SOCK_CLOEXEC, SOCK_RAW, socket
-from struct import Struct
+from _struct import Struct  # the module struct is a file that has nothing but this
 
 from ocfpy.net import netlink
 

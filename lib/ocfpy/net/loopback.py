@@ -19,8 +19,8 @@ from _socket import (
     if_nametoindex,
     socket,
 )
+from _struct import Struct  # the module struct is a file that has nothing but this
 from errno import EACCES, EADDRNOTAVAIL, EEXIST, EPERM
-from struct import Struct
 
 from ocfpy.net import netlink
 from ocfpy.ocf.addresses import Address

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct  # the module struct is a file that has nothing but this
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,14 +7,17 @@ from ocfpy.ocf.addresses import Address, Prefix, parse_address, parse_prefix, sh
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any, Generic, TypeVar
-
-    from ocfpy.ocf.agent import Agent
+    from typing import Any, Generic, Protocol, TypeVar
 
     T = TypeVar("T")
 
     class _Base(Generic[T]):
         pass
+
+    class Holder(Protocol):
+        """What has parameters: an Agent."""
+
+        values: dict[str, Any]
 
 else:
     T = None
@@ -90,7 +93,7 @@ class Parameter(_Base[T]):
         self._unique_group = unique_group
         self._default = default
 
-    def __set_name__(self, owner: type[Agent], name: str) -> None:
+    def __set_name__(self, owner: type[Any], name: str) -> None:
         for base in owner.__mro__[1:]:
             if not isinstance(vars(base).get(name, self), Parameter) or name in vars(base).get("__annotations__", ()):
                 raise TypeError(
@@ -101,14 +104,14 @@ class Parameter(_Base[T]):
 
     if TYPE_CHECKING:
 
-        def __get__(self, agent: Agent | None, owner: type[Agent]) -> T: ...
+        def __get__(self, agent: Holder | None, owner: type[Any]) -> T: ...
 
     else:
 
         def __get__(self, agent, owner):
             return self if agent is None else agent.values[self.name]
 
-    def __set__(self, agent: Agent, value: object) -> None:
+    def __set__(self, agent: Holder, value: object) -> None:
         raise AttributeError(f"parameter {self.name} cannot be set")
 
     @property

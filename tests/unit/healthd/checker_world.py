@@ -15,7 +15,8 @@ from ocfpy.checks.settings import CheckSettings
 from ocfpy.healthd import checker_process
 from ocfpy.healthd.check_request import CheckRequest
 from ocfpy.healthd.check_state import CheckState
-from ocfpy.healthd.checkers import RemoteChecks, Subscription
+from ocfpy.healthd.checkers import RemoteChecks
+from ocfpy.healthd.shared_check import Subscription
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ocf.addresses import parse_address
 from ocfpy.pool.hysteresis import Verdict

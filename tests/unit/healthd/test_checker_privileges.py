@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from ocfpy.checks.command_mark import MARK
 from ocfpy.checks.settings import CheckSettings
 from ocfpy.healthd import checker_process, privileges
 from ocfpy.healthd.check_request import CheckRequest
-from ocfpy.healthd.orphans import MARK, kill_orphans
+from ocfpy.healthd.orphans import kill_orphans
 from ocfpy.healthd.socket_grants import SocketGrants, make_socket
 from ocfpy.healthd.vip_probe import VipPath
 from ocfpy.ocf.addresses import parse_address

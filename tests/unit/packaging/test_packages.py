@@ -124,6 +124,16 @@ def test_deb_byte_compiles_the_library(deb: str) -> None:
     assert f"py3compile -p ocf-anycast {LIBRARY}" in output_of("dpkg-deb", "--info", deb, "postinst")
 
 
+def test_both_packages_write_the_bundles(deb: str, rpm: str) -> None:
+    """When they are installed, and when the system gets another Python; the deb takes them away before its files change."""
+    program = f"{LIBRARY}/bundle"
+    assert f"configure|triggered) {program}" in output_of("dpkg-deb", "--info", deb, "postinst")
+    assert f"rm -rf {LIBRARY}/bundles" in output_of("dpkg-deb", "--info", deb, "prerm")
+    assert "interest-noawait /usr/bin/python3" in output_of("dpkg-deb", "--info", deb, "triggers").splitlines()
+    triggers = output_of("rpm", "-qp", "--triggers", rpm)
+    assert re.search(rf"triggerin .*-- python3\n{program} \|\|", triggers), triggers
+
+
 REMOVED = """
 mkdir bin lib lib64 dev
 for directory in bin lib lib64; do mount --rbind /usr/$directory $directory; done
@@ -131,8 +141,10 @@ mount --rbind /dev dev
 rpm() { command rpm --root "$PWD" --dbpath /rpm --nodeps --force-debian "$@"; }
 rpm --install "$1"
 python3 -m compileall -q usr/lib/ocf
+python3 -IS usr/lib/ocf/lib/anycast/bundle
 rpm --upgrade --force "$1"
 find usr -name '*.pyc' | grep -q control
+[ -s usr/lib/ocf/lib/anycast/bundles/ocfpy.agents.ipvs_pool.* ]
 rpm --erase ocf-anycast
 find usr etc '!' -type d
 find usr/lib/ocf
@@ -164,7 +176,7 @@ def test_nothing_is_rebuilt_without_a_change(deb: str, rpm: str) -> None:
     assert [Path(package).stat().st_mtime_ns for package in (deb, rpm)] == before
 
 
-LAUNCHERS = {"bin/healthd": "-I", "bin/anycastctl": "-I", "bin/agent": "-IS"}
+LAUNCHERS = {"bin/healthd": "-I", "bin/anycastctl": "-I", "bin/agent": "-IS", "bin/bundle": "-IS"}
 
 
 @pytest.mark.parametrize(("path", "flags"), sorted(LAUNCHERS.items()))

@@ -1,0 +1,81 @@
+"""A check that several pools share, and what each of them has of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from ocfpy.healthd.check_request import CheckRequest, OnChange
+    from ocfpy.healthd.check_state import CheckState
+    from ocfpy.pool.placement import CheckKey
+
+    class Owner(Protocol):
+        """What has all subscriptions: RemoteChecks."""
+
+        def end(self, subscription: Subscription) -> None:
+            """End it."""
+
+        def fault(self, name: str, error: Exception) -> None:
+            """Take note of an exception of an engine that was told of a change."""
+
+
+class GroupKey(NamedTuple):
+    """Which checks share a checker: those of commands of one user, "" for all others, and those of an isolated pool."""
+
+    user: str
+    pool: str = ""
+
+
+class SharedCheck:
+    """One check for all pools that want it, and what is known of it."""
+
+    __slots__ = ("number", "request", "state", "subscriptions")
+
+    def __init__(self, number: int, request: CheckRequest, state: CheckState) -> None:
+        self.number = number
+        self.request = request
+        self.state = state
+        self.subscriptions: list[Subscription] = []
+
+
+class Subscription:
+    """A check as one pool has it."""
+
+    def __init__(self, owner: Owner, state: CheckState, request: CheckRequest, on_change: OnChange) -> None:
+        self._owner = owner
+        self.state = state
+        self.request = request
+        self._on_change = on_change
+        self.shared: SharedCheck
+        self.key: tuple[CheckKey, GroupKey]
+
+    def end(self) -> None:
+        """No further result reaches the state."""
+        self._owner.end(self)
+
+    def deliver(self) -> None:
+        """Take over what the shared check says."""
+        state, known = self.state, self.shared.state
+        before, percent = state.verdict, state.percent
+        if known.verdict.up is not None or before.up is None:
+            state.verdict = known.verdict
+        state.result = known.result
+        state.next_at = known.next_at
+        try:
+            self._on_change(state, before, percent)
+        except Exception as error:
+            self._owner.fault(state.name, error)
+
+    def deliver_late(self, shared: SharedCheck) -> None:
+        """The same for one that came later, unless it has ended or moved meanwhile."""
+        if self in shared.subscriptions:
+            self.deliver()
+
+    def refresh(self) -> None:
+        """Take over what changes without being news."""
+        self.state.next_at = self.shared.state.next_at
+        result = self.shared.state.result
+        if self.state.result is not None and result is not None:
+            self.state.result = self.state.result._replace(seconds=result.seconds)
