@@ -11,7 +11,7 @@ from ocfpy.healthd.ipvs_worker import IpvsWorker
 from ocfpy.healthd.publisher import NodePublisher
 from ocfpy.ipvs.model import RealKey, ServiceSettings, Table, VirtualService, by_key, parse_real_server, parse_virtual
 from ocfpy.ipvs.plan import Change
-from ocfpy.ocf.context import Log
+from ocfpy.ocf.log import Log
 from ocfpy.pool.spec import PoolSpec, ServiceSpec
 
 

@@ -141,8 +141,14 @@ class TestBadConfiguration:
             (reason,) = clean(agent.run("start", params=params), 6).reasons
             assert len(reason) < 1000
 
-    def test_parameters_nobody_knows(self, agent: Executor) -> None:
-        quiet(agent.run("validate-all", params={**agent.params, "crm_feature_set": "3", "nonsense": "\n"}), 0)
+    def test_parameters_of_pacemaker(self, agent: Executor) -> None:
+        quiet(agent.run("validate-all", params={**agent.params, "crm_feature_set": "3", "trace_ra": "0"}), 0)
+
+    def test_unknown_parameters(self, agent: Executor) -> None:
+        """A warning that names them, and nothing else: a resource that has run for years goes on running."""
+        result = clean(agent.run("validate-all", params={**agent.params, "nonsense": "\n"}), 0)
+        (line,) = result.err.splitlines()
+        assert (line.startswith("WARNING: "), "nonsense" in line, result.out) == (True, True, ""), result
 
 
 class TestMissingTools:

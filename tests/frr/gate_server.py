@@ -1,5 +1,6 @@
-"""A health daemon that is nothing but a gate: what pools say comes over the socket too. `gate_server.py LIBRARY RUNDIR LOGFILE`.
+"""A health daemon that is nothing but a gate: what pools say comes over the socket too.
 
+`gate_server.py LIBRARY RUNDIR LOGFILE [ATTRIBUTE=ALIVE ...]`; the last words are what pools say to begin with.
 Requests beside those of the gate: `pool ATTRIBUTE ALIVE WHY` (ALIVE is - for not known yet), `forget ATTRIBUTE` and `ping`;
 `pool` also takes several attributes, with commas between them. Each answers by the milliseconds it took.
 """
@@ -15,7 +16,7 @@ if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
 
 from ocfpy.healthd.gate import Gate
-from ocfpy.ocf.context import Log
+from ocfpy.ocf.log import Log
 
 
 class GateServer:
@@ -57,14 +58,18 @@ class GateServer:
         return f"{(time.monotonic() - begun) * 1000:.3f}"
 
 
-async def main(rundir: str, logfile: str) -> None:
+async def main(rundir: str, logfile: str, pools: list[str]) -> None:
     """Serve until killed."""
     log = Log("healthd", "gate", {"HA_LOGFILE": logfile, "HA_LOGFACILITY": "none"})
     os.makedirs(rundir, mode=0o700, exist_ok=True)
-    server = await GateServer(Gate(rundir, log), rundir).listen()
+    gate = Gate(rundir, log)
+    for pool in pools:
+        attribute, _, alive = pool.partition("=")
+        gate.pool(attribute, int(alive))
+    server = await GateServer(gate, rundir).listen()
     async with server:
         await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[2], sys.argv[3]))
+    asyncio.run(main(sys.argv[2], sys.argv[3], sys.argv[4:]))

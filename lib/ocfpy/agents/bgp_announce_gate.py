@@ -36,6 +36,8 @@ SPREAD_S = 3.0
 GONE_S = 2.0
 """How long a route may take to be gone from bgpd when the gate has shut."""
 REPEAT_S = 0.1
+UNDECIDED = ("unknown", "waiting")
+"""First words of the daemon's answer while a gate is neither open nor shut."""
 
 
 
@@ -57,12 +59,13 @@ def replace_daemon(context: Context) -> bool:
 class GatedRoute:
     """The registration of one resource, and the conversation about it with the daemon."""
 
-    __slots__ = ("_context", "_files", "_key")
+    __slots__ = ("_context", "_files", "_has_replaced", "_key")
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._key = context.key
         self._files = GateFiles(context.rundir)
+        self._has_replaced = False
 
     def read(self) -> Registration | None:
         """Return the registration, None when there is none."""
@@ -79,16 +82,20 @@ class GatedRoute:
         Raises ServiceError when no pool here publishes the attribute, or bgpd does not take the announcement.
         """
         self._write(registration)
-        patience = Deadline(min(ATTRIBUTE_S, self._context.deadline.remaining() / 2))
+        left = self._context.deadline.remaining() / 2
+        patience, first_verdict = Deadline(min(ATTRIBUTE_S, left)), Deadline(left)
         while True:
             word, rest = self._apply()
             if word in ("open", "shut"):
                 return
             if word in ("failed", "leaving", "absent"):
                 raise ServiceError(f"{registration.prefix} is not announced: {rest or 'its registration was removed meanwhile'}")
-            if not patience.remaining():
+            wait = first_verdict if word == "waiting" else patience
+            if not wait.remaining():
                 break
-            patience.sleep(REPEAT_S)
+            wait.sleep(REPEAT_S)
+        if word == "waiting":
+            raise ServiceError(f"{registration.prefix} is not announced: {rest}")
         raise ServiceError(
             f"{rest or f'no pool of this node publishes {registration.attribute}'}: attribute must be that of an ipvs-pool"
             " which runs on this node, and be started after it"
@@ -161,7 +168,7 @@ class GatedRoute:
         if word in ("absent", "") and may_act:
             word, rest = self._apply()
         patience = Deadline(min(ATTRIBUTE_S, self._context.deadline.remaining() / 3) if may_act else 0.0)
-        while word == "unknown" and patience.remaining():  # a daemon that was just replaced
+        while word in UNDECIDED and patience.remaining():  # a daemon that was just replaced
             patience.sleep(REPEAT_S)
             word, rest = self._ask("state", STATE_S)
         if word == "" and (remembered := self._files.shut_gates().get(registration.attribute)) is not None:
@@ -169,7 +176,7 @@ class GatedRoute:
         if word in ("shut", "gone"):
             return self._shut(registration, rest, route, look, judge, may_act)
         status = self._open(word, rest, route, look, judge, may_act)
-        if status.kind == "running" and word in ("", "unknown"):
+        if status.kind == "running" and word in ("", *UNDECIDED):
             return Status.degraded(
                 f"no gate: {rest or 'the health daemon does not answer'}, so nothing withdraws {registration.prefix} at once"
                 f" when {registration.attribute} has no live backend"
@@ -235,10 +242,12 @@ class GatedRoute:
             change()  # the daemon hangs; it looks at the file once more before it goes on
 
     def _apply(self) -> tuple[str, str]:
-        """Have bgpd agree with the gate; a daemon that is gone or hangs is replaced first."""
+        """Have bgpd agree with the gate; a daemon that is gone or hangs is replaced first, once in an action."""
         word, rest = self._ask("apply", APPLY_S)
-        if not word and replace_daemon(self._context):
-            word, rest = self._ask("apply", APPLY_S)
+        if not word and not self._has_replaced:
+            self._has_replaced = True
+            if replace_daemon(self._context):
+                word, rest = self._ask("apply", APPLY_S)
         return word, rest
 
     def _ask(self, verb: str, limit_s: float) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from ocfpy.healthd.client import (
     is_alive,
 )
 from ocfpy.ipvs.model import parse_virtual
-from ocfpy.ipvs.proc import read_proc
+from ocfpy.ipvs.presence import present
 from ocfpy.ocf.agent import Action, Status
 from ocfpy.ocf.dispatch import put_in_force
 from ocfpy.ocf.errors import HostError, OcfError
@@ -71,6 +71,7 @@ location rule on the attribute.
         return Node(self.context.rundir).pool(self.context.key)
 
     def check_host(self) -> None:
+        super().check_host()
         from ocfpy.healthd import preflight
         from ocfpy.ipvs.connection import require_ipvs
 
@@ -146,7 +147,7 @@ location rule on the attribute.
             # Of a start that was killed, as a rule: the daemon goes on, and will have filled the table in a moment.
             return Status.failed("the health daemon is there, but does not listen yet")
         ours = claim.get("virtual", "").split()
-        if not _any_in_kernel(ours) and not self._is_wanted():
+        if not present(list(map(parse_virtual, ours))) and not self._is_wanted():
             return Status.stopped()
         return Status.failed(f"{fault}; the real servers of {', '.join(ours)} are not checked")
 
@@ -230,19 +231,3 @@ location rule on the attribute.
         context = self.context
         pool_control.reload(context.state, claim, self.paths, self.spec(), check, context.deadline, context.log)
         self._record_applied()
-
-
-def _any_in_kernel(ours: list[str]) -> bool:
-    """Whether the kernel has one of the virtual services. Raises OcfError."""
-    marks = [word for word in ours if parse_virtual(word).proto is None]
-    try:
-        found = read_proc(only=lambda virtual: str(virtual) in ours or bool(marks and virtual.proto is None))
-    except FileNotFoundError:
-        return False
-    if any(virtual.proto is None and not service.reals for virtual, service in found.items()):
-        # /proc does not say of which family one without real servers is, and the other one may be another pool's.
-        from ocfpy.ipvs.table import IpvsTable
-
-        with IpvsTable() as table:
-            return bool(table.read(lambda virtual: str(virtual) in ours))
-    return any(str(virtual) in ours for virtual in found)

@@ -15,6 +15,7 @@ from ocfpy.checks.expect import (
     unescape,
 )
 from ocfpy.checks.registry import NAMES, OPTIONS, TYPES, kind_of, problems, users_of
+from ocfpy.checks.secretfile import is_file
 from ocfpy.ipvs.model import MAX_PORT
 from ocfpy.ocf.addresses import parse_address, shown
 from ocfpy.ocf.parameters import (
@@ -33,16 +34,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ocfpy.checks.settings import CheckSettings
-    from ocfpy.ocf.agent import Agent
 
+PATH_CHARACTERS = "/?&=;:@+$,!~*'()%#[]"
+"""What stays as it is in a path and its query, besides letters and digits."""
+_FITTING = {"udp": "dns, ntp, radius, sip, udp or ping", "sctp": "ping or external"}
+"""Checks that say something about a service of another protocol than TCP."""
 _RDTYPES = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
-
-
-class _CheckHost(StringParam):
-    """The parameter check_host, whose name is that of a method in an agent."""
-
-    def __set_name__(self, owner: type[Agent], name: str) -> None:
-        self.name = "check_host"
 
 
 def _of(option: str, text: str) -> str:
@@ -56,7 +53,8 @@ class CheckParameters(MemberParameters):
 
     check = StringParam(
         "health check",
-        "; ".join(f"{kind.name}: {kind.summary}" for kind in TYPES.values()) + ".",
+        "; ".join(f"{kind.name}: {kind.summary}" for kind in TYPES.values())
+        + ". It has to be set for a service of UDP or SCTP that has no service of TCP beside it.",
         choices=NAMES,
         default="tcp",
         reloadable=True,
@@ -116,14 +114,15 @@ class CheckParameters(MemberParameters):
         default=3,
         reloadable=True,
     )
-    check_request = StringParam(
+    check_request = SecretParam(
         "what to send, or to ask for",
         "What is sent to the server, or asked of it. In tcp and udp it is sent as it is; in http it is the body, for"
         " check_method=POST; in http_proxy it is the URL that is fetched, http://www.example.com/, or where a tunnel has to"
         " lead, www.example.com:443; in mysql and postgresql it is the query, unset SELECT 1. In all of these \\r, \\n, \\t, \\\\"
         " and \\x00 to \\xff stand for the bytes that they stand for in C. In ldap it is the search, written as in an LDAP URL,"
         " dn?attributes?scope?filter, such as dc=example,dc=com??sub?(uid=probe); unset, that for the server's own entry (root"
-        f" DSE). In sip it is the URI, unset that of the server. For check={', '.join(users_of('request'))}.",
+        " DSE). In sip it is the URI, unset that of the server. One that has credentials in it belongs into a file: @/path stands"
+        f" for the first line of that. For check={', '.join(users_of('request'))}.",
         reloadable=True,
     )
     check_expect = StringParam(
@@ -135,11 +134,12 @@ class CheckParameters(MemberParameters):
         " the port is closed.",
         reloadable=True,
     )
-    http_host = _CheckHost(
+    http_host = StringParam(
         "HTTP host",
         _of("host", "The Host header. Unset: the address of the server."),
         charset=f"{NAME_CHARACTERS}[]:",
         reloadable=True,
+        name="check_host",
     )
     check_path = StringParam(
         "HTTP path",
@@ -161,9 +161,13 @@ class CheckParameters(MemberParameters):
         default=OPTIONS["status"],
         reloadable=True,
     )
-    check_headers = StringParam(
+    check_headers = SecretParam(
         "HTTP headers",
-        _of("headers", "Further header lines, or others in place of ours, \\n between two: X-Site: here\\nAccept: text/html."),
+        _of(
+            "headers",
+            "Further header lines, or others in place of ours, \\n between two: X-Site: here\\nAccept: text/html. Those that have"
+            " credentials in them belong into a file: @/path stands for the first line of that.",
+        ),
         reloadable=True,
     )
     check_name = StringParam(
@@ -211,9 +215,21 @@ class CheckParameters(MemberParameters):
             " gets four more arguments, as ldirectord's does: address (or firewall mark) and port of the virtual service,"
             " address and port of the real server; in the environment they are VIP, VPORT, RIP and RPORT, besides PROTOCOL,"
             " TIMEOUT in seconds, PATH, LC_ALL and OCF_ANYCAST_POOL, and nothing else. Exit code 0: the server is fine;"
-            " another one: it is not, and the first line of the output is the reason. It runs as root in a process group"
-            " of its own, which is killed with all that is in it at the timeout, and when the command has ended.",
+            " another one: it is not, and the first line of the output is the reason. It runs as check_command_user in a"
+            " process group of its own, which is killed with all that is in it at the timeout, and when the command has"
+            " ended; processes that leave the group are killed as well.",
         ),
+        reloadable=True,
+    )
+    check_command_user = StringParam(
+        "user of the command",
+        _of(
+            "command_user",
+            "The user that check_command runs as, with this user's groups. Unset: ocf-anycast where this node has such a user,"
+            " else nobody. root has to be asked for by name; whoever may change the command's file is root then. No user gets"
+            " further privileges from setuid programs such as sudo.",
+        ),
+        charset=f"{NAME_CHARACTERS}$",
         reloadable=True,
     )
     check_dynamic = BoolParam(
@@ -330,22 +346,44 @@ class CheckParameters(MemberParameters):
         if self.check_name:
             faults += fault_of(parse_name, "check_name", self.check_name)
         if not self.check_path.startswith("/") or " " in self.check_path or not self.check_path.isascii():
-            faults.append(f"check_path {self.check_path!r} has to start with / and to be without blanks")
+            faults.append(self._fault_of_path())
         if self.check_expect:
             faults += fault_of(matcher, "check_expect", self.check_expect)
-        if self.check_request:
+        if self.check_request and not is_file(self.check_request):
             faults += fault_of(self._parser_of_request(), "check_request", self.check_request)
-        if self.check_headers:
+        if self.check_headers and not is_file(self.check_headers):
             faults += fault_of(parse_headers, "check_headers", self.check_headers)
         if self.check_command and not self.check_command.startswith("/"):
             faults.append(f"check_command {shown(self.check_command)} has to begin with an absolute path")
+        faults += self._faults_of_default_check()
         return faults + self._faults_without_body() + self._faults_of_ports() + self._faults_of_way()
+
+    def _fault_of_path(self) -> str:
+        from urllib.parse import quote  # only for those who need it
+
+        if not self.check_path.startswith("/"):
+            return f"check_path {shown(self.check_path)} does not begin with /"
+        fault = f"check_path {shown(self.check_path)} has blanks or letters that are not ASCII"
+        return fault if self.check == "ftp" else f"{fault}: write {quote(self.check_path, safe=PATH_CHARACTERS)}"
+
+    def _faults_of_default_check(self) -> list[str]:
+        """A service that is not TCP and whose servers would be asked over TCP, although no one has said so."""
+        if self.is_set("check") or self.check_port:
+            return []
+        by_tcp = {(virtual.address, virtual.port) for virtual in self.virtual if virtual.proto == "tcp"}
+        return [
+            f"{virtual}: check is not set, and its default, tcp, would ask the servers over TCP: set check={fitting},"
+            " or check=tcp if they answer there"
+            for virtual in self.virtual
+            for fitting in [_FITTING.get(virtual.proto or "")]
+            if fitting and (virtual.address, virtual.port) not in by_tcp
+        ]
 
     def _faults_without_body(self) -> list[str]:
         """An expected text that nobody would look for, or that cannot be there."""
         if not self.check_expect or "method" not in kind_of(self.check).options:
             return []
-        if self.check == "http_proxy" and "://" not in (self.check_request or "://"):
+        if self.check == "http_proxy" and "://" not in (self.check_request or "://") and not is_file(self.check_request):
             return ["check_expect: a tunnel (check_request=HOST:PORT) has no body to have it"]
         if self.check_method == "HEAD":
             return ["check_expect: an answer to check_method=HEAD has no body to have it"]

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import socket
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, TypeVar
 
 from ocfpy.checks.budget import within_budget
 from ocfpy.checks.errors import CheckFailed, NotMade
@@ -18,7 +18,7 @@ from ocfpy.checks.secretfile import secret_files
 from ocfpy.checks.stream import Datagrams, Stream
 from ocfpy.checks.timer import TimedOut, Timer
 from ocfpy.ocf.addresses import parse_address
-from ocfpy.ocf.errors import OcfError, one_line
+from ocfpy.ocf.errors import HostError, OcfError, one_line
 
 if TYPE_CHECKING:
     import ssl
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ocfpy.healthd.vip_probe import VipPath
     from ocfpy.ipvs.model import VirtualService
     from ocfpy.ocf.addresses import Address
+
+T = TypeVar("T")
 
 __all__ = ["Check", "CheckFailed", "Datagrams", "Result", "Shortcut", "Stream", "TimedOut"]
 
@@ -194,11 +196,19 @@ class Check:
         return connecting(self, kind, 0, self.port)
 
     def secret(self, option: str = "secret") -> str:
-        """What check_secret, or another such option, stands for: itself, or the first line of the file that it names.
+        """What check_secret, or another option that may be in a file, stands for: itself, or the first line of the file.
 
         The file is read before each attempt, so that a changed password is known at once.
         """
-        return self._secrets[option]
+        return self._secrets.get(option, self.settings[option])
+
+    def parsed(self, option: str, parse: Callable[[str], T]) -> T:
+        """What `parse` makes of an option that may be in a file. Raises HostError for a file that it cannot be made of."""
+        try:
+            return parse(self.secret(option))
+        except ValueError as error:
+            path = self._secret_files.get(option)
+            raise HostError(f"check_{option}{f', in {path}' if path else ''}: {error}") from None
 
 
 def readable(reason: str) -> str:

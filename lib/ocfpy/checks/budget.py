@@ -106,6 +106,7 @@ def count_received(size: int) -> None:
 
 
 _current: Budget | None = None
+_installed = False
 _deadline: float | None = None
 """Processor time of the main thread at which the handler raises."""
 
@@ -113,7 +114,7 @@ _deadline: float | None = None
 def _by(deadline: float, work: Callable[[], T]) -> T:
     """Return what `work` returns before that processor time, or before the earlier one of a caller. Raises OutOfTime."""
     global _deadline
-    if threading.current_thread() is not threading.main_thread():
+    if threading.get_ident() != threading.main_thread().ident:
         return work()  # handlers run in the main thread, where the daemon's checks are
     outer = _deadline
     try:
@@ -127,12 +128,13 @@ def _by(deadline: float, work: Callable[[], T]) -> T:
 
 
 def _arm(deadline: float) -> None:
-    global _deadline
+    global _deadline, _installed
     left = deadline - time.thread_time()
     if left <= 0:
         raise OutOfTime
-    if signal.getsignal(signal.SIGVTALRM) is not _ring:
+    if not _installed:
         signal.signal(signal.SIGVTALRM, _ring)
+        _installed = True
     _deadline = deadline
     signal.setitimer(signal.ITIMER_VIRTUAL, max(left, 0.001), _AGAIN_S)
 

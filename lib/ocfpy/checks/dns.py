@@ -80,7 +80,7 @@ class DnsCheck(Check):
                 self.doing = f"waiting for the answer {why}".rstrip()
                 await stream.send(len(query).to_bytes(2, "big") + query)
                 answer = await stream.exactly(int.from_bytes(await stream.exactly(2), "big"))
-        except (CheckFailed, OSError) as error:
+        except (CheckFailed, ConnectionError) as error:
             if not why:
                 raise
             reason = self.in_words(error) if isinstance(error, OSError) else str(error)

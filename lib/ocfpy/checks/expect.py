@@ -79,14 +79,14 @@ def parse_proxy_request(text: str) -> str:
     is_url = bool(separator and scheme and rest and not rest.startswith("/"))
     is_endpoint = bool(not separator and host and port.isascii() and port.isdigit())
     if not (is_url or is_endpoint) or not text.isascii() or " " in text:
-        raise ValueError(f"{shown(text)} is neither a URL, such as http://www.example.com/, nor like www.example.com:443")
+        raise ValueError("it is neither a URL, such as http://www.example.com/, nor like www.example.com:443")
     return text
 
 
 def parse_sip_uri(text: str) -> str:
     """The URI of a SIP request; ValueError when it is none."""
     if not text.startswith(("sip:", "sips:", "tel:")) or not text.isascii() or " " in text:
-        raise ValueError(f"{shown(text)} is not a URI such as sip:ping@example.com")
+        raise ValueError("it is not a URI such as sip:ping@example.com")
     return text
 
 
@@ -108,12 +108,12 @@ def matcher(expect: str) -> Callable[[str], bool]:
 
 
 def parse_headers(text: str) -> list[tuple[str, str]]:
-    r"""Header lines, with an escaped line break (`\\n`) between two. ValueError says what is wrong."""
+    r"""Header lines, with an escaped line break (`\\n`) between two. ValueError says what is wrong, without the values."""
     headers = []
-    for line in filter(None, unescape(text).decode(errors="replace").splitlines()):
+    for number, line in enumerate(filter(None, unescape(text).decode(errors="replace").splitlines()), 1):
         name, colon, value = line.partition(":")
         if not colon or not name or not set(name) <= _TOKEN or not value.isprintable():
-            raise ValueError(f"{line!r} is not a header line: write Name: value")
+            raise ValueError(f"line {number} is not a header line: write Name: value")
         headers.append((name, value.strip()))
     return headers
 
@@ -126,7 +126,7 @@ _ESCAPES = {"r": "\r", "n": "\n", "t": "\t", "\\": "\\"}
 def unescape(text: str) -> bytes:
     r"""The bytes that a text stands for in which \r, \n, \t, \\ and \xHH are as in C; the rest is UTF-8.
 
-    ValueError says what is wrong.
+    ValueError says what is wrong, without the text, which may be secret.
     """
     first, *parts = text.replace("\\\\", "\\\0").split("\\")
     data = first.encode()
@@ -136,11 +136,11 @@ def unescape(text: str) -> bytes:
             try:
                 data += bytes.fromhex(rest[:2] if len(rest) > 1 and " " not in rest[:2] else "?")
             except ValueError:
-                raise ValueError(f"{text!r}: \\x is followed by two hexadecimal digits") from None
+                raise ValueError("\\x is followed by two hexadecimal digits") from None
             rest = rest[2:]
         elif kind in _ESCAPES:
             data += _ESCAPES[kind].encode()
         else:
-            raise ValueError(f"{text!r}: \\{kind} is not one of \\r, \\n, \\t, \\\\ and \\xHH")
+            raise ValueError(f"\\{kind} is not one of \\r, \\n, \\t, \\\\ and \\xHH")
         data += rest.encode()
     return data

@@ -124,15 +124,16 @@ def _turns() -> asyncio.Semaphore:
 
 
 def _spawn(*words: Any, **more: Any) -> int:
-    """As posix_spawn, without the limit of memory that is for the checks of this process. Raises OSError."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if soft == hard:
-        return os.posix_spawn(*words, **more)
-    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    """As posix_spawn, with the limits that a command finds everywhere and not those of this process. Raises OSError."""
+    memory, files = resource.getrlimit(resource.RLIMIT_AS), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_AS, (memory[1], memory[1]))
+    # Some programs close everything up to it before they begin.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, files[1]), files[1]))
     try:
         return os.posix_spawn(*words, **more)
     finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_AS, memory)
+        resource.setrlimit(resource.RLIMIT_NOFILE, files)
 
 
 class Command:
@@ -173,12 +174,6 @@ class Command:
             os.waitpid(self.pid, 0)
             os.close(self._pipe)
             raise
-        # The daemon's own limit is as high as it may be; some programs close everything up to it before they begin.
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        try:
-            resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (min(OPEN_FILES, hard), hard))
-        except OSError:
-            pass  # it is another user's by now
         self._loop.add_reader(self._pipe, self._read)
 
     def _read(self) -> bool:

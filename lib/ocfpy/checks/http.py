@@ -11,6 +11,7 @@ import h11
 from ocfpy.checks.base import Check, CheckFailed, Stream
 from ocfpy.checks.expect import parse_headers, parse_status, unescape
 from ocfpy.checks.protocols.http1 import Response
+from ocfpy.ocf.errors import HostError
 
 if TYPE_CHECKING:
     from ocfpy.checks.settings import CheckSettings
@@ -29,20 +30,11 @@ class HttpCheck(Check):
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
         self.wanted = tuple(map(parse_status, settings["status"].split()))
-        self.body = self._body()
-        self.method, self.target, host = self._question()
-        usual = {"Host": host, "User-Agent": "ocf-anycast", "Accept": "*/*", "Connection": "close"}
-        if self.body:
-            usual["Content-Type"] = "application/x-www-form-urlencoded"
-        if self.body or self.method == "POST":
-            usual["Content-Length"] = str(len(self.body))
-        own = parse_headers(settings["headers"])
-        said = {name.lower() for name, _ in own}
-        self.headers = [(name, value) for name, value in usual.items() if name.lower() not in said] + own
-        self._request()  # what cannot be sent is said now, not in each check
+        if not self._secret_files:
+            self._message()  # what cannot be sent is said now, not in each check
 
     def _body(self) -> bytes:
-        return unescape(self.settings["request"])
+        return self.parsed("request", unescape)
 
     def _question(self) -> tuple[str, str, str]:
         """Method, target and host of the request."""
@@ -52,24 +44,41 @@ class HttpCheck(Check):
         host = f"[{self.host}]" if self.family == socket.AF_INET6 else self.host
         return host if self.port == self.kind.port else f"{host}:{self.port}"
 
-    def _request(self) -> h11.Request:
-        headers = self.headers
+    def _headers(self, method: str, host: str, body: bytes) -> list[tuple[str, str]]:
+        usual = {"Host": host, "User-Agent": "ocf-anycast", "Accept": "*/*", "Connection": "close"}
+        if body:
+            usual["Content-Type"] = "application/x-www-form-urlencoded"
+        if body or method == "POST":
+            usual["Content-Length"] = str(len(body))
         if self.settings["user"]:
             credentials = f"{self.settings['user']}:{self.secret()}".encode()
-            headers = [*headers, (self.authorization, f"Basic {base64.b64encode(credentials).decode()}")]
-        return h11.Request(method=self.method, target=self.target, headers=headers)
+            usual[self.authorization] = f"Basic {base64.b64encode(credentials).decode()}"
+        own = self.parsed("headers", parse_headers)
+        said = {name.lower() for name, _ in own}
+        return [(name, value) for name, value in usual.items() if name.lower() not in said] + own
+
+    def _message(self) -> tuple[str, bytes]:
+        """The method, and the whole request. Raises HostError when it cannot be sent."""
+        body = self._body()
+        method, target, host = self._question()
+        http = h11.Connection(h11.CLIENT)
+        try:
+            request = http.send(h11.Request(method=method, target=target, headers=self._headers(method, host, body))) or b""
+            if body:
+                request += http.send(h11.Data(body)) or b""
+            return method, request + (http.send(h11.EndOfMessage()) or b"")
+        except (h11.LocalProtocolError, UnicodeEncodeError):  # their words repeat the value, which may be secret
+            raise HostError(
+                "the request cannot be sent: host, path and headers are ASCII, and Content-Length is that of the body"
+            ) from None
 
     async def attempt(self) -> None:
         with await self.open() as stream:
             self.doing = "sending the request"
-            http = h11.Connection(h11.CLIENT)
-            request = http.send(self._request()) or b""
-            if self.body:
-                request += http.send(h11.Data(self.body)) or b""
-            request += http.send(h11.EndOfMessage()) or b""
+            method, request = self._message()
             await stream.send(request)
             try:
-                await self._judge(Response(self.method), stream)
+                await self._judge(Response(method), stream)
             except ValueError as error:
                 raise CheckFailed(str(error)) from None
 

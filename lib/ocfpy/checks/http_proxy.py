@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ocfpy.checks.expect import parse_proxy_request
 from ocfpy.checks.http import HttpCheck
 
 
@@ -17,7 +18,7 @@ class HttpProxyCheck(HttpCheck):
         return b""
 
     def _question(self) -> tuple[str, str, str]:
-        request = self.settings["request"]
+        request = self.parsed("request", parse_proxy_request)
         _, separator, rest = request.partition("://")
         if not separator:
             return "CONNECT", request, request

@@ -13,9 +13,6 @@ from ocfpy.checks.words import said
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ocfpy.checks.settings import CheckSettings
-    from ocfpy.ocf.addresses import Address
-
 MAX_MESSAGE = 1 << 20
 """Bytes of one message; an entry that is longer is none to check with."""
 MAX_ENTRIES = 100
@@ -61,10 +58,6 @@ class LdapCheck(Check):
     There has to be an entry and, with `expect`, one that has it in one of its lines, `dn: ...` or `attribute: value`.
     """
 
-    def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
-        super().__init__(address, port, settings)
-        self.search = parse_search(settings["request"])
-
     async def attempt(self) -> None:
         with await self.open() as stream:
             if self.settings.flag("starttls"):
@@ -94,16 +87,17 @@ class LdapCheck(Check):
         _judge(content, what)
 
     async def _search(self, stream: Stream) -> None:
-        wanted = self.search.attributes or (() if self.matches else (NO_ATTRIBUTES,))
+        search = self.parsed("request", parse_search)
+        wanted = search.attributes or (() if self.matches else (NO_ATTRIBUTES,))
         operation = ber.encode(
             SEARCH,
-            ber.encode(ber.OCTETS, self.search.base.encode()),
-            ber.integer(self.search.scope, ber.ENUMERATED),
+            ber.encode(ber.OCTETS, search.base.encode()),
+            ber.integer(search.scope, ber.ENUMERATED),
             ber.integer(NEVER_ALIASES, ber.ENUMERATED),
             ber.integer(MAX_ENTRIES),
             ber.integer(math.ceil(self.settings.timeout)),
             ber.boolean(False),
-            self.search.filter,
+            search.filter,
             ber.encode(ber.SEQUENCE, *(ber.encode(ber.OCTETS, name.encode()) for name in wanted)),
         )
         await stream.send(_message(3, operation))

@@ -34,31 +34,31 @@ def parse_search(text: str) -> Search:
     """
     parts = text.split("?")
     if len(parts) > 4:
-        raise ValueError(f"{text!r}: a search is dn?attributes?scope?filter")
+        raise ValueError("a search is dn?attributes?scope?filter, and no part more")
     dn, attributes, scope, condition = [_unquote(part) for part in [*parts, "", "", ""][:4]]
     if (scope or "base") not in SCOPES:
-        raise ValueError(f"{text!r}: the scope is {', '.join(SCOPES)}, not {scope!r}")
+        raise ValueError(f"the third part is the scope: {', '.join(SCOPES)}")
     names = tuple(name for name in attributes.split(",") if name)
     return Search(dn, names, SCOPES[scope or "base"], parse_filter(condition or ANYTHING))
 
 
 def _unquote(text: str) -> str:
     """With %HH replaced by the byte that it stands for; the bytes are UTF-8."""
-    return _in_bytes(text, "%", f"{text!r}: % is followed by two hexadecimal digits").decode()  # a ValueError, too
+    return _in_bytes(text, "%", "% is followed by two hexadecimal digits").decode()  # a ValueError, too
 
 
 def parse_filter(text: str) -> bytes:
     """A filter such as (&(uid=probe)(!(locked=*))), RFC 4515, encoded. ValueError says what is wrong."""
     encoded, rest = _filter(text if text.startswith("(") else f"({text})", MAX_DEPTH)
     if rest:
-        raise ValueError(f"filter {text!r}: {rest!r} is too much")
+        raise ValueError(f"filter: the last {len(rest)} characters are too much")
     return encoded
 
 
 def _filter(text: str, depth: int) -> tuple[bytes, str]:
     """The filter at the beginning of `text`, and what comes after it."""
     if not text.startswith("("):
-        raise ValueError(f"filter: a ( is missing before {text!r}")
+        raise ValueError(f"filter: a ( is missing {_before_end(text)}")
     if not depth:
         raise ValueError(f"filter: more than {MAX_DEPTH} parentheses inside each other")
     kind, rest = text[1:2], text[2:]
@@ -73,18 +73,23 @@ def _filter(text: str, depth: int) -> tuple[bytes, str]:
     else:
         condition, closing, _ = text[1:].partition(")")
         if not closing:
-            raise ValueError(f"filter: a ) is missing after {text!r}")
+            raise ValueError(f"filter: a ) is missing {_before_end(text)}")
         encoded, rest = _condition(condition), text[1 + len(condition) :]
     if not rest.startswith(")"):
-        raise ValueError(f"filter: a ) is missing before {rest!r}" if rest else "filter: a ) is missing at the end")
+        raise ValueError(f"filter: a ) is missing {_before_end(rest)}")
     return encoded, rest[1:]
+
+
+def _before_end(rest: str) -> str:
+    """A place in a filter, without its text: that may be secret."""
+    return f"{len(rest)} characters before the end" if rest else "at the end"
 
 
 def _condition(text: str) -> bytes:
     """attribute=value and its relatives, without parentheses."""
     left, equals, value = text.partition("=")
     if not equals or "(" in text:
-        raise ValueError(f"filter: {text!r} is not attribute=value")
+        raise ValueError("filter: a condition is not attribute=value")
     if left.endswith(":"):
         return _extensible(left[:-1], value)
     ordering = {">": 0xA5, "<": 0xA6, "~": 0xA8}.get(left[-1:])
@@ -106,7 +111,7 @@ def _extensible(left: str, value: str) -> bytes:
     dn = bool(more) and more[0].lower() == "dn"
     rules = more[dn:]
     if len(rules) > 1 or not (name or rules):
-        raise ValueError(f"filter: {left!r} is not attribute:dn:rule")
+        raise ValueError("filter: what comes before := is not attribute:dn:rule")
     return encode(
         0xA9,
         encode(0x81, _name(rules[0])) if rules else b"",
@@ -122,13 +127,13 @@ def _attribute(name: str) -> bytes:
 
 def _name(text: str) -> bytes:
     if not text or text.strip(_TYPE):
-        raise ValueError(f"filter: {text!r} is not the name of an attribute")
+        raise ValueError("filter: what comes before = is not the name of an attribute")
     return text.encode()
 
 
 def _value(text: str) -> bytes:
     r"""With \HH replaced by the byte that it stands for."""
-    return _in_bytes(text, "\\", f"filter: in {text!r} a \\ is not followed by two hexadecimal digits")
+    return _in_bytes(text, "\\", "filter: a \\ is not followed by two hexadecimal digits")
 
 
 def _in_bytes(text: str, mark: str, complaint: str) -> bytes:

@@ -6,8 +6,6 @@ and tell the password to any server that asks for it in the clear.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ocfpy.checks.base import Check, CheckFailed, Stream
 from ocfpy.checks.expect import unescape
 from ocfpy.checks.mysql_packets import (
@@ -30,10 +28,6 @@ from ocfpy.checks.mysql_packets import (
     tls_request,
 )
 
-if TYPE_CHECKING:
-    from ocfpy.checks.settings import CheckSettings
-    from ocfpy.ocf.addresses import Address
-
 QUERY_COMMAND, QUIT_COMMAND = b"\x03", b"\x01"
 QUERY = "SELECT 1"
 MAX_PACKET = 1 << 16
@@ -47,10 +41,6 @@ NOTHING_MORE = 9
 
 class MysqlCheck(Check):
     """Logs in as `user`, and asks `request`; with `expect` one of the rows has to have it."""
-
-    def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
-        super().__init__(address, port, settings)
-        self.query = unescape(settings["request"]) or QUERY.encode()
 
     async def attempt(self) -> None:
         with await self.open() as stream:
@@ -115,7 +105,7 @@ class MysqlCheck(Check):
             raise CheckFailed(str(error)) from None
 
     async def _ask(self, connection: Connection) -> None:
-        await connection.send(QUERY_COMMAND + self.query, first=True)
+        await connection.send(QUERY_COMMAND + (self.parsed("request", unescape) or QUERY.encode()), first=True)
         packet = await connection.receive("query")
         found = self.matches is None
         if packet[0] != OK:

@@ -39,7 +39,6 @@ class PostgresqlCheck(Check):
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
-        self.query = unescape(settings["request"]) or QUERY.encode()
         self._keys: dict[tuple[str, bytes, int], bytes] = {}
 
     async def attempt(self) -> None:
@@ -72,6 +71,8 @@ class PostgresqlCheck(Check):
                 continue  # parameters and notices
             method, data = int.from_bytes(content[:4], "big"), content[4:]
             if method == CLEARTEXT:
+                if self.secret() and not self.settings.speaks_tls:
+                    raise CheckFailed("the password is not told without TLS: the server wants it in the clear (check_starttls)")
                 await connection.send(b"p", self.secret().encode() + b"\0")
             elif method == MD5:
                 await connection.send(b"p", _md5_answer(user, self.secret(), data[:4]))
@@ -100,7 +101,7 @@ class PostgresqlCheck(Check):
         return content[4:]
 
     async def _ask(self, connection: Connection) -> None:
-        await connection.send(b"Q", self.query + b"\0")
+        await connection.send(b"Q", (self.parsed("request", unescape) or QUERY.encode()) + b"\0")
         found = self.matches is None
         while True:
             kind, content = await connection.receive("query")

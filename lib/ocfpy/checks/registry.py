@@ -46,7 +46,10 @@ OPTIONS = {
 """What a type can be told by the parameter check_NAME: NAME, and what it is when nothing is said."""
 
 SECRETS = ("password", "secret")
-"""Options that are never shown."""
+"""Options that are never shown; a value that begins with / is the path of the file that has it."""
+FROM_FILES = ("headers", "request")
+"""Options that may have credentials in them, and are never shown either; after @ comes the path of a file."""
+FILE_MARK = "@"
 TLS_FILES = ("ca", "cert", "key")
 TLS = ("tls_verify", "tls_name", *TLS_FILES)
 H11 = ("h11", "python3-h11")

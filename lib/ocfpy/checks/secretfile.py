@@ -1,10 +1,10 @@
-"""Passwords and shared secrets that are in files."""
+"""Passwords, shared secrets and other options that are in files."""
 
 from __future__ import annotations
 
 import errno
 
-from ocfpy.checks.registry import SECRETS
+from ocfpy.checks.registry import FILE_MARK, FROM_FILES, SECRETS
 from ocfpy.ocf.errors import HostError
 
 TYPE_CHECKING = False
@@ -19,7 +19,13 @@ MAX_SECRET = 4096
 
 def secret_files(settings: CheckSettings) -> dict[str, str]:
     """The options of a check that are the path of a file, each with the path."""
-    return {name: settings[name] for name in SECRETS if settings[name].startswith("/")}
+    secrets = {name: settings[name] for name in SECRETS if settings[name].startswith("/")}
+    return {**secrets, **{name: settings[name][len(FILE_MARK) :] for name in FROM_FILES if is_file(settings[name])}}
+
+
+def is_file(text: str) -> bool:
+    """Whether the value of one of FROM_FILES is the path of a file and not what is sent."""
+    return text.startswith(f"{FILE_MARK}/")
 
 
 def read_secret(path: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocfpy.checks.registry import OPTIONS, SECRETS, TLS_FILES, kind_of
+from ocfpy.checks.registry import FROM_FILES, OPTIONS, SECRETS, TLS_FILES, kind_of
 from ocfpy.ocf.values import Record
 
 TYPE_CHECKING = False
@@ -49,7 +49,7 @@ class CheckSettings(Record):
         return dict(self.options).get(name, OPTIONS[name])
 
     def __repr__(self) -> str:
-        hidden = {name: "..." if name in SECRETS else text for name, text in self.options}
+        hidden = {name: "..." if name in (*SECRETS, *FROM_FILES) else text for name, text in self.options}
         return f"CheckSettings({self.type!r}, port={self.port}, interval={self.interval:g}, options={hidden})"
 
     def flag(self, name: str) -> bool:

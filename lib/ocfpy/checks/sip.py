@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ocfpy.checks.base import Check, CheckFailed, Stream
-from ocfpy.checks.expect import parse_status
+from ocfpy.checks.expect import parse_sip_uri, parse_status
 from ocfpy.checks.words import said
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class SipCheck(Check):
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
-        self.uri = settings["request"] or f"{'sips' if self.kind.tls else 'sip'}:{_authority(self.host, port)}"
+        self._own_uri = f"{'sips' if self.kind.tls else 'sip'}:{_authority(self.host, port)}"
         self.wanted = [parse_status(word) for word in settings["status"].split()]
 
     async def attempt(self) -> None:
@@ -77,13 +77,14 @@ class SipCheck(Check):
     def request(self, call: str, host: str, port: int) -> bytes:
         """OPTIONS, sent from that address and port; `call` is new each time."""
         ourselves = _authority(host, port)
+        uri = self.parsed("request", parse_sip_uri) if self.settings["request"] else self._own_uri
         transport = "TLS" if self.kind.tls else "TCP" if self._is_stream() else "UDP"
         lines = (
-            f"OPTIONS {self.uri} SIP/2.0",
+            f"OPTIONS {uri} SIP/2.0",
             f"Via: SIP/2.0/{transport} {ourselves};branch={COOKIE}{call};rport",
             "Max-Forwards: 70",
             f"From: <sip:ocf-anycast@{ourselves}>;tag={call}",
-            f"To: <{self.uri}>",
+            f"To: <{uri}>",
             f"Call-ID: {call}",
             "CSeq: 1 OPTIONS",
             f"Contact: <sip:ocf-anycast@{ourselves}>",

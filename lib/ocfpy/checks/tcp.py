@@ -30,7 +30,7 @@ class TcpCheck(Check):
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
-        self.request = unescape(settings["request"])
+        self.request = settings["request"]
 
     def shortcut(self) -> Shortcut | None:
         """There is one where there is nothing to do but to connect."""
@@ -67,7 +67,7 @@ class TcpCheck(Check):
         with await self.open() as stream:
             if self.request:
                 self.doing = "sending the request"
-                await stream.send(self.request)
+                await stream.send(self.parsed("request", unescape))
             if self.matches is None:
                 return
             self.doing = f"waiting for '{self.expect}'"

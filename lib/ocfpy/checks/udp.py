@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ocfpy.checks.base import Check, CheckFailed, TimedOut
 from ocfpy.checks.expect import unescape
 from ocfpy.checks.ping import open_echo
-
-if TYPE_CHECKING:
-    from ocfpy.checks.settings import CheckSettings
-    from ocfpy.ocf.addresses import Address
 
 
 class UdpCheck(Check):
@@ -21,13 +15,9 @@ class UdpCheck(Check):
     the word about the port. (Not by way of the virtual service, which forwards no ping.)
     """
 
-    def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
-        super().__init__(address, port, settings)
-        self.request = unescape(settings["request"])
-
     async def attempt(self) -> None:
         with await self.open_datagrams() as server:
-            server.send(self.request)
+            server.send(self.parsed("request", unescape))
             if self.matches is not None:
                 self.doing = f"waiting for '{self.expect}'"
                 answer = await server.receive()

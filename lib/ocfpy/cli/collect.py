@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from ocfpy.healthd.client import DaemonHangs, NoDaemon, Node, ask
+from ocfpy.healthd.client import FOREIGN, DaemonHangs, NoDaemon, Node, ask
 from ocfpy.ipvs.model import endpoint
 from ocfpy.ipvs.table import IpvsTable
 from ocfpy.ocf.errors import NotInstalledError
@@ -63,7 +63,10 @@ def _announcements(rundir: str, daemon: Json) -> list[Json]:
 def _daemon(rundir: str) -> tuple[Json, str]:
     """What the health daemon shows, and why it shows nothing."""
     try:
-        document: Json = json.loads(ask(Node(rundir).socket, "status", ASK_TIMEOUT_S))
+        answer = ask(Node(rundir).socket, "status", ASK_TIMEOUT_S)
+        if answer.startswith(FOREIGN):
+            return {}, f"failed the health daemon runs in another network namespace ({answer.partition(' ')[2]})"
+        document: Json = json.loads(answer)
         return document, "failed the health daemon does not run this pool"
     except NoDaemon:
         return {}, "failed the health daemon is gone"

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Callable
 
 from ocfpy.checks.result import Result
-from ocfpy.healthd.checker_process import CheckerProcess, Ended
+from ocfpy.healthd.checker_process import BUSY_S, CheckerProcess, Ended
 from ocfpy.healthd.checker_protocol import (
     Malformed,
     Refused,
@@ -294,7 +294,7 @@ class CheckerGroup:
         if not process.ready and self._died_in_a_row > STARTS_TRIED:
             self._refuse_all(f"the process that makes the checks cannot start: {self._fault or ended.why}")
         if ended.burned:
-            reason = "the check used more than 2 s of processor time"
+            reason = f"the check used more than {BUSY_S:g} s of processor time without a pause"
         else:
             reason = f"the process that makes the checks was lost during this one: {one_line(ended.why)}"
         self._fail(ended.running, reason)

@@ -28,8 +28,8 @@ SILENT_TICKS = 4
 """Heartbeats missed by a checker that hangs: 2 s."""
 STARVED_TICKS = 20
 """The same for one that would run if this node gave it a processor, and for one that has just been started: 10 s."""
-BUSY_SHARE = 0.5
-"""A silent checker that used less than this share of a processor was not given one."""
+BUSY_S = 1.0
+"""Seconds of processor time that a checker has used without a heartbeat: it is not starved, it is busy with one check."""
 MAX_QUEUED = 64 << 20
 """Bytes that wait for a checker to read them; the checks of 10,000 servers are 6 MiB."""
 RECEIVE_SIZE = 65536
@@ -61,7 +61,7 @@ class CheckerProcess:
         self.user = user
         self.mark = mark
         self.ready = False
-        """Whether it has been heard."""
+        """Whether its heart has beaten."""
         self._why = ""
         self._burned = False
         self._heard = False
@@ -139,7 +139,7 @@ class CheckerProcess:
         if not data:
             self._loop.remove_reader(self._control.fileno())  # it is dead, or will be silent
             return
-        self._heard = self.ready = True
+        self._heard = True
         if self._why:
             return
         try:
@@ -148,7 +148,9 @@ class CheckerProcess:
             self.malformed(str(error))
 
     def _line(self, line: bytes) -> None:
-        if line and not self._why:
+        if not line:
+            self.ready = True
+        elif not self._why:
             self._on_line(line)
 
     def _tick(self) -> None:
@@ -164,8 +166,7 @@ class CheckerProcess:
             self._cpu = cpu
         if self._silent < SILENT_TICKS:
             return
-        seconds = (self._silent - 1) * HEARTBEAT_S
-        burned = cpu - self._cpu >= BUSY_SHARE * seconds
+        burned = cpu - self._cpu >= BUSY_S
         starved = not self.ready or (state == "R" and not burned)
         if starved and self._silent < STARVED_TICKS:
             return

@@ -6,6 +6,7 @@ import os
 
 from ocfpy.ipvs.plan import plan
 from ocfpy.ipvs.proc import PROC_IP_VS
+from ocfpy.ocf.state import remove_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,8 +51,13 @@ def close_paths(paths: Paths) -> None:
 
 def remove_files(paths: Paths) -> None:
     """Removes the files of a pool, so that no daemon adopts it."""
-    for path in (paths.spec, paths.status):
-        try:
-            os.unlink(path)
-        except OSError:
-            pass  # not there, or a directory that the run directory's owner made: no daemon reads it
+    for path in (paths.wanted, paths.spec, paths.status):
+        unlink(path)
+
+
+def unlink(path: str) -> None:
+    """Removes a file, and what a process that was killed has half written of it; fine when it is not there, or cannot be."""
+    try:
+        remove_file(path)
+    except OSError:
+        pass

@@ -50,13 +50,17 @@ class Node:
 
 
 class Paths:
-    """The files of one pool, all next to each other; `base` is the path without a suffix."""
+    """The files of one pool, all next to each other; `base` is the path without a suffix.
 
-    __slots__ = ("base", "spec", "status")
+    `wanted` is the specification that an action has just written, `spec` the one that the daemon goes by, and adopts.
+    """
+
+    __slots__ = ("base", "spec", "status", "wanted")
 
     def __init__(self, base: str) -> None:
         self.base = base
         self.spec = f"{base}.spec"
+        self.wanted = f"{base}.wanted"
         self.status = f"{base}.status"
 
     @property

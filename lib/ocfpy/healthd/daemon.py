@@ -7,7 +7,7 @@ pools whose files are in the directory. A signal ends it and leaves kernel and c
 Requests, one line each, and their answers, one line each (first words: client.py):
     version VERSION         running, foreign NAMESPACE, or version ITS-OWN when that is another one
     monitor KEY VERSION     what a monitor of the pool is told
-    add KEY, reload KEY     running, or failed CODE REASON; the pool's file says what is wanted
+    add KEY, reload KEY     running, or failed CODE REASON; KEY.wanted says what is wanted
     remove KEY              stopped, or failed REASON
     gate ...                about the announcements that pools gate, see gate.py
     status                  a JSON document
@@ -69,8 +69,9 @@ MAX_REQUEST = 1 << 16
 LOCK_LOOK_S = 1.0
 LAST_WORDS_S = 1.0
 """How long a daemon that fails waits for its log."""
-IDLE_S = 30.0
+IDLE_S = 10.0
 """A daemon without a pool ends after this time: the start that it was for has been killed."""
+IDLE_LOOK_S = 1.0
 BACKLOG = 1024
 """Callers that may wait to be heard: the monitors of hundreds of pools may come at the same moment."""
 
@@ -196,12 +197,11 @@ class Daemon:
         raise gone
 
     async def _watch_idle(self) -> None:
-        while True:
-            await asyncio.sleep(IDLE_S)
-            if not self.pools:
-                await asyncio.sleep(IDLE_S)
-                if not self.pools:
-                    await self._exit()
+        idle = 0.0
+        while idle < IDLE_S:
+            await asyncio.sleep(IDLE_LOOK_S)
+            idle = 0.0 if self.pools else idle + IDLE_LOOK_S
+        await self._exit()
 
     async def _exit(self) -> None:
         """Ends the daemon, which has no pool. It still has the lock: the socket is its own, and no other daemon's."""

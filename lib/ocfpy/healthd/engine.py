@@ -11,7 +11,7 @@ from ocfpy.healthd.check_state import CheckState
 from ocfpy.healthd.drained import Drained
 from ocfpy.healthd.fallback_command import FallbackCommands
 from ocfpy.ipvs.model import endpoint
-from ocfpy.ocf.errors import OcfError
+from ocfpy.ocf.errors import OcfError, ServiceError
 from ocfpy.pool.desired import IDLE, NEVER, Desired
 from ocfpy.pool.hysteresis import Verdict
 from ocfpy.pool.placement import Observation, check_key
@@ -98,6 +98,7 @@ class Engine:
         self._watch_of: dict[Where, CheckState] = {}
         self._loop = asyncio.get_running_loop()
         self.ready = False
+        self._is_abandoned = False
         self.is_broken = False
         """Whether a task of it has ended with an exception: what it had begun is not carried on."""
         self.table_error: OcfError | None = None
@@ -128,8 +129,11 @@ class Engine:
         """
         async with self._reloading:
             await self._prepare(self.spec)
-            self._begin(self.spec, await self.kernel.read())
+            found = await self.kernel.read()
+            self._require_wanted()
+            self._begin(self.spec, found)
         await self._synchronise()
+        self._require_wanted()
         if self.table_error is not None:
             raise self.table_error
         self._tasks = [self._spawn(self._keep_table()), self._spawn(self.publisher.run())]
@@ -170,11 +174,17 @@ class Engine:
 
     def abandon(self) -> None:
         """Ends everything, and leaves the kernel's table and the attribute as they are."""
+        self._is_abandoned = True
         for task in self._tasks:
             task.cancel()
         for watch in self.watches.values():
             if watch.run is not None:
                 watch.run.end()
+
+    def _require_wanted(self) -> None:
+        """Raises ServiceError when the engine was abandoned while it waited: it must not begin anything more."""
+        if self._is_abandoned:
+            raise ServiceError("the pool was stopped meanwhile")
 
     def watch_of(self, service: ServiceSpec, real: RealServer) -> CheckState:
         """The check of a real server."""

@@ -12,6 +12,7 @@ import os
 import time
 
 from ocfpy.ocf.errors import ServiceError
+from ocfpy.ocf.state import remove_file, replace_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,14 +68,9 @@ class FwmarkAllocator:
 
     def _write(self, lines: list[tuple[int, str, str]]) -> None:
         if not lines:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.path)
+            remove_file(self.path)
             return
-        temporary = f"{self.path}.new"
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(fd, "w", encoding="utf-8") as file:
-            file.writelines(f"{mark} {owner} {key}\n" for mark, owner, key in lines)
-        os.replace(temporary, self.path)
+        replace_file(self.path, "".join(f"{mark} {owner} {key}\n" for mark, owner, key in lines).encode())
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:

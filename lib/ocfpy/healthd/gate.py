@@ -13,7 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable
 
 from ocfpy.healthd.gate_files import GateFiles, Registration
-from ocfpy.healthd.gate_worker import BgpdWorker, PoolState, connect, shut_words
+from ocfpy.healthd.gate_pools import PoolState, shut_words, undecided
+from ocfpy.healthd.gate_worker import VERIFY_POLL_S, BgpdWorker, connect
+from ocfpy.ocf.deadline import Deadline
 
 if TYPE_CHECKING:
     from ocfpy.healthd.gate_worker import Announcement, Connect
@@ -111,9 +113,9 @@ class Gate:
         """Answer one request line, without its first word "gate", by one line.
 
         `state RESOURCE` says at once how its gate is: `open SINCE`, `shut SINCE WHY`, `gone SINCE WHY` (its pool was removed),
-        `unknown WHY`, `leaving`, or `absent` when the daemon knows of no registration.
-        `apply RESOURCE` reads the registration's file again, makes bgpd agree with the gate, and says the same, or
-        `failed WHY`, once it does. `snapshot` is the JSON of snapshot(). SINCE is in seconds of the epoch.
+        `unknown WHY` (no pool has it), `waiting WHY` (its pool has not said anything yet), `leaving`, or `absent` when the daemon
+        knows of no registration. `apply RESOURCE` reads the registration's file again, makes bgpd agree with the gate, and says
+        the same, or `failed WHY`, once it does. `snapshot` is the JSON of snapshot(). SINCE is in seconds of the epoch.
         """
         words = words[len("gate ") :] if words.startswith("gate ") else words
         verb, _, resource = words.strip().partition(" ")
@@ -141,7 +143,7 @@ class Gate:
             since, why = self._remembered[attribute]
             return f"shut {since:.3f} {why}"
         if pool is None or pool.shut is None:
-            return f"unknown no pool of this node has said how many backends {attribute} has"
+            return undecided(attribute, self._pools)
         return f"open {max(pool.since, announcement.since):.3f}"
 
     async def _apply(self, resource: str) -> str:
@@ -197,6 +199,15 @@ class Gate:
             "cause": pool.why if why and pool is not None else "",
             "error": announcement.error,
         }
+
+    async def finish(self, seconds: float) -> bool:
+        """Wait until every bgpd agrees, for so long; for a daemon that is about to end. Return whether they all do."""
+        deadline = Deadline(seconds)
+        while not all(worker.is_settled() for worker in self._workers.values()):
+            if not deadline.remaining():
+                return False
+            await asyncio.sleep(VERIFY_POLL_S)
+        return True
 
     def close(self) -> None:
         """End the threads, and leave bgpd and the files as they are."""

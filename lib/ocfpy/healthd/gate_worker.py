@@ -11,6 +11,7 @@ from ocfpy.bgp.choice import choose
 from ocfpy.bgp.errors import BgpdDead
 from ocfpy.bgp.vty import Vty
 from ocfpy.healthd.gate_files import GateFiles, Registration
+from ocfpy.healthd.gate_pools import PoolState, shut_words, undecided
 from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.errors import HostError, OcfError, one_line
 
@@ -38,28 +39,6 @@ UNKNOWN = "unknown"
 """States of an announcement, as snapshot() has them."""
 _WITHDRAW = "withdraw"
 _ANNOUNCE = "announce"
-
-
-class PoolState:
-    """What a pool says: `alive` backends, or None while it is not known; `shut` is what was known last, if anything was.
-
-    since is when the gate opened or shut, in seconds of the epoch; why is the pool's own explanation; gone is set once the pool
-    has been removed.
-    """
-
-    __slots__ = ("alive", "gone", "shut", "since", "why")
-
-    def __init__(self, alive: int | None, shut: bool | None, since: float, why: str, gone: bool = False) -> None:
-        self.alive = alive
-        self.shut = shut
-        self.since = since
-        self.why = why
-        self.gone = gone
-
-
-def shut_words(attribute: str, pool: PoolState) -> str:
-    """Return why a gate is shut, as an operator reads it."""
-    return f"no pool of this node publishes {attribute} any more" if pool.gone else f"no live backend of {attribute}"
 
 
 class Announcement:
@@ -103,6 +82,7 @@ class BgpdWorker:
         self._changed = threading.Condition()
         self._inbox: list[tuple[str, Registration | None, Answer | None]] = []
         self._has_news = False
+        self._is_busy = False
         self._closed = False
         self._thread: threading.Thread | None = None
 
@@ -131,6 +111,13 @@ class BgpdWorker:
         """Return one of them."""
         return self._announcements.get(resource)
 
+    def is_settled(self) -> bool:
+        """Whether bgpd is known to agree with everything that the pools have said."""
+        with self._changed:
+            if self._has_news or self._is_busy:
+                return False
+            return not any(self._is_unfinished(one) for one in self.snapshot())
+
     def _post(self, item: tuple[str, Registration | None, Answer | None] | None) -> None:
         with self._changed:
             if item is not None:
@@ -146,6 +133,7 @@ class BgpdWorker:
             with self._changed:
                 self._changed.wait_for(lambda: self._has_news, self._pause())
                 self._has_news = False
+                self._is_busy = True
                 inbox, self._inbox = self._inbox, []
             try:
                 for resource, registration, answer in inbox:
@@ -154,6 +142,7 @@ class BgpdWorker:
             except Exception as error:
                 # A fault in one turn must not end the thread that withdraws routes.
                 self._fail(self._unfinished(), f"{type(error).__name__}: {error}")
+            self._is_busy = False
 
     def _take(self, resource: str, registration: Registration | None, answer: Answer | None) -> None:
         announcement = self._announcements.get(resource)
@@ -211,7 +200,8 @@ class BgpdWorker:
             if wanted != announcement.tried:
                 announcement.tried, announcement.tries, announcement.retry_at = wanted, 0, 0.0
                 announcement.begun = now
-            if announcement.retry_at <= now and self._is_registered(announcement):
+            # What is wanted may be something else once the file has been read again.
+            if announcement.retry_at <= now and self._is_registered(announcement) and self._wanted(announcement) == wanted:
                 found.setdefault(announcement.registration.vrf, []).append(announcement)
         return found
 
@@ -278,7 +268,11 @@ class BgpdWorker:
         return [one for one in self._announcements.values() if one.sent is not None and not one.verified]
 
     def _unfinished(self) -> list[Announcement]:
-        return [one for one in self._announcements.values() if self._wanted(one) not in (None, one.sent) or not one.verified]
+        return [one for one in self._announcements.values() if self._is_unfinished(one)]
+
+    def _is_unfinished(self, announcement: Announcement) -> bool:
+        wanted = self._wanted(announcement)
+        return wanted is not None and (wanted != announcement.sent or not announcement.verified)
 
     def _verify(self, announcement: Announcement) -> None:
         """Whether the path is gone, or there: what bgpd says to the statement itself does not tell."""
@@ -333,9 +327,7 @@ class BgpdWorker:
         registration = announcement.registration
         if registration.leaving:
             return "leaving"
-        if registration.attribute not in self._pools:
-            return f"unknown no pool of this node publishes {registration.attribute}"
-        return f"unknown the pool of {registration.attribute} has not looked at its backends yet"
+        return undecided(registration.attribute, self._pools)
 
     def _fail(self, due: Iterable[Announcement], reason: str) -> None:
         """Try again later; the log says so once for each reason."""

@@ -42,7 +42,7 @@ def ensure_daemon(node: Node, deadline: Deadline, log: Log, answer_s: float = AN
 
     Raises HostError when it belongs to another network namespace, ServiceError when it does not start, DeadlineError.
     """
-    replaced, silent = False, _Silence()
+    replaced, silent = False, Silence()
 
     def look() -> bool:
         nonlocal replaced
@@ -76,7 +76,7 @@ def ensure_daemon(node: Node, deadline: Deadline, log: Log, answer_s: float = AN
     return replaced
 
 
-class _Silence:
+class Silence:
     """How long one and the same process has held the lock without listening."""
 
     def __init__(self) -> None:
@@ -96,8 +96,11 @@ def has_pools(node: Node) -> bool:
     return any(name.startswith(POOL_PREFIX) and name.endswith(".spec") for name in names_in(node.directory))
 
 
-def listens(node: Node, limit_s: float, log: Log) -> bool:
-    """Whether a daemon answers, of whatever version; one that does not within `limit_s` is killed."""
+def listens(node: Node, limit_s: float, log: Log, silence: Silence | None = None) -> bool:
+    """Whether a daemon answers, of whatever version; one that does not within `limit_s` is killed.
+
+    So is one that has the lock and does not listen, when `silence`, which the caller keeps, has lasted too long.
+    """
     holder = _Holder(node)
     try:
         ask(node.socket, f"version {__version__}", limit_s)
@@ -106,7 +109,9 @@ def listens(node: Node, limit_s: float, log: Log) -> bool:
         log.warning(f"killing the health daemon ({holder.pid}): no answer within {limit_s:g} s")
         holder.kill()
     except NoDaemon:
-        pass
+        if silence is not None and silence.lasts(holder.pid):
+            log.warning(f"killing the health daemon ({holder.pid}): it does not listen after {SILENT_S:g} s")
+            holder.kill()
     finally:
         holder.close()
     return False

@@ -6,7 +6,7 @@ import os
 
 from ocfpy.healthd import cleanup
 from ocfpy.healthd.client import FAILED, RUNNING, STOPPED, DaemonHangs, NoDaemon, ask
-from ocfpy.healthd.lifecycle import ensure_daemon, has_pools, listens, take_lock
+from ocfpy.healthd.lifecycle import Silence, ensure_daemon, has_pools, listens, take_lock
 from ocfpy.healthd.orphans import kill_orphans
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ocf import codes
@@ -38,7 +38,7 @@ def start(paths: Paths, spec: PoolSpec, deadline: Deadline, log: Log) -> None:
     what = _patience("the first verdict on every real server", spec, deadline)
     for attempt in range(ATTEMPTS):
         ensure_daemon(paths.node, deadline, log)
-        spec.replace(former=former).write(paths.spec)
+        spec.replace(former=former).write(paths.wanted)
         try:
             return _request(paths, "add", what, deadline)
         except NoDaemon:
@@ -66,7 +66,7 @@ def reload(
     # Until the daemon has removed what is no longer wanted, a stop has to know of it.
     _record(state, claim, dict.fromkeys([*claim["virtual"].split(), *before]))
     ensure_daemon(paths.node, deadline, log)
-    spec.write(paths.spec)
+    spec.write(paths.wanted)
     try:
         _request(paths, "reload", _patience("the health daemon to go over to the new configuration", spec, deadline), deadline)
     except NoDaemon:
@@ -101,6 +101,7 @@ def _stopped_by_daemon(paths: Paths, deadline: Deadline, log: Log) -> bool:
 
 def _forget(paths: Paths, deadline: Deadline, log: Log) -> None:
     """Makes sure that no daemon runs the pool, or will adopt it."""
+    silence = Silence()
 
     def done() -> bool:
         lock = take_lock(paths.node)
@@ -109,7 +110,7 @@ def _forget(paths: Paths, deadline: Deadline, log: Log) -> None:
             kill_orphans(paths.node.directory)
             os.close(lock)
             return True
-        if not listens(paths.node, min(PING_S, deadline.remaining() / 4), log):
+        if not listens(paths.node, min(PING_S, deadline.remaining() / 4), log, silence):
             return False
         try:
             # One that another action has started meanwhile may have adopted the pool. When it answers, it has it no more.

@@ -9,9 +9,11 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable
 
+from ocfpy.healthd.cleanup import remove_files, unlink
 from ocfpy.healthd.client import DEGRADED, FAILED, STARTING
 from ocfpy.healthd.status import status_document, verdict_line
 from ocfpy.ocf.errors import OcfError, ServiceError, one_line
+from ocfpy.ocf.state import replace_file
 from ocfpy.pool.spec import read_spec
 
 if TYPE_CHECKING:
@@ -58,48 +60,54 @@ class PoolTask:
         self._status_due: asyncio.TimerHandle | None = None
         self._status_trouble = ""
         self._removed = False
+        self._is_superseded = False
+        """Whether the start of an adopted pool was overtaken by an action of the cluster."""
         self._under_way: set[asyncio.Future[None]] = set()
 
     async def start(self) -> None:
         """Returns when the pool runs as its file says. Raises OcfError, OSError, ValueError."""
         if self._removed:
             raise ServiceError("the pool was removed meanwhile")
+        self._take_wanted()
         spec = read_spec(self.paths.spec)
         engine = self.engine = self._make_engine(self, spec)
         await self._unless_it_fails(engine.start())
         self.fault = ""
-        self._note_former_gone(spec)
+        if not set(spec.former) <= set(spec.virtual):
+            self._note(spec)
         self.write_status()
         self._watching = asyncio.ensure_future(self._watch_config())
         self._calm = self._loop.call_later(CALM_S, self._has_lasted)
 
     async def adopt(self) -> None:
         """The same for a pool that a daemon before this one has run: it is tried again and again."""
+        if self._is_superseded or self._removed:
+            return
         try:
             await self.start()
         except Exception as error:
-            self.failed(error)
+            if not self._is_superseded:
+                self.failed(error)
 
     async def reload(self) -> None:
-        """Goes over to what the file says now; returns when it is in force. Raises OcfError, OSError, ValueError."""
+        """Goes over to what is wanted now; returns when it is in force. Raises OcfError, OSError, ValueError."""
         engine = self.engine
         if engine is None or not engine.ready:
             await self._begin_anew()
             return
         before = engine.spec
         try:
-            await self._unless_it_fails(engine.reload(read_spec(self.paths.spec)))
-        except (OcfError, OSError, ValueError):
-            self._note(engine.spec)
-            raise
+            await self._unless_it_fails(engine.reload(read_spec(self.paths.wanted)))
         except Exception as error:
             self._note(before if engine.is_broken else engine.spec)
             if engine.is_broken:
                 self.failed(error)
             raise
+        finally:
+            unlink(self.paths.wanted)
         self.adopted = False
         engine.publisher.dampen = engine.spec.dampen
-        self._note_former_gone(engine.spec)
+        self._note(engine.spec)
         self.write_status()
 
     async def remove(self) -> None:
@@ -107,19 +115,13 @@ class PoolTask:
         self._removed = True
         self._halt()
         engine, self.engine = self.engine, None
-        for failure in self._under_way:
-            if not failure.done():
-                failure.set_exception(ServiceError("the pool was removed meanwhile"))
+        self._interrupt("the pool was removed meanwhile")
         try:
             if engine is None:
                 raise ServiceError("the pool was not running")
             await engine.stop()
         finally:
-            for path in (self.paths.spec, self.paths.status):
-                try:
-                    os.unlink(path)
-                except OSError:
-                    pass
+            remove_files(self.paths)
 
     def failed(self, error: BaseException) -> None:
         """Restarts the pool after a fault that its engine did not expect; the kernel's table stays as it is meanwhile."""
@@ -171,11 +173,9 @@ class PoolTask:
             self._status_due = None
         if self.engine is None:
             return
-        trouble, temporary = "", f"{self.paths.status}.new"
+        trouble = ""
         try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                json.dump(status_document(self.engine), file)
-            os.replace(temporary, self.paths.status)
+            replace_file(self.paths.status, json.dumps(status_document(self.engine)).encode())
         except OSError as error:
             trouble = f"{self.paths.status} cannot be written: {error.strerror}"
             if trouble != self._status_trouble:
@@ -196,9 +196,17 @@ class PoolTask:
             self._under_way.discard(failure)
             task.cancel()
 
+    def _interrupt(self, reason: str) -> None:
+        """Ends what is under way with this reason."""
+        for failure in self._under_way:
+            if not failure.done():
+                failure.set_exception(ServiceError(reason))
+
     async def _begin_anew(self) -> None:
         """Starts the pool by its file as it is now, in place of an engine that has not got to its end with starting."""
         self._halt()
+        self._is_superseded = True
+        self._interrupt("another start has taken its place")
         self.abandon()
         await self.start()
         self.adopted = False
@@ -229,9 +237,12 @@ class PoolTask:
     def _has_lasted(self) -> None:
         self._retry_s = FIRST_RETRY_S
 
-    def _note_former_gone(self, spec: PoolSpec) -> None:
-        if not set(spec.former) <= set(spec.virtual):
-            self._note(spec)
+    def _take_wanted(self) -> None:
+        """From now on the daemon, and the next one, goes by what an action has written, if one has."""
+        try:
+            os.replace(self.paths.wanted, self.paths.spec)
+        except FileNotFoundError:
+            pass
 
     def _note(self, spec: PoolSpec) -> None:
         """Has the file say what is in force: former services are gone by now, and may soon be another pool's."""

@@ -101,8 +101,8 @@ def _why_dead(
 class DeadTimes:
     """Remembers across actions when the backends were seen dead; times are seconds of the monotonic clock.
 
-    The file lives under /run, like the clock it vanishes at a reboot. When it cannot be written, `warn` is
-    told: no stop and no monitor may fail because /run is full.
+    The file lives under /run, like the clock it vanishes at a reboot. When it cannot be read or written, `warn` is
+    called: no stop and no monitor may fail because /run is full or read-only.
     """
 
     __slots__ = ("_clock", "_file", "_warn")
@@ -117,7 +117,7 @@ class DeadTimes:
     def note_dead(self) -> float:
         """Note that they are dead now, and return for how many seconds they have been."""
         now = self._clock()
-        since = (self._file.read() or {}).get("since", repr(now))
+        since = (self._read() or {}).get("since", repr(now))
         self._note({"since": since, "last": repr(now)})
         return now - float(since)
 
@@ -128,12 +128,19 @@ class DeadTimes:
 
     def reset(self) -> float | None:
         """Have the next note_dead count from zero, and return when they were last seen dead."""
-        record = self._file.read()
+        record = self._read()
         if record is None:
             return None
         if "since" in record:
             self._note({"last": record["last"]})
         return float(record["last"])
+
+    def _read(self) -> dict[str, str] | None:
+        try:
+            return self._file.read()
+        except OSError as error:
+            self._warn(f"cannot read when the backends were dead: {self._file.path}: {error.strerror}")
+            return None
 
     def _note(self, record: dict[str, str]) -> None:
         try:

@@ -20,7 +20,7 @@ FORWARDS = ("dr", "nat", "tunnel")
 TUNNEL_TYPES = ("ipip", "gue", "gre")
 TUNNEL_CHECKSUMS = ("nocsum", "csum", "remcsum")
 SYNC_ROLES = ("backup", "master")
-"""The one hears what the other node's master says."""
+"""A backup receives what the peer's master sends."""
 
 MAX_PORT = 65535
 MAX_WEIGHT = 65535

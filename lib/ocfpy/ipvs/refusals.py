@@ -1,4 +1,4 @@
-"""What the kernel would refuse of an IPVS table, or take and not do, in words for whoever has configured it."""
+"""Validate an IPVS table: what the kernel would reject, or accept and ignore."""
 
 from __future__ import annotations
 

@@ -96,6 +96,11 @@ class Agent:
     nothing but the parameters.
     """
 
+    context: Context
+    values: dict[str, Any]  # by the names of the parameters
+    config_errors: list[str]
+    _former: dict[str, Parameter[Any]]
+
     name: str
     provider = "ocfpy"  # the directory below resource.d that the agent is in
     version: str
@@ -110,7 +115,7 @@ class Agent:
 
     def __init__(self, context: Context, lenient: bool = False) -> None:
         self.context = context
-        self.values: dict[str, Any] = {}
+        self.values = {}
         parameters = self.parameters()
         self._former = {p.replaced_by: p for p in parameters if p.replaced_by and self.is_set(p.name)}
         self.config_errors = [fault for parameter in parameters for fault in self._read_parameter(parameter)]
@@ -123,7 +128,7 @@ class Agent:
         """Return the declared parameters, in the order of their declaration, base classes first."""
         found: dict[str, Parameter[Any]] = {}
         for owner in reversed(cls.__mro__):
-            found.update((name, item) for name, item in vars(owner).items() if isinstance(item, Parameter))
+            found.update((item.name, item) for item in vars(owner).values() if isinstance(item, Parameter))
         return list(found.values())
 
     @classmethod

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from ocfpy.ocf.deadline import POLL_S, Deadline
-from ocfpy.ocf.log import Log as Log
 from ocfpy.ocf.state import StateFile, names_in
 
 TYPE_CHECKING = False
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ocfpy.ocf.clone import Clone
+    from ocfpy.ocf.log import Log as Log
 
 DEFAULT_TIMEOUT_S = 20.0
 MAX_DIGITS = 12  # of milliseconds, 30 years: with three more the clocks of Python overflow
@@ -74,7 +74,17 @@ class Context:
         unique = self.meta.get("globally_unique") == "true"
         self.key = (self.instance if unique else self.resource).replace("/", "%2F")
         self.state = StateFile(self._state_path(self.key))
-        self.log = Log(self.agent_name, self.instance, environ, self.traced)
+        self._environ = environ
+        self._log: Log | None = None
+
+    @property
+    def log(self) -> Log:
+        """The log of this call. A monitor that has nothing to say does without."""
+        if self._log is None:
+            from ocfpy.ocf.log import Log
+
+            self._log = Log(self.agent_name, self.instance, self._environ, self.traced)
+        return self._log
 
     @property
     def clone(self) -> Clone:
@@ -87,16 +97,32 @@ class Context:
         return f"{self.rundir}/{self.agent_name}-{key}{_STATE_SUFFIX}"
 
     def other_claims(self, type_name: str) -> list[tuple[str, dict[str, str]]]:
-        """Return what the other resources of this agent type recorded as theirs, as (resource, record)."""
+        """Return what the other resources of this agent type recorded as theirs, as (resource, record).
+
+        Raises OSError for a record that cannot be read, but not in a stop, which must get to its end.
+        """
         prefix = f"{type_name}-"
         claims = []
-        for file in sorted(names_in(self.rundir)):
+        for file in self._names():
             if file.startswith(prefix) and file.endswith(_STATE_SUFFIX):
                 state = StateFile(f"{self.rundir}/{file}")
-                record = None if state.path == self.state.path else state.read()
+                try:
+                    record = None if state.path == self.state.path else state.read()
+                except OSError:
+                    if self.action != "stop":
+                        raise
+                    continue
                 if record is not None:
                     claims.append((file[len(prefix) : -len(_STATE_SUFFIX)], record))
         return claims
+
+    def _names(self) -> list[str]:
+        try:
+            return sorted(names_in(self.rundir))
+        except OSError:
+            if self.action != "stop":
+                raise
+            return []
 
     def lock(self, name: str) -> Lock:
         """Return a context manager that holds the named lock: other resources act at the same time."""

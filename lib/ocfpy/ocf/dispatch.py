@@ -13,16 +13,8 @@ import sys
 from ocfpy.ocf import codes
 from ocfpy.ocf.context import Context
 from ocfpy.ocf.deadline import process_age
-from ocfpy.ocf.errors import (
-    ConfigError,
-    DeadlineError,
-    HostError,
-    NotInstalledError,
-    OcfError,
-    PermissionDeniedError,
-    ServiceError,
-    one_line,
-)
+from ocfpy.ocf.errors import DeadlineError, OcfError, PermissionDeniedError, ServiceError, one_line
+from ocfpy.ocf.lifecycle import CANNOT_RUN_HERE, completed, known_claim, os_reason, require_active, wait_until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,18 +31,6 @@ else:
 
 # Whatever the cluster says: between two rings there must be time to say what has happened.
 LEAST_RING_S = 0.02
-
-# What makes an action impossible rather than fail: nothing can be running where it cannot run.
-_CANNOT_RUN_HERE = (ConfigError, HostError, NotInstalledError)
-
-
-class _Record(dict[str, str]):
-    """A record that nothing completes: asking for what it lacks is a fault of the configuration."""
-
-    __slots__ = ()
-
-    def __missing__(self, key: str) -> str:
-        raise ConfigError(f"the record of what was started says nothing about {key}")
 
 
 def run(agent_class: type[Agent]) -> NoReturn:
@@ -78,7 +58,10 @@ def main(agent_class: type[Agent], argv: Sequence[str], environ: Mapping[str, st
         except OcfError as error:
             failure = error
         except PermissionError as error:
-            failure = PermissionDeniedError(f"{error}: does the agent run as root?")
+            failure = PermissionDeniedError(f"{error}: {_who_may_not()}")
+        except OSError as error:
+            failure = ServiceError(f"{context.action} failed: {os_reason(error)}")
+            _log_traceback(context, error)
         except Exception as error:
             failure = ServiceError(f"{context.action} failed unexpectedly: {type(error).__name__}: {error}")
             _log_traceback(context, error)
@@ -172,8 +155,8 @@ def _probe(agent_class: type[Agent], context: Context) -> int:
         record = context.state.read()
         if record is None and agent.config_errors:
             return codes.OCF_NOT_RUNNING
-        status = agent.observe(agent.claim() if record is None else _completed(agent, record))
-    except _CANNOT_RUN_HERE as error:
+        status = agent.observe(agent.claim() if record is None else completed(agent, record))
+    except CANNOT_RUN_HERE as error:
         context.log.debug(f"probe: {error.reason}")
         return codes.OCF_NOT_RUNNING
     if status.reason and status.code != codes.OCF_NOT_RUNNING:
@@ -201,8 +184,10 @@ def _bring_up(agent: Agent, action: str) -> int:
         record = {**claim, **record}
     if record is not None and any(record[key] != value for key, value in claim.items()):
         # A stop did not get to its end before the configuration changed; nothing else would ever undo that.
+        from ocfpy.ocf.stopping import take_down
+
         context.log.warning(f"{action}: undoing what an earlier start with other parameters left behind")
-        _take_down(agent, record)
+        take_down(agent, record)
         context.state.delete()
     with context.lock(agent.name):
         agent.check_claim(claim)
@@ -222,52 +207,9 @@ def _log_warnings(agent: Agent) -> None:
 
 
 def _stop(agent_class: type[Agent], context: Context) -> int:
-    agent = agent_class(context, lenient=True)
-    record = context.state.read()
-    claim = _claim_of_a_stray(agent) if record is None else _completed(agent, record)
-    if agent.has_score():
-        from ocfpy.ocf.attributes import delete_promotion_score
+    from ocfpy.ocf.stopping import stop  # no monitor needs it
 
-        delete_promotion_score(context)
-    if claim is not None:
-        _take_down(agent, claim)
-        context.log.info("stop: done")
-    context.state.delete()
-    return codes.OCF_SUCCESS
-
-
-def _completed(agent: Agent, record: dict[str, str]) -> dict[str, str]:
-    """Return the record with what it lacks: it may have been written by an older version, or be empty."""
-    if not agent.config_errors:
-        try:
-            return {**agent.claim(), **record}
-        except _CANNOT_RUN_HERE as error:
-            agent.context.log.debug(f"{agent.context.action}: {error.reason}")
-    return _Record(record)
-
-
-def _claim_of_a_stray(agent: Agent) -> dict[str, str] | None:
-    """Return the claim of something that is there without a record of it, or None when nothing is."""
-    if agent.config_errors:
-        return None
-    try:
-        claim = agent.claim()
-        return None if agent.observe(claim).kind == "stopped" else claim
-    except _CANNOT_RUN_HERE as error:
-        agent.context.log.debug(f"stop: {error.reason}")
-        return None
-
-
-def _take_down(agent: Agent, claim: dict[str, str]) -> None:
-    try:
-        agent.stop(claim)
-    except _CANNOT_RUN_HERE as error:
-        # observe has the last word: it finds what may have been left for the lack of a tool.
-        agent.context.log.warning(f"stop: {error.reason}")
-    try:
-        wait_until(agent, claim, lambda status: status.kind == "stopped", f"{agent.name} to be gone")
-    except _CANNOT_RUN_HERE as error:
-        agent.context.log.warning(f"stop: {error.reason}")
+    return stop(agent_class, context)
 
 
 def _migrate_to(agent_class: type[Agent], context: Context) -> int:
@@ -298,40 +240,6 @@ def _in_role(agent_class: type[Agent], context: Context) -> int:
 
     run_it: Callable[[Agent], int] = getattr(roles, context.action)
     return run_it(agent_class(context))
-
-
-def known_claim(agent: Agent) -> dict[str, str]:
-    """Return what start recorded, or what it would record: a service may be older than the record of it."""
-    return {**agent.claim(), **(agent.context.state.read() or {})}
-
-
-def require_active(agent: Agent, claim: dict[str, str]) -> Status:
-    """Return what observe says, when that is that it runs. Raises ServiceError."""
-    status = agent.observe(claim)
-    if not status.is_active:
-        raise ServiceError(f"{agent.name} is not running here{_because(status)}")
-    return status
-
-
-def wait_until(agent: Agent, claim: dict[str, str], wanted: Callable[[Status], bool], what: str) -> Status:
-    """Return what observe says when that is what is wanted. Raises DeadlineError with what it said last."""
-    seen: list[Status] = []
-
-    def look() -> bool:
-        seen[:] = [agent.observe(claim)]
-        return wanted(seen[0])
-
-    try:
-        agent.context.deadline.poll(look, what)
-    except DeadlineError as error:
-        if not seen:
-            raise
-        raise DeadlineError(f"{error.reason}, it is {seen[0].kind}{_because(seen[0])}") from None
-    return seen[0]
-
-
-def _because(status: Status) -> str:
-    return f": {status.reason}" if status.reason else ""
 
 
 class _Alarm:
@@ -371,6 +279,12 @@ def _report(context: Context, status: Status) -> None:
 def _exit_reason(context: Context, reason: str) -> None:
     """Pacemaker takes the last such line of stderr, to its end, as the reason."""
     _to_stderr(f"{context.exit_reason_prefix}{one_line(reason)}")
+
+
+def _who_may_not() -> str:
+    if os.geteuid():
+        return "does the agent run as root?"
+    return "an agent runs as root with all capabilities: look for a denial in the log of SELinux or AppArmor"
 
 
 def _to_stderr(line: str) -> None:

@@ -57,6 +57,8 @@ class Parameter(_Base[T]):
     unique_group is True for a parameter that alone tells two resources apart, or the name of the group of
     those that do together. deprecated is a sentence; replaced_by names the parameter that has taken the
     place of this one, and that reads what is given here as long as it is not given itself.
+    name is what the cluster calls the parameter, where that is not the name of the attribute: an agent has attributes of its
+    own, and no parameter can take the place of one (TypeError; RuntimeError until Python 3.11).
     """
 
     content_type = "string"
@@ -76,8 +78,9 @@ class Parameter(_Base[T]):
         reloadable: bool = False,
         deprecated: str | None = None,
         replaced_by: str = "",
+        name: str = "",
     ) -> None:
-        self.name = ""
+        self.name = name
         self.shortdesc = shortdesc
         self.longdesc = longdesc
         self.required = required
@@ -88,7 +91,13 @@ class Parameter(_Base[T]):
         self._default = default
 
     def __set_name__(self, owner: type[Agent], name: str) -> None:
-        self.name = name
+        for base in owner.__mro__[1:]:
+            if not isinstance(vars(base).get(name, self), Parameter) or name in vars(base).get("__annotations__", ()):
+                raise TypeError(
+                    f"{owner.__name__}.{name}: an agent has an attribute of that name; write"
+                    f' {name}_parameter = {type(self).__name__}(..., name="{name}")'
+                )
+        self.name = self.name or name
 
     if TYPE_CHECKING:
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ocfpy.ocf import attributes, codes
 from ocfpy.ocf.clone import Notification
-from ocfpy.ocf.dispatch import known_claim, require_active, wait_until
+from ocfpy.ocf.lifecycle import known_claim, require_active, wait_until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

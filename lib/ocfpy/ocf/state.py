@@ -1,7 +1,7 @@
 """What start put in place, kept on disk so that stop can undo it after the configuration has changed or gone.
 
 The files live under /run: they vanish with what they describe, at a reboot. They are plain `key=value` lines
-because importing json costs more than the rest of a monitor.
+because importing json costs more than the rest of a monitor. Every file that the suite replaces is written by replace_file.
 """
 
 from __future__ import annotations
@@ -28,6 +28,47 @@ def names_in(directory: str) -> list[str]:
         raise
 
 
+def replace_file(path: str, data: bytes, sync: bool = False) -> None:
+    """Replace the file by one with this content, which only root can read; a kill leaves the old file or the new one.
+
+    With sync the data is on the disk before it has the name. Raises OSError, which names the file.
+    """
+    temporary = f"{path}.{os.getpid()}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        try:
+            fd = os.open(temporary, flags, 0o600)
+        except FileExistsError:  # of a process that was killed, and whose number this one has
+            os.unlink(temporary)
+            fd = os.open(temporary, flags, 0o600)
+        try:
+            try:
+                left = memoryview(data)
+                while left:
+                    left = left[os.write(fd, left) :]
+                if sync:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.rename(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+
+
+def remove_file(path: str) -> None:
+    """Remove the file, and what a replace_file that was killed has left of one; neither needs to be there. Raises OSError."""
+    directory, name = os.path.split(path)
+    for found in names_in(directory):
+        if found == name or (found.startswith(f"{name}.") and found.endswith(".tmp")):
+            try:
+                os.unlink(f"{directory}/{found}")
+            except FileNotFoundError:
+                pass
+
+
 class StateFile:
     """A flat record of strings that is replaced atomically."""
 
@@ -48,22 +89,13 @@ class StateFile:
         return {key: value for key, sign, value in (line.partition("=") for line in lines) if sign}
 
     def write(self, record: Mapping[str, str]) -> None:
-        """Replace the record. Raises ValueError for what no line can hold, OSError when writing fails."""
+        """Replace the record. Raises ValueError for what no line can hold, OSError, which names the file, when writing fails."""
         for key, value in record.items():
             if not key or "=" in key or "\n" in key or "\n" in value:
                 raise ValueError(f"{key!r}={value!r} does not fit a line")
         os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-        temporary = f"{self.path}.{os.getpid()}.tmp"
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            with open(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
-                file.write("".join(f"{key}={value}\n" for key, value in record.items()))
-                file.flush()
-                os.fsync(fd)
-            os.rename(temporary, self.path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        text = "".join(f"{key}={value}\n" for key, value in record.items())
+        replace_file(self.path, text.encode("utf-8", "surrogateescape"), sync=True)
 
     def update(self, entries: Mapping[str, str]) -> None:
         """Replace these entries of the record, and leave the others as they are; raises what read and write do."""
@@ -71,10 +103,17 @@ class StateFile:
 
     def delete(self) -> None:
         """Remove the record, and what a write that was killed has left of one; it is fine when there is none."""
-        directory, name = os.path.split(self.path)
-        for found in names_in(directory):
-            if found == name or (found.startswith(f"{name}.") and found.endswith(".tmp")):
-                try:
-                    os.unlink(f"{directory}/{found}")
-                except FileNotFoundError:
-                    pass
+        remove_file(self.path)
+
+
+class AssumedState(StateFile):
+    """The record that a file is taken to have which cannot be read."""
+
+    __slots__ = ("_record",)
+
+    def __init__(self, path: str, record: Mapping[str, str]) -> None:
+        super().__init__(path)
+        self._record = dict(record)
+
+    def read(self) -> dict[str, str] | None:
+        return dict(self._record)

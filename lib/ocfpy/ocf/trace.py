@@ -105,5 +105,5 @@ def _write(fd: int, text: str) -> None:
 
 
 def _is_secret(name: str) -> bool:
-    """What Pacemaker itself takes for private, and what is called like it."""
-    return any(word in name.lower() for word in ("passw", "secret", "token"))
+    """What Pacemaker itself takes for private, what is called like it, and what may have credentials in it."""
+    return any(word in name.lower() for word in ("passw", "secret", "token", "header", "request"))

@@ -6,10 +6,10 @@ The file has a schema number. A daemon reads its own and the one before, so that
 from __future__ import annotations
 
 import json
-import os
 
 from ocfpy.checks.settings import CheckSettings
 from ocfpy.ipvs.model import RealServer, ServiceSettings, by_key, parse_endpoint, parse_virtual
+from ocfpy.ocf.state import replace_file
 from ocfpy.ocf.values import Record
 
 TYPE_CHECKING = False
@@ -144,15 +144,11 @@ class PoolSpec(Record):
         return (check for service in self.services for check in (service.check, *service.checks.values()))
 
     def write(self, path: str) -> None:
-        """Put the specification at `path`, whole or not at all."""
+        """Put the specification at `path`, whole or not at all. Raises OSError, which names the file."""
         services = list(map(_service_document, self.services))
         former = list(map(str, self.former))
         document = {"schema": SCHEMA, **_fields(self, services=services, former=former)}
-        temporary = f"{path}.new"
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(fd, "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1)
-        os.replace(temporary, path)
+        replace_file(path, json.dumps(document, indent=1).encode())
 
 
 def read_spec(path: str) -> PoolSpec:

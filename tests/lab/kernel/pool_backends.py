@@ -84,7 +84,7 @@ def serve() -> None:
         sock.bind(("::", 53))
         while True:
             query, client = sock.recvfrom(512)
-            question = query[12:]
+            question = query[12 : query.index(b"\0", 12) + 5]  # what follows it is EDNS
             sock.sendto(
                 query[:2]
                 + b"\x84\0\0\1\0\1\0\0\0\0"

@@ -74,12 +74,13 @@ class Pool:
         self.agent.must("reload-agent")
 
     def ctl(self, *words: str) -> str:
-        return str(run("anycastctl", *words, "--rundir", self.rundir))
+        return str(self.host.inside("anycastctl", *words, "--rundir", self.rundir))
 
     def status(self) -> dict[str, Any]:
         done = subprocess.run(
-            ["anycastctl", "status", "--json", "--rundir", self.rundir], capture_output=True, text=True, check=False
-        )
+            ["ip", "netns", "exec", self.host.name, "anycastctl", "status", "--json", "--rundir", self.rundir],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
         pool: dict[str, Any] = json.loads(done.stdout)["pools"][0]
         return pool
 

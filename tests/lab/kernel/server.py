@@ -45,7 +45,8 @@ def answer_dns(family: socket.AddressFamily, any_address: str, name: str) -> Non
         while True:
             query, ancillary, _, client = sock.recvmsg(512, 256)
             record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + name.encode()[:4].ljust(4)
-            reply = query[:2] + b"\x84\0\0\1\0\1\0\0\0\0" + query[12:] + record
+            question = query[12 : query.index(b"\0", 12) + 5]  # what follows it is EDNS
+            reply = query[:2] + b"\x84\0\0\1\0\1\0\0\0\0" + question + record
             # From the address that was asked; the interface is left to the route back.
             level, kind, info = ancillary[0]
             asked = info[:16] + bytes(4) if family == socket.AF_INET6 else bytes(4) + info[8:12] + bytes(4)

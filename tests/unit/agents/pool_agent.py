@@ -13,7 +13,7 @@ from ocfpy.ocf.context import Context
 
 DNS = "udp/192.0.2.53:53"
 LIMIT_S = 20
-MINIMUM = {"virtual": DNS, "real_servers": "10.0.0.11 10.0.0.12"}
+MINIMUM = {"virtual": DNS, "real_servers": "10.0.0.11 10.0.0.12", "check": "tcp"}
 
 
 def environ(rundir: Path, params: Mapping[str, str], **more: str) -> dict[str, str]:

@@ -400,6 +400,16 @@ def test_full_run_fails_neither_monitor_nor_stop(host: Host, monkeypatch: pytest
     assert "anycast-vip-vip.gate: No space left on device" in host.log.read_text()
 
 
+def test_stop_without_records(host: Host) -> None:
+    """Directories in their place cannot be read, by root neither; SELinux may do the same."""
+    host.do("start")
+    (host.rundir / "anycast-vip-vip.state").unlink()
+    for name in ("vip.state", "other.state", "vip.gate"):
+        (host.rundir / f"anycast-vip-{name}").mkdir()
+    assert host.do("stop", hold_down="1s") == (codes.OCF_SUCCESS, "")
+    assert len(host.addresses) == 1
+
+
 def full(*_: object) -> None:
     """What writing to a full disk does."""
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from ocfpy.healthd.gate_files import GateFiles, Registration
 from tests.frr.gate_server import GateServer
 from tests.unit.agents.test_bgp_announce import FakeBgpd, Resource
 from tests.unit.healthd.test_gate import Heard
+from tests.unit.ocf.test_cost import COSTLY
 
 POOL = "healthy-dns"
 PREFIX = "192.0.2.53/32"
@@ -203,6 +205,20 @@ def test_pool_that_speaks_while_start_waits(daemon: Daemon, resource: Resource, 
     later.start()
     assert run(resource, "start") == 0
     later.join()
+
+
+def test_pool_that_says_nothing(daemon: Daemon, resource: Resource) -> None:
+    daemon.pool(None)
+    assert resource.run("start", timeout="8000") == 1
+    assert resource.reason == f"{PREFIX} is not announced: the pool of {POOL} has not looked at its backends yet"
+
+
+def test_monitor_of_a_pool_that_says_nothing_any_more(bgpd: Bgpd, daemon: Daemon, resource: Resource) -> None:
+    daemon.pool(1)
+    assert run(resource, "start") == 0
+    daemon.pool(None)
+    assert monitor(resource) == 0, "it was alive"
+    assert bgpd.statements
 
 
 def test_no_daemon(bgpd: Bgpd, resource: Resource, files: GateFiles) -> None:
@@ -406,3 +422,24 @@ def test_hostile_attribute(resource: Resource) -> None:
     resource.parameters["attribute"] = "healthy dns\nx"
     assert run(resource, "validate-all") == 6
     assert "attribute" in resource.reason
+
+
+def test_monitor_imports_nothing_that_costs(daemon: Daemon, resource: Resource, rundir: str) -> None:
+    """With a registration and a gate that is shut; without bgpd's answer, which the parser of the json package reads."""
+    daemon.pool(0)
+    assert run(resource, "start") == 0
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from ocfpy.agents.bgp_announce_gate import GatedRoute\n"
+        "from ocfpy.bgp.announcer import Route\n"
+        "from ocfpy.ocf.context import Context\n"
+        "environ = {'OCF_RESOURCE_INSTANCE': 'bgp', 'HA_RSCTMP': sys.argv[2], 'OCF_RESKEY_CRM_meta_interval': '5000'}\n"
+        "gate = GatedRoute(Context(['bgp-announce', 'monitor'], environ, 'bgp-announce', 'anycast'))\n"
+        "status = gate.observe(gate.read(), Route(), Route, None)\n"
+        "print(status.kind, *sys.modules)"
+    )
+    library = Path(bgp_announce.__file__).parents[2]
+    argv = ["/usr/bin/python3", "-IS", "-c", program, str(library), str(Path(rundir).parent)]
+    kind, *modules = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
+    assert kind == "degraded"
+    assert COSTLY.intersection(modules) == set()

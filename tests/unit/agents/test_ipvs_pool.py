@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable
 
 import pytest
 from ocfpy import __version__
@@ -15,8 +15,6 @@ from ocfpy.agents.ipvs_pool import IpvsPool
 from ocfpy.checks.registry import TYPES
 from ocfpy.healthd import cleanup, lifecycle, pool_control, preflight
 from ocfpy.healthd.fwmarks import FwmarkAllocator
-from ocfpy.ipvs.model import VirtualService, parse_virtual
-from ocfpy.ipvs.proc import ProcService, parse_proc
 from ocfpy.ocf import dispatch
 from ocfpy.ocf.context import Context
 from ocfpy.ocf.errors import HostError, NotInstalledError, ServiceError
@@ -69,7 +67,7 @@ def test_a_daemon_that_hangs_is_said_within_a_short_timeout(tmp_path: Path) -> N
 
 def lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ensure: Callable[[], bool]) -> IpvsPool:
     """A pool whose daemon is gone, as a monitor meets it; ensure() is what starting another one does."""
-    monkeypatch.setattr(ipvs_pool, "read_proc", lambda only: {parse_virtual(DNS): ProcService("wlc", {})})
+    monkeypatch.setattr(ipvs_pool, "present", lambda virtuals: virtuals)
     monkeypatch.setattr(lifecycle, "ensure_daemon", lambda *_: ensure())
     context = Context(
         ["ipvs-pool", "monitor"], environ(tmp_path, MINIMUM, OCF_RESKEY_CRM_meta_interval="10000"), "ipvs-pool"
@@ -126,46 +124,16 @@ def test_a_daemon_that_does_not_know_the_pool(tmp_path: Path, monkeypatch: pytes
 def test_without_a_daemon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorded: bool, in_kernel: list[str] | None, kind: str
 ) -> None:
-    def read_proc(only: Any) -> dict[VirtualService, ProcService]:
-        if in_kernel is None:
-            raise FileNotFoundError
-        return {virtual: ProcService("wlc", {}) for virtual in map(parse_virtual, in_kernel) if only(virtual)}
-
-    monkeypatch.setattr(ipvs_pool, "read_proc", read_proc)
+    monkeypatch.setattr(ipvs_pool, "present", lambda virtuals: [one for one in virtuals if str(one) in (in_kernel or [])])
     pool = agent(tmp_path)
     if recorded:
         pool.context.state.write(pool.claim())
     assert pool.observe(pool.claim()).kind == kind
 
 
-@pytest.mark.parametrize(("ours", "kind"), [("fwmark/7", "stopped"), ("fwmark6/7", "failed")])
-def test_the_same_mark_of_the_other_family_is_not_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ours: str, kind: str
-) -> None:
-    """Without real servers it could be either's, for all that /proc shows: a stop would wait for the other pool to go."""
-    mark = parse_virtual("fwmark6/7")
-
-    class Table:
-        def __enter__(self) -> Table:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def read(self, only: Callable[[VirtualService], bool]) -> list[VirtualService]:
-            return [mark] if only(mark) else []
-
-    monkeypatch.setattr("ocfpy.ipvs.table.IpvsTable", Table)
-    shown = parse_proc("FWM  00000007 wlc\n")
-    monkeypatch.setattr(ipvs_pool, "read_proc", lambda only: {one: shown[one] for one in shown if only(one)})
-    pool = agent(tmp_path, virtual=ours, real_servers="10.0.0.11" if ours == "fwmark/7" else "[fd00::11]", check_port="80")
-    pool.context.state.write(pool.claim())
-    assert pool.observe(pool.claim()).kind == kind
-
-
 def test_a_daemon_that_does_not_listen_yet_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a start leaves it that is killed a moment after it has started the daemon."""
-    monkeypatch.setattr(ipvs_pool, "read_proc", lambda only: {})
+    monkeypatch.setattr(ipvs_pool, "present", lambda virtuals: [])
     pool = agent(tmp_path)
     pool.context.state.write(pool.claim())
     with open(pool.paths.node.lock, "w") as lock:
@@ -324,7 +292,7 @@ def test_parameters_that_were_changed_while_nobody_watched_are_put_in_force(told
     with daemon_that_says(pool, "running", "running", "running") as heard:
         assert pool.observe(pool.claim()).kind == "running"
     assert heard == [f"monitor dns {__version__}", f"version {__version__}", "reload dns"]
-    assert [str(real) for real in read_spec(pool.paths.spec).services[0].reals.values()] == ["10.0.0.11:53", "10.0.0.13:53"]
+    assert [str(real) for real in read_spec(pool.paths.wanted).services[0].reals.values()] == ["10.0.0.11:53", "10.0.0.13:53"]
     Path(pool.paths.node.socket).unlink()
     with daemon_that_says(pool, "degraded something else"):
         assert pool.observe(pool.claim()).reason == "something else"

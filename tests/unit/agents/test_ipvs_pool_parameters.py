@@ -149,8 +149,12 @@ def test_scheduling_by_the_packet_is_for_udp(tmp_path: Path) -> None:
         ({"check": "dns", "check_name": "a", "check_rcode": "NXDOMAIN NO"}, "'NO' is not one of NOERROR"),
         ({"check_request": "\\q"}, "is not one of"),
         ({"check": "dns"}, "check=dns needs check_name"),
-        ({"check": "http", "check_path": "status"}, "has to start with /"),
-        ({"check": "http", "check_path": "/a b"}, "without blanks"),
+        ({"check": "http", "check_path": "status"}, "check_path 'status' does not begin with /"),
+        ({"check": "http", "check_path": "/a b"}, "check_path '/a b' has blanks or letters that are not ASCII: write /a%20b"),
+        ({"check": "http", "check_path": "/gr\u00f6\u00dfe?x=%20"}, "letters that are not ASCII: write /gr%C3%B6%C3%9Fe?x=%20"),
+        ({"check": ""}, f"{DNS}: check is not set, and its default, tcp, would ask the servers over TCP: set check=dns, ntp"),
+        ({"check": "", "virtual": "tcp/192.0.2.1:53 udp/192.0.2.1:5353"}, "udp/192.0.2.1:5353: check is not set"),
+        ({"check": "", "virtual": "sctp/192.0.2.1:3868"}, "set check=ping or external, or check=tcp if they answer there"),
         ({"check_status": "2xx"}, "not an HTTP status"),
         ({"check_expect": "re:("}, "not a regular expression"),
         ({"check_timeout": "3s"}, "check_timeout (3 s) is longer than check_interval (2 s)"),
@@ -345,3 +349,49 @@ def test_nothing_is_said_of_what_is_usual(tmp_path: Path, scheduler: str) -> Non
         persistence_timeout="600", drain_timeout="300",
     )  # fmt: skip
     assert pool.config_warnings() == []
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"check": "tcp"},
+        {"check": "", "virtual": f"{DNS} tcp/192.0.2.53:53"},
+        {"check": "", "check_port": "8080"},
+        {"check": "", "virtual": "fwmark/7", "check_port": "80"},
+        {"check": "http", "check_headers": "@/etc/anycast/headers"},
+        {"check": "http", "check_method": "POST", "check_request": "@/etc/anycast/body"},
+        {"check": "http_proxy", "check_request": "@/etc/anycast/url", "check_expect": "x"},
+        {"check": "ldap", "check_request": "@/etc/anycast/search"},
+    ],
+)
+def test_checks_that_are_taken(tmp_path: Path, params: dict[str, str]) -> None:
+    assert agent(tmp_path, **params).check_config() == []
+
+
+SECRET = "s3cr3t"
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"check": "http", "check_headers": f"Authorization Bearer {SECRET}"},
+        {"check": "http", "check_headers": f"Authorization: Bearer \\q{SECRET}"},
+        {"check": "http", "check_headers": f"X: {SECRET}\x01"},
+        {"check": "tcp", "check_request": f"AUTH {SECRET}\\"},
+        {"check": "tcp", "check_request": f"AUTH {SECRET}\\x"},
+        {"check": "http_proxy", "check_request": f"u:{SECRET}@example.com"},
+        {"check": "sip", "check_request": f"{SECRET}@example.com"},
+        {"check": "ldap", "check_request": f"dc=x??{SECRET}"},
+        {"check": "ldap", "check_request": f"???(a={SECRET}"},
+        {"check": "ldap", "check_request": f"???(a={SECRET})({SECRET})"},
+        {"check": "ldap", "check_request": f"???(a={SECRET}%5cq)"},
+        {"check": "ldap", "check_request": f"???({SECRET})"},
+        {"check": "ldap", "check_request": f"a?b?c?d?{SECRET}"},
+        {"check": "ldap", "check_request": f"%z{SECRET}"},
+    ],
+)
+def test_what_may_be_secret_is_in_no_reason(tmp_path: Path, params: dict[str, str]) -> None:
+    with pytest.raises(ConfigError) as raised:
+        agent(tmp_path, **params)
+    assert "check_" in raised.value.reason
+    assert SECRET not in raised.value.reason

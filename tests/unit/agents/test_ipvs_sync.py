@@ -202,3 +202,13 @@ def test_refused_by_the_kernel(host: Host, monkeypatch: pytest.MonkeyPatch) -> N
     code, reason = host.do("start")
     assert code == codes.OCF_ERR_ARGS
     assert reason == "cannot start the backup daemon: eth1 is not there, or not able to join 224.0.0.81"
+
+
+def test_stop_without_its_record(host: Host) -> None:
+    """A directory in its place cannot be read, by root neither; SELinux may do the same."""
+    assert host.do("start")[0] == codes.OCF_SUCCESS
+    (state,) = host.rundir.glob("*.state")
+    state.unlink()
+    state.mkdir()
+    assert host.do("stop") == (codes.OCF_SUCCESS, "")
+    assert host.kernel.daemons == {}

@@ -194,3 +194,41 @@ def test_anything_is_read_or_refused_however_it_is_cut(answer: bytes, size: int)
     assert words.isprintable()
     if not words.startswith("not an HTTP answer"):  # its words are what has arrived of it
         assert verdict(answer, size) == words
+
+
+def test_headers_and_body_in_files(tmp_path: Path) -> None:
+    headers, body = tmp_path / "headers", tmp_path / "body"
+    headers.write_text("Authorization: Bearer t0ken\\nX-Site: here\nanother line\n")
+    body.write_text("a=1\\x26b=2\n")
+    options = {"method": "POST", "headers": f"@{headers}", "request": f"@{body}"}
+    sent = asked(**options)
+    assert b"\r\nAuthorization: Bearer t0ken\r\nX-Site: here\r\n\r\na=1&b=2" in sent
+    assert b"Content-Length: 7\r\n" in sent
+    url = _file(tmp_path, "http://www.example.com/")
+    assert asked("http_proxy", request=f"@{url}").startswith(b"GET http://www.example.com/ ")
+
+
+def _file(directory: Path, text: str) -> Path:
+    path = directory / "file"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("no colon t0ken", "check_headers, in {path}: line 1 is not a header line: write Name: value"),
+        ("X: t0k\u00e9n", "the request cannot be sent: host, path and headers are ASCII, and Content-Length is that of the body"),
+        (None, "the secret in {path} cannot be read: No such file or directory"),
+    ],
+)
+def test_a_file_that_cannot_be_sent_is_named_and_not_shown(text: str | None, reason: str, tmp_path: Path) -> None:
+    path = _file(tmp_path, text) if text is not None else tmp_path / "file"
+    result = try_tcp(says(http()), settings("http", headers=f"@{path}"))
+    assert result.reason == reason.format(path=path)
+
+
+def test_what_may_be_secret_is_not_in_what_settings_look_like() -> None:
+    shown = repr(settings("http", headers="X: t0ken", request="t0ken", user="u", secret="t0ken", path="/health"))
+    assert "/health" in shown
+    assert "t0ken" not in shown

@@ -11,12 +11,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from ocfpy.checks import ber, budget
 from ocfpy.checks.base import Check, CheckFailed, Result
 from ocfpy.checks.budget import MAX_RECEIVED, SEARCH_S, WORK_S, within_budget
 from ocfpy.checks.expect import matcher
 
 from tests.unit.checks.canned import check_of, tell
+from tests.unit.checks.test_hostile import NOT_A_REASON, OPTIONS, PIECES
 
 COST_S = 1.0
 """Processor time in seconds; the cases below took 2 to 32 before there was a budget."""
@@ -262,3 +265,36 @@ def test_ldap_entries_full_of_values(name: bytes, values: bytes, reason: str) ->
     result = bounded(lambda: check_of("ldap", expect="nowhere"), ldap_entry(name, values))
     assert not result.ok
     assert result.reason == reason or not reason  # what the first and third end with depends on the processor
+
+
+# Every protocol: anything, again and again, costs no more than the budget
+
+FUZZ = settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+MANY = 128 << 10
+"""Bytes that each piece is repeated to."""
+REPEATED = st.lists(
+    st.tuples(st.sampled_from(PIECES) | st.binary(min_size=1, max_size=60), st.booleans()), min_size=1, max_size=6
+)
+
+
+@pytest.mark.parametrize("kind", sorted(OPTIONS))
+@FUZZ
+@given(pieces=REPEATED, pattern=st.booleans())
+def test_anything_again_and_again_is_bounded(kind: str, pieces: list[tuple[bytes, bool]], pattern: bool) -> None:
+    answer = b"".join(piece * (MANY // len(piece) if again else 1) for piece, again in pieces)
+    options = {**OPTIONS[kind], **({"expect": CATASTROPHE} if pattern and "expect" in OPTIONS[kind] else {})}
+    result = bounded(lambda: check_of(kind, **options), answer)
+    assert result.ok == (not result.reason)
+    assert not NOT_A_REASON.search(result.reason)
+    assert result.reason.isprintable()
+
+
+def test_http_answers_of_tiny_chunks() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 1_000_000
+    assert not bounded(lambda: check_of("http", expect="hello"), answer).ok
+
+
+@pytest.mark.parametrize("length", [b"9" * 10_000, b"0" * 10_000 + b"5"])
+def test_http_lengths_of_10_000_digits(length: bytes) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: " + length + b"\r\n\r\nhello"
+    assert bounded(lambda: check_of("http", expect="hello"), answer).ok

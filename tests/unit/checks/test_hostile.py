@@ -33,14 +33,21 @@ OPTIONS: dict[str, dict[str, str]] = {
     "radius": {"secret": "shared", "user": "probe", "password": "secret"},
     "ntp": {},
     "ftp": {**LOGIN, "path": "/welcome.msg", "expect": "x"},
+    "http": {"expect": "x"},
+    "http_proxy": {"request": "http://www.example.com/", "expect": "x"},
+    "dns": {"name": "www.example.com", "expect": "x", "transport": "tcp"},
 }
 EMPTY: dict[str, str] = {}
 STREAMS = sorted(set(OPTIONS) - {"radius", "ntp"})
-DATAGRAMS = ("radius", "ntp", "sip")
+DATAGRAMS = ("radius", "ntp", "sip", "dns")
 NOT_A_REASON = re.compile(r"\w*(Error|Exception)\b")
 MAX_KEPT = 4 << 20
 """Bytes; the longest that any check keeps is one LDAP message."""
 
+DNS_HEAD = b"\0\0\x81\x80\0\1\0\1\0\0\0\0"
+DNS_QUESTION = b"\3www\7example\3com\0\0\1\0\1"
+DNS_RECORD = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\7"
+DNS_POINTER = b"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\2\xc0\x0c"
 # Pieces of answers that are right, so that chance gets beyond the greeting.
 PIECES = (
     b"\r\n", b"\n", b" ", b"0", b"-", b"220 ", b"250-AUTH PLAIN\r\n250 STARTTLS\r\n", b"235 \r\n", b"221 \r\n", b"334 \r\n",
@@ -53,7 +60,10 @@ PIECES = (
     b"J\0\0\0\n5\0\x01\0\0\0saltsalt\0\0\0" + bytes(60), b"\x07\0\0\x02\0\0\0\x02\0\0\0", b"\x01\0\0\x01\x01",
     b"\x02\0\0\x01\x01x", b"\x05\0\0\x02\xfe\0\0\x02\0", b"\x02\0\0\x02\x01\x04", b"\x17\0\0\x02\xfecaching_sha2_password\0",
     b"\xff\xff\xff\0", b"SIP/2.0 200 OK\r\n", b"SIP/2.0 100 Trying\r\n\r\n", b"Call-ID: 0000000000000000\r\n\r\n",
-    b"SIP/2.0 999\r\n",
+    b"SIP/2.0 999\r\n", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n",
+    b"Content-Length: 5\r\n", b"1\r\nx\r\n", b"0\r\n\r\n",
+    DNS_HEAD, DNS_QUESTION, DNS_RECORD, DNS_POINTER, b"\0\x2d" + DNS_HEAD + DNS_QUESTION + b"\xc0\x0c",
+    b"\0\x31" + DNS_HEAD + DNS_QUESTION + DNS_RECORD,
 )  # fmt: skip
 
 
@@ -90,7 +100,7 @@ def test_whatever_comes_is_a_verdict(kind: str, chunks: list[bytes]) -> None:
 @FUZZ
 @given(chunks=ANYTHING)
 def test_whatever_comes_in_datagrams_is_a_verdict(kind: str, chunks: list[bytes]) -> None:
-    result = told(kind, chunks, **({"transport": "udp"} if kind == "sip" else {}))
+    result = told(kind, chunks, **({"transport": "udp"} if kind in ("sip", "dns") else {}))
     assert result.ok == (not result.reason)
     assert not NOT_A_REASON.search(result.reason)
     assert result.reason.isprintable()
@@ -146,6 +156,10 @@ FLOODS = {
     "a long MySQL packet": (b"\xff\xff\xff\0", b"\x0a"),
     "SIP headers": (b"SIP/2.0 200 OK\r\n", b"a: b\r\n"),
     "SIP, never final": (b"", b"SIP/2.0 100 Trying\r\n\r\n"),
+    "HTTP, never final": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "HTTP headers": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+    "HTTP chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\ny\r\n"),
+    "a long HTTP body": (b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n", b"y"),
 }
 
 
@@ -160,5 +174,5 @@ def test_endless_answers_are_cut_short(kind: str, flood: str, memory: None) -> N
 
 
 def test_every_check_that_speaks_a_protocol_is_here() -> None:
-    elsewhere = {"off", "on", "tcp", "udp", "ping", "http", "http_proxy", "dns", "external"}
+    elsewhere = {"off", "on", "tcp", "udp", "ping", "external"}
     assert {kind.name for kind in TYPES.values() if not kind.tls} - elsewhere <= set(OPTIONS)

@@ -52,7 +52,7 @@ def test_any_filter_is_one_or_is_refused(text: str) -> None:
     ("text", "wrong"),
     [
         ("a?b?c?d?e", "dn?attributes?scope?filter"),
-        ("dc=x??everywhere", "the scope is base, one, sub"),
+        ("dc=x??everywhere", "the scope: base, one, sub"),
         ("dc=%zz", "two hexadecimal digits"),
         ("???(cn=x", "a ) is missing"),
         ("???(cn)", "not attribute=value"),

@@ -157,6 +157,29 @@ def test_postgresql_with_md5() -> None:
     assert b"md5" + hashlib.md5(inner + b"salt").hexdigest().encode() in sent[1]
 
 
+CLEARTEXT = message(b"R", struct.pack("!I", 3))
+
+
+def test_postgresql_is_not_told_a_password_in_the_clear() -> None:
+    result, sent = tell(check_of("postgresql", user="probe", secret="s3cret"), [CLEARTEXT + LOGGED_IN])
+    assert result.reason == "the password is not told without TLS: the server wants it in the clear (check_starttls)"
+    assert not any(b"s3cret" in data for data in sent)
+    answers = [CLEARTEXT + LOGGED_IN, message(b"C", b"SELECT 1\0") + message(b"Z", b"I")]
+    assert tell(check_of("postgresql", user="probe"), answers)[0].ok, "where there is no password, there is nothing to tell"
+
+
+def test_postgresql_is_told_a_password_over_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def no_handshake(stream: object) -> None:
+        pass
+
+    check = check_of("postgresql", user="probe", secret="s3cret", starttls="true", tls_verify="false")
+    monkeypatch.setattr(check, "start_tls", no_handshake)
+    answers = [b"S", CLEARTEXT + LOGGED_IN, message(b"C", b"SELECT 1\0") + message(b"Z", b"I")]
+    result, sent = tell(check, answers)
+    assert result.ok, result.reason
+    assert message(b"p", b"s3cret\0") in sent
+
+
 @pytest.mark.parametrize(
     ("code", "text", "reason"),
     [

@@ -282,10 +282,10 @@ def test_one_that_cannot_start_leaves_word_of_what_was_there(node: Node) -> None
 
 def test_reload(node: Node) -> None:
     paths = start(node)
-    pool("udp/192.0.2.53:53 tcp/192.0.2.53:53", "10.0.0.13", ON).write(paths.spec)
+    pool("udp/192.0.2.53:53 tcp/192.0.2.53:53", "10.0.0.13", ON).write(paths.wanted)
     assert ask(node.socket, "reload dns", LIMIT_S) == "running"
     assert [service["alive"] for service in status(node)["virtual"]] == [1, 1]  # type: ignore[attr-defined]
-    Path(paths.spec).write_text("{}")
+    Path(paths.wanted).write_text("{}")
     assert ask(node.socket, "reload dns", LIMIT_S).startswith("failed 1 ")
     assert says(node) == "running"
     assert ask(node.socket, "reload web", LIMIT_S) == "failed 1 the health daemon does not run the pool web"
@@ -298,21 +298,21 @@ def test_a_reload_that_fails_is_answered_and_changes_nothing(node: Node) -> None
         (CheckSettings("dns", name="a..b"), "EmptyLabel: "),
         (CheckSettings("nonsense"), "there is no check 'nonsense'"),
     ):
-        pool("tcp/192.0.2.53:53", "10.0.0.13", check).write(paths.spec)
+        pool("tcp/192.0.2.53:53", "10.0.0.13", check).write(paths.wanted)
         assert said in ask(node.socket, "reload dns", LIMIT_S)
         eventually(lambda: says(node) == "running", "the pool goes on as it was")
         found = [(service["service"], service["alive"]) for service in status(node)["virtual"]]  # type: ignore[attr-defined]
         assert found == [("udp/192.0.2.53:53", 2)]
         assert list(map(str, read_spec(paths.spec).virtual)) == ["udp/192.0.2.53:53"], "what the next daemon goes by"
     assert pid(node) == before
-    pool("tcp/192.0.2.53:53", "10.0.0.13", ON).write(paths.spec)
+    pool("tcp/192.0.2.53:53", "10.0.0.13", ON).write(paths.wanted)
     assert ask(node.socket, "reload dns", LIMIT_S) == "running"
 
 
 def test_a_status_that_cannot_be_written_ends_nothing(node: Node) -> None:
     os.mkdir(node.pool("dns").status)  # nothing can be put in its place
     paths = start(node)
-    pool(check=CheckSettings("off", port=1, interval=0.2, timeout=0.1)).write(paths.spec)
+    pool(check=CheckSettings("off", port=1, interval=0.2, timeout=0.1)).write(paths.wanted)
     assert ask(node.socket, "reload dns", LIMIT_S) == "running"
     assert says(node).startswith("degraded no backend of")
 
@@ -390,7 +390,7 @@ def test_a_fault_in_one_pool_is_that_pools_only(node: Node) -> None:
     with pytest.raises(OcfError, match="RuntimeError: a fault that was not thought of"):
         start(node, spec=pool(reals="10.0.0.66", check=ON))
     paths = start(node)
-    pool(reals="10.0.0.11 10.0.0.66", check=ON).write(paths.spec)
+    pool(reals="10.0.0.11 10.0.0.66", check=ON).write(paths.wanted)
     assert "a fault that was not thought of" in ask(node.socket, "reload dns", LIMIT_S)
     eventually(lambda: says(node) == "running", "it is started again, with what was in force")
     assert (pid(node), says(node, "web")) == (number, "running")
@@ -432,7 +432,7 @@ def test_a_pool_is_removed_while_it_starts(node: Node, tmp_path: Path) -> None:
     slow = CheckSettings("external", timeout=30.0, interval=60.0, command=str(command), command_user="root")
     start(node, "web", web())
     answers: list[str] = []
-    pool(check=slow).write(node.pool("dns").spec)
+    pool(check=slow).write(node.pool("dns").wanted)
     adding = threading.Thread(target=lambda: answers.append(ask(node.socket, "add dns", LIMIT_S)))
     adding.start()
     eventually(begun.exists, "the first check runs")

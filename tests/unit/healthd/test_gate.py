@@ -130,13 +130,13 @@ def test_pool_that_has_not_spoken_leaves_bgpd_alone(stage: Stage) -> None:
         stage.bgpd.statements["192.0.2.53/32"] = ""
         assert await stage.register() == f"unknown no pool of this node publishes {POOL}"
         stage.gate.pool(POOL, None)
-        assert await stage.gate.answer("apply bgp4") == f"unknown the pool of {POOL} has not looked at its backends yet"
+        assert await stage.gate.answer("apply bgp4") == f"waiting the pool of {POOL} has not looked at its backends yet"
         assert stage.bgpd.sessions == []
         stage.gate.pool(POOL, 0, DEAD)
         await until(lambda: not stage.bgpd.statements)
         stage.gate.pool(POOL, None)
         stage.bgpd.statements["192.0.2.53/32"] = "left as it is"
-        assert (await stage.gate.answer("apply bgp4")).startswith("unknown ")
+        assert (await stage.gate.answer("apply bgp4")).startswith("waiting ")
         assert stage.bgpd.statements == {"192.0.2.53/32": "left as it is"}
 
     play(scene(), stage)
@@ -211,6 +211,21 @@ def test_removed_pool_takes_its_routes_along(stage: Stage) -> None:
     play(scene(), stage)
 
 
+def test_daemon_that_ends_finishes_its_withdrawals_first(stage: Stage) -> None:
+    async def scene() -> None:
+        stage.gate.pool(POOL, 1)
+        await stage.register()
+        assert await stage.gate.finish(LIMIT_S)
+        stage.bgpd.hang = threading.Event()
+        stage.gate.forget(POOL)
+        assert not await stage.gate.finish(0.05)
+        stage.bgpd.hang.set()
+        assert await stage.gate.finish(LIMIT_S)
+        assert stage.bgpd.statements == {}
+
+    play(scene(), stage)
+
+
 def test_leaving_announcement_is_only_ever_withdrawn(stage: Stage) -> None:
     async def scene() -> None:
         stage.gate.pool(POOL, 1)
@@ -273,15 +288,22 @@ def test_file_is_the_permission_to_announce(stage: Stage, change: str) -> None:
     play(scene(), stage)
 
 
-def test_nothing_is_announced_while_an_agent_has_the_lock(stage: Stage) -> None:
+@pytest.mark.parametrize("leaves", [False, True])
+def test_nothing_is_announced_while_an_agent_has_the_lock(stage: Stage, leaves: bool) -> None:
+    """And when the agent lets go of it, the file says whether it may be."""
+
     async def scene() -> None:
         stage.gate.pool(POOL, 0)
         await stage.register()
+        await stage.register("bgp5", "192.0.2.5/32")
         with stage.files.write_lock(Deadline(LIMIT_S)):
             stage.gate.pool(POOL, 1)
             await asyncio.sleep(0.05)
             assert stage.bgpd.statements == {}
-        await until(lambda: stage.bgpd.statements)
+            if leaves:
+                stage.files.write(Registration("bgp4", "192.0.2.53/32", POOL, leaving="yes"))
+        await until(lambda: "192.0.2.5/32" in stage.bgpd.statements)
+        assert ("192.0.2.53/32" in stage.bgpd.statements) != leaves
 
     play(scene(), stage)
 

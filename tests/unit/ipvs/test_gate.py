@@ -49,6 +49,9 @@ def test_dead_time_is_counted_anew_after_a_reset(tmp_path: Path) -> None:
 def test_a_full_disk_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     said: list[str] = []
+    (tmp_path / "directory").mkdir()
+    assert DeadTimes(str(tmp_path / "directory"), said.append, clock).note_alive() == NEVER
+    assert said.pop().startswith("cannot read when the backends were dead")
     times = DeadTimes(str(tmp_path / "vip.gate"), said.append, clock)
     times.note_dead()
 

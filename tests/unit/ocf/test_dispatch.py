@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from typing import TYPE_CHECKING
@@ -256,7 +257,8 @@ class TestStart:
     def test_only_observe_counts(self, runner: Runner, toy: type[Toy]) -> None:
         toy.plan["start"] = lambda agent, claim: "did nothing"
         assert runner("start", meta_timeout="1500") == 1
-        assert runner.reason.endswith("waiting for toy to run, it is stopped: it is not here")
+        assert runner.reason.startswith("it is not here (timed out after "), runner.reason
+        assert runner.reason.endswith(" s waiting for toy to run)")
 
     def test_degraded_is_started(self, runner: Runner, toy: type[Toy]) -> None:
         toy.plan["observe"] = saying(Status.degraded("slow"))
@@ -307,10 +309,14 @@ class TestStart:
         assert toy.served == {"192.0.2.1": "web"}
         assert runner.recorded
 
-    def test_not_root(self, runner: Runner, toy: type[Toy]) -> None:
+    @pytest.mark.parametrize(("uid", "advice"), [(1000, "does the agent run as root?"), (0, "the log of SELinux or AppArmor")])
+    def test_not_allowed(
+        self, runner: Runner, toy: type[Toy], monkeypatch: pytest.MonkeyPatch, uid: int, advice: str
+    ) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: uid)
         toy.plan["start"] = raising(PermissionError(1, "Operation not permitted"))
         assert runner("start") == 4
-        assert runner.reason.endswith("does the agent run as root?")
+        assert runner.reason.endswith(advice)
 
 
 class TestStop:
@@ -349,7 +355,7 @@ class TestStop:
         runner("start")
         toy.plan["stop"] = raising(NotInstalledError("no tool"))
         assert runner("stop", meta_timeout="1500") == 1
-        assert runner.reason.endswith("waiting for toy to be gone, it is running")
+        assert runner.reason.startswith("toy is running (timed out after "), runner.reason
         assert runner.recorded
 
     def test_failed_stop_says_what_is_left_and_keeps_the_record(self, runner: Runner, toy: type[Toy]) -> None:
@@ -357,8 +363,97 @@ class TestStop:
         toy.plan["stop"] = lambda agent, claim: "nothing"
         toy.plan["observe"] = saying(Status.failed("the route is still there"))
         assert runner("stop", meta_timeout="1500") == 1
-        assert runner.reason.endswith("waiting for toy to be gone, it is failed: the route is still there")
+        assert runner.reason.startswith("the route is still there (timed out after "), runner.reason
+        assert runner.reason.endswith(" s waiting for toy to be gone)")
         assert runner.recorded
+
+
+class TestRunDirectory:
+    """It may be full, read-only or forbidden (SELinux): what can be undone is undone, and complaints come after that."""
+
+    def unreadable(self, runner: Runner) -> None:
+        """A directory in the place of the record: read and unlink fail for root, too."""
+        os.unlink(runner.state)
+        os.mkdir(runner.state)
+
+    def test_stop_without_its_record_goes_by_the_parameters(self, runner: Runner, toy: type[Toy]) -> None:
+        runner("start")
+        self.unreadable(runner)
+        seen = []
+        toy.plan["observe"] = lambda agent, claim: seen.append(agent.context.state.read())
+        assert runner("stop") == 0
+        assert toy.served == {}
+        assert seen == [{"ip": "192.0.2.1"}], "an agent that looks for the record finds that there was a start"
+        assert f"stop: what was started cannot be read: {runner.state}: Is a directory" in runner.log
+        assert f"all is stopped, but the record of it stays: {runner.state}: Is a directory" in runner.log
+
+    def test_what_is_left_without_a_record_is_a_failure(self, runner: Runner, toy: type[Toy]) -> None:
+        runner("start")
+        self.unreadable(runner)
+        toy.plan["stop"] = lambda agent, claim: "nothing"
+        assert runner("stop", meta_timeout="1500") == 1
+        assert runner.reason.startswith("toy is running")
+
+    def test_neither_record_nor_parameters(self, runner: Runner, toy: type[Toy]) -> None:
+        runner("start")
+        self.unreadable(runner)
+        assert runner("stop", ip="rubbish") == 1
+        assert f"cannot be read: {runner.state}: Is a directory, and the parameters do not say it either:" in runner.reason
+        assert "parameter ip" in runner.reason
+
+    def test_a_record_that_cannot_be_removed(
+        self, runner: Runner, toy: type[Toy], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        runner("start")
+
+        def read_only(state: StateFile) -> None:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), state.path)
+
+        monkeypatch.setattr(StateFile, "delete", read_only)
+        assert runner("stop") == 0
+        assert (toy.served, runner.err) == ({}, "")
+        assert f"{runner.state}: Read-only file system" in runner.log
+
+    @pytest.mark.parametrize("undone", [True, False])
+    def test_a_stop_that_stumbles_over_a_file(self, runner: Runner, toy: type[Toy], undone: bool) -> None:
+        """What counts is whether anything is left."""
+
+        def stop(agent: Toy, claim: dict[str, str]) -> None:
+            if undone:
+                agent.served.clear()
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), "/run/x")
+
+        runner("start")
+        toy.plan["stop"] = stop
+        assert runner("stop") == (0 if undone else 1)
+        assert runner.recorded is not undone
+        said = runner.log if undone else runner.reason
+        assert "/run/x: Read-only file system" in said
+
+    @pytest.mark.parametrize("action", ["start", "migrate_from"])
+    def test_a_full_disk_is_named(
+        self, runner: Runner, toy: type[Toy], monkeypatch: pytest.MonkeyPatch, action: str
+    ) -> None:
+        def full(fd: int, data: bytes) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        with monkeypatch.context() as patch:
+            patch.setattr("ocfpy.ocf.state.os.write", full)
+            assert runner(action) == 1
+        assert runner.reason == f"{action} failed: {runner.state}: No space left on device"
+        assert toy.served == {}
+        assert os.listdir(os.path.dirname(runner.state)) == ["toy.lock"]
+
+    def test_records_of_others_that_cannot_be_read(self, runner: Runner, toy: type[Toy]) -> None:
+        """They stop a start, and no stop."""
+        toy.plan["check_claim"] = lambda agent, claim: agent.context.other_claims("toy")
+        runner("start")
+        os.mkdir(os.path.join(os.path.dirname(runner.state), "toy-other.state"))
+        assert runner("start") == 1
+        assert "toy-other.state: Is a directory" in runner.reason
+        toy.plan["observe"] = lambda agent, claim: agent.context.other_claims("toy") or None
+        assert runner("stop") == 0
+        assert toy.served == {}
 
 
 class TestIncompleteRecord:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ocfpy.ocf.state import StateFile
+from ocfpy.ocf.state import StateFile, remove_file, replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,3 +75,43 @@ def test_an_update_replaces_what_it_names_and_nothing_else(tmp_path: Path) -> No
     state.update({"a": "1", "b": "2"})
     state.update({"b": "3"})
     assert state.read() == {"a": "1", "b": "3"}
+
+
+def test_an_error_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "x")
+
+    def full(fd: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space") as caught:
+        replace_file(path, b"1")
+    assert (caught.value.filename, os.listdir(tmp_path)) == (path, [])
+    with pytest.raises(FileNotFoundError) as missing:
+        replace_file(f"{tmp_path}/none/x", b"1")
+    assert missing.value.filename == f"{tmp_path}/none/x"
+
+
+def test_a_file_is_written_in_as_many_pieces_as_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
+    replace_file(str(tmp_path / "x"), b"0123456789")
+    assert (tmp_path / "x").read_bytes() == b"0123456789"
+
+
+def test_a_link_in_the_place_of_the_temporary_file_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("as it was")
+    (tmp_path / f"x.{os.getpid()}.tmp").symlink_to(victim)
+    replace_file(str(tmp_path / "x"), b"new")
+    assert (victim.read_text(), (tmp_path / "x").read_bytes()) == ("as it was", b"new")
+    assert sorted(os.listdir(tmp_path)) == ["victim", "x"]
+    assert stat.S_IMODE(os.stat(tmp_path / "x").st_mode) == 0o600
+
+
+def test_what_a_killed_write_left_goes_with_the_file(tmp_path: Path) -> None:
+    for name in ("x", "x.17.tmp", "xy", "xy.17.tmp"):
+        (tmp_path / name).touch()
+    remove_file(str(tmp_path / "x"))
+    assert sorted(os.listdir(tmp_path)) == ["xy", "xy.17.tmp"]
+    remove_file(str(tmp_path / "none/x"))

@@ -73,7 +73,7 @@ def test_actions_append_to_one_file(runner: Runner, tmp_path: Path) -> None:
         sys.settrace(None)
     trace = (tmp_path / "trace").read_text()
     assert "_bring_up:" in trace
-    assert "_take_down:" in trace
+    assert "take_down:" in trace
 
 
 def test_where_nothing_can_be_written(runner: Runner) -> None:

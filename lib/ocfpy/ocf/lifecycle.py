@@ -1,0 +1,75 @@
+"""What holds for the actions of every agent: which claim they are about, and waiting until observe agrees."""
+
+from __future__ import annotations
+
+from ocfpy.ocf.errors import ConfigError, DeadlineError, HostError, NotInstalledError, ServiceError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ocfpy.ocf.agent import Agent, Status
+
+# What makes an action impossible rather than fail: nothing can be running where it cannot run.
+CANNOT_RUN_HERE = (ConfigError, HostError, NotInstalledError)
+
+
+class StrictClaim(dict[str, str]):
+    """A record that nothing completes: asking for what it lacks is a fault of the configuration."""
+
+    __slots__ = ()
+
+    def __missing__(self, key: str) -> str:
+        raise ConfigError(f"the record of what was started says nothing about {key}")
+
+
+def completed(agent: Agent, record: dict[str, str]) -> dict[str, str]:
+    """Return the record with what it lacks: it may have been written by an older version, or be empty."""
+    if not agent.config_errors:
+        try:
+            return {**agent.claim(), **record}
+        except CANNOT_RUN_HERE as error:
+            agent.context.log.debug(f"{agent.context.action}: {error.reason}")
+    return StrictClaim(record)
+
+
+def known_claim(agent: Agent) -> dict[str, str]:
+    """Return what start recorded, or what it would record: a service may be older than the record of it."""
+    return {**agent.claim(), **(agent.context.state.read() or {})}
+
+
+def require_active(agent: Agent, claim: dict[str, str]) -> Status:
+    """Return what observe says, when that is that it runs. Raises ServiceError."""
+    status = agent.observe(claim)
+    if not status.is_active:
+        raise ServiceError(f"{agent.name} is not running here{_because(status)}")
+    return status
+
+
+def wait_until(agent: Agent, claim: dict[str, str], wanted: Callable[[Status], bool], what: str) -> Status:
+    """Return what observe says when that is what is wanted. Raises DeadlineError with what it said last."""
+    seen: list[Status] = []
+
+    def look() -> bool:
+        seen[:] = [agent.observe(claim)]
+        return wanted(seen[0])
+
+    try:
+        agent.context.deadline.poll(look, what)
+    except DeadlineError:
+        if not seen:
+            raise
+        # The cause comes first: crm_mon cuts what is long.
+        cause = seen[0].reason or f"{agent.name} is {seen[0].kind}"
+        waited = f"timed out after {agent.context.deadline.seconds:.1f} s waiting for {what}"
+        raise DeadlineError(f"{cause} ({waited})") from None
+    return seen[0]
+
+
+def _because(status: Status) -> str:
+    return f": {status.reason}" if status.reason else ""
+
+
+def os_reason(error: OSError) -> str:
+    """Return what the system says, with the file that it says it of."""
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)

@@ -1,0 +1,85 @@
+"""The stop of an agent: undo what start recorded, and fail only when something is left, for a failed stop fences the node."""
+
+from __future__ import annotations
+
+from ocfpy.ocf import codes
+from ocfpy.ocf.errors import OcfError, ServiceError
+from ocfpy.ocf.lifecycle import CANNOT_RUN_HERE, completed, os_reason, wait_until
+from ocfpy.ocf.state import AssumedState
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocfpy.ocf.agent import Agent
+    from ocfpy.ocf.context import Context
+
+
+def stop(agent_class: type[Agent], context: Context) -> int:
+    """Undo what start recorded, or what is there without a record, and forget it; return the exit code."""
+    agent = agent_class(context, lenient=True)
+    claim: dict[str, str] | None
+    try:
+        record = context.state.read()
+    except OSError as error:
+        claim = _claim_without_record(agent, error)
+    else:
+        claim = _claim_of_a_stray(agent) if record is None else completed(agent, record)
+    if agent.has_score():
+        from ocfpy.ocf.attributes import delete_promotion_score
+
+        delete_promotion_score(context)
+    if claim is not None:
+        take_down(agent, claim)
+        context.log.info("stop: done")
+    try:
+        context.state.delete()
+    except OSError as error:
+        # Nothing is left but the record, and a stop that failed for it would fence the node.
+        context.log.error(f"stop: all is stopped, but the record of it stays: {os_reason(error)}")
+    return codes.OCF_SUCCESS
+
+
+def _claim_without_record(agent: Agent, error: OSError) -> dict[str, str]:
+    """Return what the parameters say that was started, where the record cannot be read: what can be undone is undone.
+
+    Pacemaker stops a resource with the parameters that it was started with. Raises ServiceError where they are of no use.
+    """
+    context = agent.context
+    reason = f"what was started cannot be read: {os_reason(error)}"
+    if agent.config_errors:
+        raise ServiceError(f"{reason}, and the parameters do not say it either: {'; '.join(agent.config_errors)}")
+    try:
+        claim = agent.claim()
+    except OcfError as fault:
+        raise ServiceError(f"{reason}, and the parameters do not say it either: {fault.reason}") from None
+    context.log.error(f"stop: {reason}; undoing what the parameters say")
+    context.state = AssumedState(context.state.path, claim)
+    return claim
+
+
+def _claim_of_a_stray(agent: Agent) -> dict[str, str] | None:
+    """Return the claim of something that is there without a record of it, or None when nothing is."""
+    if agent.config_errors:
+        return None
+    try:
+        claim = agent.claim()
+        return None if agent.observe(claim).kind == "stopped" else claim
+    except CANNOT_RUN_HERE as error:
+        agent.context.log.debug(f"stop: {error.reason}")
+        return None
+
+
+def take_down(agent: Agent, claim: dict[str, str]) -> None:
+    """Undo the claim and wait until nothing of it is left. Raises OcfError or OSError."""
+    try:
+        agent.stop(claim)
+    except CANNOT_RUN_HERE as error:
+        # observe has the last word: it finds what may have been left for the lack of a tool.
+        agent.context.log.warning(f"stop: {error.reason}")
+    except OSError as error:  # such as a run directory that is read-only
+        if agent.observe(claim).kind != "stopped":
+            raise
+        agent.context.log.warning(f"stop: {os_reason(error)}")
+    try:
+        wait_until(agent, claim, lambda status: status.kind == "stopped", f"{agent.name} to be gone")
+    except CANNOT_RUN_HERE as error:
+        agent.context.log.warning(f"stop: {error.reason}")
