@@ -241,7 +241,10 @@ def test_daemon_that_is_gone(bgpd: Bgpd, daemon: Daemon, resource: Resource, fil
 def test_daemon_that_is_gone_while_the_gate_is_shut(daemon: Daemon, resource: Resource, files: GateFiles) -> None:
     daemon.pool(0)
     assert run(resource, "start") == 0
-    assert files.shut_gates()
+    end = time.monotonic() + LIMIT_S
+    while not files.shut_gates():  # written by a thread, after the routes
+        assert time.monotonic() < end, "the daemon writes down which gates are shut"
+        time.sleep(0.01)
     daemon.kill()
     assert monitor(resource) == 190
     assert resource.reason.startswith("withdrawn: no live backend")

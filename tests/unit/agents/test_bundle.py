@@ -37,8 +37,8 @@ MONITORS = {
     "ocfpy.agents.ipvs_pool:IpvsPool": {
         "agents.ipvs_pool", "agents.ipvs_pool_check_parameters", "agents.ipvs_pool_config",
         "agents.ipvs_pool_member_parameters", "agents.ipvs_pool_parameters", "checks", "checks.expect", "checks.registry",
-        "checks.secretfile", "healthd", "healthd.client", "ipvs", "ipvs.model", "ipvs.proc", "ipvs.refusals", "pool",
-        "pool.backends",
+        "checks.secretfile", "healthd", "healthd.client", "ipvs", "ipvs.model", "ipvs.presence", "ipvs.proc",
+        "ipvs.refusals", "pool", "pool.backends",
     },
     "ocfpy.agents.ipvs_sync:IpvsSync": {
         "agents.ipvs_sync", "ipvs", "ipvs.model", "ipvs.proc", "net", "net.multicast",
