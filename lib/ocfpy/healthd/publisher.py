@@ -34,7 +34,7 @@ START_GATHER_S = 1.0
 """How long the first value of a pool waits for the next pool to start, while several are being started."""
 START_LIMIT_S = 4.0
 """How long the first value of a pool waits at most."""
-SAID_S = 0.5
+SAID_S = 0.1
 """A first value that waits longer for others counts as sent: the start of its pool returns, and leaves room for the next one."""
 CALM_S = 5.0
 """How long a change that is neither to nor from 0 waits for the next one.
