@@ -16,9 +16,11 @@ AGENTS   := ipvs-pool ipvs-sync anycast-vip bgp-announce
 DEB      := build/packages/$(NAME)_$(VERSION)-1_all.deb
 RPM      := build/packages/$(NAME)-$(VERSION)-1.noarch.rpm
 
+# The pages for operators, and why things are as they are; what is for those who change the code stays in the repository.
+PAGES    := $(filter-out docs/development.md,$(wildcard README.md CHANGELOG.md SECURITY.md docs/*.md docs/*.svg))
 # Everything that the packages are made from.
-SHIPPED  := Makefile pyproject.toml $(wildcard LICENSE README.md) agents bin lib cib-examples packaging \
-            docs/man docs/examples $(wildcard docs/*.md)
+SHIPPED  := Makefile pyproject.toml $(wildcard LICENSE) agents bin lib cib-examples packaging \
+            docs/man docs/examples docs/decisions $(PAGES)
 SHIPPED_FILES := $(shell find $(wildcard $(SHIPPED)) -name __pycache__ -prune -o -type f -print | sort)
 
 SUITES := unit conformance frr simulate checks lab
@@ -97,7 +99,9 @@ install:
 	install -Dpm 644 packaging/files/resource-agents-deps.conf \
 	    $(SYSTEMD)/resource-agents-deps.target.d/$(NAME).conf
 	install -pm 644 cib-examples/*.crm $(DOC)/cib-examples
-	install -pm 644 $(wildcard README.md docs/*.md) $(DOC)
+	install -pm 644 $(PAGES) $(DOC)
+	install -d $(DOC)/decisions
+	install -pm 644 docs/decisions/*.md $(DOC)/decisions
 	install -d $(DOC)/examples
 	install -pm 644 docs/examples/* $(DOC)/examples
 	install -d $(MAN)/man7 $(MAN)/man8

@@ -62,5 +62,5 @@ def test_attrd_updater(binds: dict[str, str], tmp_path: Path) -> None:
         result = pool.run_in_time("stop", TIMEOUT_S, env={"HA_LOGFILE": LOG})
         assert (result.code, result.err) == (0, ""), result
         log = sandbox.run("cat", LOG).stdout
-        assert re.search(r"WARNING: no success within \d\.\d s waiting for `attrd_updater -n healthy-test -D` to end", log), log
+        assert re.search(r"WARNING: timed out after \d\.\d s waiting for `attrd_updater -n healthy-test -D` to end", log), log
         assert pool.run("monitor").code == 7

@@ -52,6 +52,6 @@ def test_a_cut_line_is_what_the_monitor_says(site: Site, resource: MakeResource)
     try:
         wait_for("the routers to notice", lambda: not site.r1.paths(V4))
         wait_for("the announcer to notice", lambda: site.lb.established() < SESSIONS)
-        wait_for("the monitor to say so", lambda: "0 of the 1 peers" in vip.monitor().reason)
+        wait_for("the monitor to say so", lambda: "is advertised to 0 peers" in vip.monitor().reason)
     finally:
         site.switch.ip("link", "set", "lb", "master", "br0")

@@ -60,10 +60,11 @@ def test_address_removed(site: Site, resource: MakeResource, prefix: str) -> Non
 
 def test_start_without_the_address(site: Site, resource: MakeResource) -> None:
     vip = resource(V4, address="no")
-    started = vip.run("start", timeout=3)
+    started = vip.run("start", timeout=60)
     assert started.code == 1
-    assert "is not on this node" in started.reason
-    assert not site.r1.paths(V4)
+    assert started.reason.startswith("192.0.2.53 is not on this node")
+    assert started.seconds < PROMPT_S, "it does not come while the cluster waits"
+    assert not site.lb.paths(V4)
     assert vip.run("stop").code == 0
     assert vip.monitor().code == 7
 
@@ -73,12 +74,13 @@ def test_blackhole_route_in_place_of_the_address(site: Site, resource: MakeResou
     vip = resource(V4, address="no")
     site.lb.namespace.ip("route", "add", "blackhole", V4)
     try:
-        started = vip.run("start", timeout=3)
-        assert started.code == 1
-        assert "is not on this node" in started.reason
-        assert site.lb.has(V4), "import-check is satisfied; otherwise this test shows nothing"
-        assert vip.monitor().code == 1
+        site.lb.configure("router bgp", family(V4), f"network {V4}")
+        wait_for("import-check to be satisfied", lambda: site.lb.has(V4))
+        for looked in (vip.monitor(), vip.run("monitor")):
+            assert looked.code == 1, "it announces, whoever made the statement"
+            assert "is not on this node" in looked.reason
         assert vip.run("stop").code == 0
+        assert not site.lb.paths(V4)
     finally:
         site.lb.namespace.ip("route", "del", "blackhole", V4)
 
@@ -91,7 +93,7 @@ def test_no_peers(breakable: Site, resource: MakeResource) -> None:
     wait_for("the sessions to go", lambda: breakable.lb.established() == 2)
     looked = vip.monitor()
     assert looked.code == 1
-    assert "0 of the 1 peers" in looked.reason
+    assert f"{V4} is advertised to 0 peers, min_peers is 1" in looked.reason
     assert all(f"{router} Idle" in looked.reason for router in routers), looked.reason
     assert vip.run("stop").code == 0
     started = vip.run("start", timeout=3)
@@ -108,14 +110,14 @@ def test_one_of_two_peers(breakable: Site, resource: MakeResource) -> None:
     wait_for("the session to go", lambda: breakable.lb.established() == 3)
     looked = vip.monitor()
     assert looked.code == 1
-    assert "1 of the 2 peers" in looked.reason
+    assert f"{V4} is advertised to 1 peers, min_peers is 2" in looked.reason
     assert "10.1.0.2 Idle" in looked.reason
     vip.parameters.update(min_peers="1", peers="10.1.0.2")
     assert vip.monitor().code == 1
     vip.parameters.update(peers="10.1.0.1")
     assert vip.monitor().code == 0
     vip.parameters.update(peers="10.1.0.77")
-    assert "10.1.0.77 unknown" in vip.monitor().reason
+    assert "bgpd has no neighbor 10.1.0.77" in vip.monitor().reason
 
 
 def test_export_policy_denies(site: Site, resource: MakeResource) -> None:
@@ -243,17 +245,20 @@ def test_what_makes_routers_slow_is_logged(breakable: Site, resource: MakeResour
     vip = resource(V4, backend=backend)
     breakable.lb.configure("bgp route-map delay-timer 0")
     breakable.lb.configure("router bgp", "neighbor 10.1.0.2 advertisement-interval 7")
-    breakable.lb.configure("router bgp", "neighbor 10.1.0.98 remote-as 65001", "neighbor 10.1.0.98 timers 60 180")
+    for peer in ("10.1.0.98", "10.1.0.99"):
+        breakable.lb.configure("router bgp", f"neighbor {peer} remote-as 65001", f"neighbor {peer} timers 60 180")
+    breakable.lb.configure("router bgp", family(V4), "neighbor 10.1.0.98 activate")
     started = vip.run("start")
     assert started.code == 0, started
     log = (breakable.lb.directory / "agent.log").read_text()
     for sentence in (
-        "10.1.0.2 hears of a withdrawal up to 7 s late",
+        "10.1.0.2 is sent an announcement up to 7 s late (a withdrawal at once)",
         "a route-map or prefix-list has its effect only after",
         "10.1.0.98 would send here for 180 s",
     ):
         assert sentence in log
     assert "10.1.0.1 would send" not in log, "it has BFD"
+    assert "10.1.0.99" not in log, "it gets no prefix of this family"
 
 
 @BACKENDS
@@ -279,7 +284,7 @@ def test_deep_monitor_reads_what_was_sent(breakable: Site, resource: MakeResourc
     wait_for("the session to go", lambda: breakable.lb.established() < SESSIONS)
     looked = vip.run("monitor", interval=60, level=10)
     assert looked.code == 190, looked
-    assert f"{V4} is not advertised to 10.1.0.2" in looked.reason
+    assert re.search(rf"10\.1\.0\.2 [^;]*: {V4} is not advertised there", looked.reason), looked
     assert "import-check" in looked.reason
     assert vip.monitor().code == 0, "of which the frequent monitor says nothing"
 
@@ -298,7 +303,7 @@ def test_router_takes_no_more_prefixes(site: Site, resource: MakeResource) -> No
         assert vip.monitor().code == 0
         looked = vip.run("monitor", interval=60, level=10)
         assert looked.code == 190, looked
-        assert re.search(rf"is not advertised to 10\.1\.0\.1 {ended}", looked.reason), looked
+        assert re.search(rf"10\.1\.0\.1 {ended}: {V4} is not advertised there", looked.reason), looked
 
         site.r2.configure("router bgp", family(V4), limit)
         wait_for("the second router to end the session", lambda: site.lb.established() == SESSIONS - 2)
@@ -317,8 +322,8 @@ def test_router_takes_no_more_prefixes(site: Site, resource: MakeResource) -> No
 
 def test_unknown_route_maps_are_refused(resource: MakeResource) -> None:
     for parameter in ("route_map", "drain_route_map"):
-        started = resource(f"192.0.2.{len(parameter)}", **{parameter: "NOPE"}).run("start")
-        assert started.code == 2
+        started = resource(f"192.0.2.{len(parameter)}", **{parameter: "NOPE"}).run("start", timeout=5)
+        assert started.code in (1, 2), "a bgpd that was just started may still be given it; see test_readiness.py"
         assert "no route-map NOPE" in started.reason
 
 
@@ -335,9 +340,9 @@ def test_no_instance_is_created(breakable: Site, resource: MakeResource) -> None
     breakable.lb.configure("no router bgp 65010")
     vip = resource(V4)
     assert vip.run("monitor").code == 7
-    started = vip.run("start")
-    assert started.code == 2
-    assert "router bgp" in started.reason
+    started = vip.run("start", timeout=5)
+    assert started.code in (1, 2)
+    assert "no BGP instance in the default VRF" in started.reason
     assert vip.run("stop").code == 0
     assert "router bgp" not in breakable.lb.show("show running-config")
 

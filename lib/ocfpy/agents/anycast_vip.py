@@ -40,7 +40,7 @@ class AnycastVip(Agent):
     longdesc = (
         "Puts an anycast address (/32 or /128) on the loopback of the node that serves it. There is a gate: "
         "the address may only be where the virtual services on it have backends alive in the kernel's IPVS "
-        "table, whoever fills that table (ipvs-pool, ldirectord, keepalived). The host never picks the "
+        "table, be it filled by ipvs-pool, ldirectord or keepalived. The host never picks the "
         "address as the source of its own connections. Announcing it is the work of bgp-announce."
     )
 

@@ -4,29 +4,38 @@ from __future__ import annotations
 
 from ocfpy import __version__
 from ocfpy.agents.bgp_announce_gate import GatedRoute
-from ocfpy.agents.bgp_announce_parameters import AnnounceParameters
+from ocfpy.agents.bgp_announce_journal import Journal
+from ocfpy.agents.bgp_announce_judgement import SENT_LIMIT, Judgement
+from ocfpy.agents.bgp_announce_parameters import LONGDESC, AnnounceParameters
 from ocfpy.bgp.announcer import Announcer
 from ocfpy.bgp.choice import choose
-from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused
-from ocfpy.bgp.vty import Vty
+from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused, UnknownAnswer
+from ocfpy.bgp.vty import Vty, listener_pid
 from ocfpy.net.loopback import find_address
 from ocfpy.net.prefixes import check_allowed, strays
 from ocfpy.ocf.addresses import parse_address
 from ocfpy.ocf.agent import Action, Status
-from ocfpy.ocf.deadline import POLL_S, Deadline
-from ocfpy.ocf.errors import DeadlineError, HostError, NotInstalledError, ServiceError
+from ocfpy.ocf.deadline import Deadline
+from ocfpy.ocf.errors import HostError, NotInstalledError, ServiceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ocfpy.bgp.announcer import Backend, Peer, Route
+    from collections.abc import Iterable
+
+    from ocfpy.bgp.announcer import Backend
+    from ocfpy.bgp.route import Route
     from ocfpy.ocf.addresses import Address
 
 STOP_RESERVE_S = 2.0  # what withdrawing and looking takes at most, kept back from the drain time
-LOAD_LIMIT_S = 3.0  # vtysh -b takes a few tenths of a second
-SENT_LIMIT = 1000  # prefixes; to read a full table takes longer than bgpd is given, and no load balancer sends one
+LEFTOVER_S = 2.0  # how long a withdrawn prefix may still have another source, which goes with an address
+LATE_S = 3.0  # this much before its end a start no longer waits for neighbors above min_peers
+RIDE_POLL_S = 0.1
+RIDE_RESERVE_S = 1.0  # what a monitor that waits for a session keeps back to say why it gave up
 STRAYS_NAMED = 4
 DEEP = 10  # the check level at which the instance is looked at as well
 _BRINGS_UP = ("start", "migrate_from")
+_RIDES = ("monitor", "migrate_to", "reload-agent")
+"""Actions that wait for a session that is coming up; a start waits as long as it may anyway."""
 
 
 class BgpAnnounce(AnnounceParameters):
@@ -36,29 +45,7 @@ class BgpAnnounce(AnnounceParameters):
     provider = "anycast"
     version = __version__
     shortdesc = "Announces an anycast address by FRR's bgpd"
-    longdesc = """\
-Announces one host route, /32 or /128, through a running FRR bgpd for as long as the resource is started here:
-by a network statement in the running configuration. frr.conf is never written, the AS number is read and
-never guessed, and a BGP instance is never created; sessions, policies and timers are the operator's
-(frr-lb.conf and frr-router.conf among this package's examples show both ends).
-
-The route counts as announced when bgpd answers within 2 seconds, holds its own path to the prefix valid and
-best, the address is on an interface of this node, and at least min_peers established neighbors have been sent
-it. start returns when all of that is so. stop withdraws the route, waits until it has gone out, and then some
-(settle), so that the address can be removed when nobody sends to it any more.
-
-start refuses graceful restart, which would leave the route at the neighbors for minutes after this node has
-gone, and `no bgp network import-check`. What only makes a withdrawal slow (an advertisement-interval, a long
-hold time without BFD, ...) it writes to the log. The monitor with OCF_CHECK_LEVEL=10 looks at all that again, and
-reads what each neighbor has really been sent: the route, and nothing outside of the allowed prefixes. Where
-the route itself is in order it says 190 (degraded), and why.
-
-With attribute the route also depends on a pool: see there. The resource goes on running while the pool has no
-live backend here, and its monitor says "withdrawn: no live backend of healthy-POOL since ..." (190, degraded).
-Then start and migrate_from succeed without announcing, and the health daemon announces the route when a
-backend is alive. Where no ipvs-pool of this node publishes the attribute, start fails.
-
-Place it after the address: order and colocation with ocf:anycast:anycast-vip."""
+    longdesc = LONGDESC
 
     actions = (
         Action("start", timeout="30s"),
@@ -74,6 +61,7 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
     see_also = ("ocf_anycast_anycast-vip(7)", "ocf_anycast_ipvs-pool(7)", "anycastctl(8)", "frr(8)")
 
     _said = False  # start has issued the statement
+    _is_reported = False  # start has logged what it found
 
     def claim(self) -> dict[str, str]:
         """Where the statement is. draining is set by a stop that has begun: see _drain."""
@@ -101,8 +89,12 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         self._check_installed()
         announcer = self._announcer(claim)
         if self.context.action in _BRINGS_UP:
-            self._await_bgpd(announcer, claim)
-            self._await_configuration(announcer)
+            self._check_address(self.prefix)
+            from ocfpy.agents.bgp_announce_readiness import await_bgpd, await_configuration
+
+            path = self._vty(claim).path
+            await_bgpd(announcer, self.prefix, path, self.context.deadline)
+            await_configuration(lambda: self._check_configured(announcer), path, self.context.deadline)
         else:
             self._check_configured(announcer)
         self._check_instance(announcer)
@@ -115,12 +107,13 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         announcer = self._announcer(claim)
         try:
             route = announcer.route(prefix)
-            gated = self._observe_gated(prefix, route, claim, announcer)
-            if gated is not None:
-                return gated
-            if not route.exists:
-                return Status.stopped()
-            return self._judge(prefix, route, claim, announcer)
+            status = self._observe_gated(prefix, route, claim, announcer)
+            if status is None:
+                found = route.exists
+                status = self._judge(prefix, route, claim, announcer) if found else self._lost(prefix, route, announcer)
+            if status.kind == "failed" and self.context.action == "monitor":
+                Journal(self.context).failed(status.reason)
+            return status
         except BgpdDead as dead:
             return Status.stopped(dead.reason)  # and so are its sessions and its routes
         except BgpdHung as hung:
@@ -141,48 +134,97 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
             lambda seen: self._judge(prefix, seen, claim, announcer),
         )
 
+    def _lost(self, prefix: Address, route: Route, announcer: Announcer) -> Status:
+        """There is no statement. A start that has made one makes it again: bgpd was restarted, or frr.conf loaded."""
+        if self._said:
+            try:
+                self._check_configured(announcer)
+                announcer.announce(prefix, self.route_map)
+            except (HostError, CommandRefused) as error:
+                return Status.stopped(error.reason)
+            return Status.stopped(f"bgpd had lost the announcement of {prefix.cidr}, and was given it once more")
+        if route.redistributed and self.context.state.read() is not None:
+            return Status.failed(self._judgement(prefix, announcer).other_source())
+        return Status.stopped()
+
     def _judge(self, prefix: Address, route: Route, claim: dict[str, str], announcer: Announcer) -> Status:
-        """A statement is there: does it have the effect that is wanted?"""
+        """A statement is there: does it have the effect that is wanted? What passes in a moment is waited for."""
+        while True:
+            status, may_pass = self._look(prefix, route, claim, announcer)
+            has_time = self.context.action in _RIDES and self.context.deadline.remaining() > RIDE_RESERVE_S
+            if not may_pass or not has_time:
+                return status
+            self.context.deadline.sleep(RIDE_POLL_S)
+            route = announcer.route(prefix)
+            if not route.exists:
+                return Status.stopped()
+
+    def _look(self, prefix: Address, route: Route, claim: dict[str, str], announcer: Announcer) -> tuple[Status, bool]:
+        """Return what there is to say, and whether a moment may mend it."""
         if self.context.action in _BRINGS_UP and not self._said:
             # A statement found in place may have another route-map; said once more it gets ours, and no
             # update is sent when it had it already.
-            return Status.failed("not announced by this start yet")
+            return Status.failed("not announced by this start yet"), False
         if claim.get("draining"):
-            return Status.failed(f"a stop was interrupted while {prefix.cidr} was being drained")
+            return Status.failed(f"a stop was interrupted while {prefix.cidr} was being drained"), False
         if not find_address(prefix):
-            return Status.failed(f"{prefix} is not on this node: start ocf:anycast:anycast-vip with it first")
+            if self.context.is_probe and not route.valid and self.context.state.read() is None:
+                # `write memory` has saved it, of this node or of a template: it announces nothing, and was not started here.
+                return Status.stopped(), False
+            return Status.failed(_not_here(prefix)), False
         if not route.valid:
-            return Status.failed(
-                f"bgpd does not use its path to {prefix.cidr}: does zebra run, is the interface up?"
-            )
+            return Status.failed(f"bgpd does not use its path to {prefix.cidr}: does zebra run, is the interface up?"), False
+        judgement = self._judgement(prefix, announcer)
         if not route.best:
-            return Status.failed(
-                f"bgpd prefers a path to {prefix.cidr} from a neighbor: refuse these prefixes inbound"
-            )
-        told = [peer for peer in route.advertised_to if not self.peers or peer in self.peers]
+            return Status.failed(judgement.not_best(route)), False
+        told = judgement.told(route)
         if len(told) < self.min_peers:
-            return Status.failed(self._too_few(prefix, told, announcer))
-        return self._judge_deep(prefix, told, announcer) if self.depth == DEEP else Status.running()
+            shortage = judgement.shortage(route, told)
+            if not shortage.may_pass:
+                Journal(self.context).seen(prefix.cidr, told, lambda: shortage.sentences)
+            return Status.failed(judgement.too_few(told, shortage.sentences)), shortage.may_pass
+        if self.context.action in _BRINGS_UP:
+            return self._look_at_start(prefix, route, told, judgement), False
+        if self.context.action == "monitor":
+            Journal(self.context).seen(prefix.cidr, told, lambda: judgement.shortage(route, told).sentences)
+        return self._look_deep(prefix, route, told, judgement) if self.depth == DEEP else (Status.running(), False)
 
-    def _judge_deep(self, prefix: Address, told: list[str], announcer: Announcer) -> Status:
+    def _look_at_start(self, prefix: Address, route: Route, told: list[str], judgement: Judgement) -> Status:
+        """Sent, and not only queued; by way of this node. ServiceError for what waiting does not mend."""
+        wrong = judgement.misdirected(told)
+        if wrong:
+            raise ServiceError(wrong)
+        late = judgement.unsent(told)
+        if late and (len(told) - len(late) < self.min_peers or self.context.deadline.remaining() > LATE_S):
+            return Status.failed(f"{', '.join(late)}: {prefix.cidr} is not on its way")
+        if not self._is_reported:
+            self._is_reported = True
+            self._warn([*late, *judgement.instance().delays(), *judgement.cautions(route, self._is_bfdd_running())])
+            Journal(self.context).announced(prefix.cidr, told)
+        return Status.running()
+
+    def _look_deep(self, prefix: Address, route: Route, told: list[str], judgement: Judgement) -> tuple[Status, bool]:
         """What each neighbor was really sent; then what does no harm to this route, or not yet."""
-        faults = []
-        for peer in self._counted(prefix, announcer):
-            if peer.name not in told:
-                if not peer.state.endswith("(Admin)"):  # shut down on purpose
-                    faults.append(f"{prefix.cidr} is not advertised to {peer}")
-            elif peer.prefixes_sent > SENT_LIMIT:
-                faults.append(f"{peer.name} is sent {peer.prefixes_sent} prefixes: its export policy lets out too much")
+        wrong = judgement.misdirected(told)
+        if wrong:
+            return Status.failed(wrong), False
+        late = judgement.unsent(told)
+        if len(told) - len(late) < self.min_peers:
+            reason = f"{', '.join(late)}: bgpd only says that it advertises {prefix.cidr}"
+            return Status.failed(reason), judgement.is_fresh(route, told)
+        faults = [f"{sentence}: {prefix.cidr} is not advertised there" for sentence in judgement.without(route, told)]
+        faults += late
+        for name in told:
+            count = judgement.count_sent(name)
+            if count > SENT_LIMIT:
+                faults.append(f"{name} is sent {count} prefixes: its export policy lets out too much")
             else:
-                sent = announcer.sent(prefix, peer.name)
-                if prefix.cidr not in sent:
-                    return Status.failed(f"bgpd says it advertises {prefix.cidr} to {peer.name}, and has not sent it")
-                faults += self._strays(peer.name, sent)
-        faults += announcer.instance().hazards()
-        return Status.degraded("; ".join(faults)) if faults else Status.running()
+                faults += self._strays(name, judgement.sent(name))
+        faults += judgement.instance().hazards() + judgement.cautions(route, self._is_bfdd_running())
+        return (Status.degraded("; ".join(faults)) if faults else Status.running()), False
 
-    def _strays(self, peer: str, sent: tuple[str, ...]) -> list[str]:
-        found = strays(sent, self.allowed_prefixes)
+    def _strays(self, peer: str, sent: Iterable[str]) -> list[str]:
+        found = strays(list(sent), self.allowed_prefixes)
         if not found:
             return []
         named = " ".join(found[:STRAYS_NAMED]) + (" ..." if found[STRAYS_NAMED:] else "")
@@ -220,12 +262,15 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         gate = GatedRoute(self.context)
         is_gated = gate.begin_leaving()
         was_withdrawn = False
+        told: tuple[str, ...] = ()
+        drained_s = 0.0
         try:
             was_withdrawn = is_gated and _is_gone(announcer, prefix)
-            self._drain(prefix, announcer, claim)
+            told, drained_s = self._drain(prefix, announcer, claim)
             gate.end_drain()
             announcer.withdraw(prefix)
             self.context.deadline.poll(lambda: _is_gone(announcer, prefix), f"bgpd to withdraw {prefix.cidr}")
+            self._check_leftover(prefix, announcer)
         except BgpdDead as dead:
             self.context.log.info(f"stop: nothing to withdraw: {dead.reason}")
             gate.end()
@@ -235,33 +280,52 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         gate.end()
         if not was_withdrawn:  # by the gate, since when no router sends here
             self.context.deadline.sleep(self.settle)
+        Journal(self.context).withdrawn(prefix.cidr, told, drained_s, claim)
 
-    def _drain(self, prefix: Address, announcer: Announcer, claim: dict[str, str]) -> None:
-        """Make the route unattractive for a while.
+    def _check_leftover(self, prefix: Address, announcer: Announcer) -> None:
+        """ServiceError when this node goes on to announce the prefix."""
+        patience = Deadline(min(LEFTOVER_S, self.context.deadline.remaining()))
+        while announcer.route(prefix).redistributed:
+            if not patience.remaining():
+                raise ServiceError(self._judgement(prefix, announcer).other_source())
+            patience.sleep(RIDE_POLL_S)
+
+    def _drain(self, prefix: Address, announcer: Announcer, claim: dict[str, str]) -> tuple[tuple[str, ...], float]:
+        """Make the route unattractive for a while. Return the neighbors that have it, and for how many seconds.
 
         The state file says so, for a stop that is cut off here must not look like a healthy resource; where
         it cannot say so, there is no drain.
         """
-        if not self.drain_route_map or not announcer.route(prefix).advertised_to:
-            return
+        try:
+            told = announcer.route(prefix).advertised_to
+        except UnknownAnswer as error:
+            self.context.log.warning(f"stop: no drain: {error.reason}")
+            return (), 0.0
+        if not self.drain_route_map:
+            return told, 0.0
+        if not told:
+            self.context.log.info(f"stop: no drain: no neighbor has {prefix.cidr}")
+            return told, 0.0
         try:
             self.context.state.write({**claim, "draining": "yes"})
         except OSError as error:
             self.context.log.warning(f"stop: no drain: {self.context.state.path}: {error.strerror}")
-            return
+            return told, 0.0
         try:
             if not GatedRoute(self.context).drain(self.drain_route_map):
                 announcer.announce(prefix, self.drain_route_map)
         except CommandRefused as refusal:
             self.context.log.warning(f"stop: no drain: {refusal.reason}")
-            return
+            return told, 0.0
         left = self.context.deadline.remaining() - self.settle - STOP_RESERVE_S
-        self.context.deadline.sleep(max(0.0, min(self.drain_time, left)))
+        drained_s = max(0.0, min(self.drain_time, left))
+        self.context.deadline.sleep(drained_s)
+        return told, drained_s
 
     def _end_hung(self, prefix: Address, claim: dict[str, str], hung: BgpdHung) -> None:
         if self.on_hung != "kill":
             raise ServiceError(f"{hung.reason}, so {prefix.cidr} stays announced; on_hung is {self.on_hung}")
-        from ocfpy.bgp.hung import kill_bgpd
+        from ocfpy.bgp.kill import kill_bgpd
 
         pid = kill_bgpd(self._vty(claim))
         self.context.log.error(f"stop: killed bgpd ({pid}): {hung.reason}")
@@ -285,54 +349,37 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
                 f"FRR is not installed (no vtysh, no bgpd in {self.vty_dir}): install package frr"
             )
 
-    def _await_bgpd(self, announcer: Announcer, claim: dict[str, str]) -> None:
-        """It may be coming up, at boot or after a crash; DeadlineError when it does not."""
-        what = f"bgpd to run ({self._vty(claim).path}): systemctl start frr, and bgpd=yes in /etc/frr/daemons"
-        self.context.deadline.poll(lambda: _runs(announcer, self.prefix), what)
-
-    def _await_configuration(self, announcer: Announcer) -> None:
-        """A bgpd that has just been started answers before frr.conf has been read into it."""
-        patience = Deadline(min(LOAD_LIMIT_S, self.context.deadline.remaining()))
-        while True:
-            try:
-                return self._check_configured(announcer)
-            except HostError:
-                if not patience.remaining():
-                    raise
-            patience.sleep(POLL_S)
-
     def _check_configured(self, announcer: Announcer) -> None:
         announcer.asn()
         for name in (self.route_map, self.drain_route_map):
             if name and not announcer.has_route_map(name):
                 raise HostError(f"bgpd has no route-map {name}: add it to frr.conf")
 
+    def _check_address(self, prefix: Address) -> None:
+        """Without it nothing is announced, and it does not come while the cluster waits for this action."""
+        if not find_address(prefix):
+            raise ServiceError(_not_here(prefix))
+
     def _check_instance(self, announcer: Announcer) -> None:
-        """Refuse what would keep the route at the routers; have the log say what makes them slow."""
-        instance = announcer.instance()
-        hazards = instance.hazards()
+        """Refuse what would keep the route at the routers; a start logs the rest when the sessions have been looked at."""
+        judgement = self._judgement(self.prefix, announcer)
+        hazards = judgement.instance().hazards()
+        if announcer.route(self.prefix).redistributed:
+            hazards.append(judgement.other_source())
         if hazards:
             raise HostError("; ".join(hazards))
-        for delay in instance.delays():
-            self.context.log.warning(f"{self.context.action}: {delay}")
+        if self.context.action not in _BRINGS_UP:
+            self._warn(judgement.instance().delays())
 
-    def _counted(self, prefix: Address, announcer: Announcer) -> list[Peer]:
-        return [peer for peer in announcer.peers(prefix) if not self.peers or peer.name in self.peers]
+    def _warn(self, sentences: Iterable[str]) -> None:
+        for sentence in sentences:
+            self.context.log.warning(f"{self.context.action}: {sentence}")
 
-    def _too_few(self, prefix: Address, told: list[str], announcer: Announcer) -> str:
-        """Who was not told, and why as far as bgpd knows."""
-        counted = self._counted(prefix, announcer)
-        missing = [str(peer) for peer in counted if peer.name not in told]
-        missing += [f"{name} unknown" for name in self.peers if name not in [peer.name for peer in counted]]
-        reason = f"{prefix.cidr} is advertised to {len(told)} of the {self.min_peers} peers that it takes"
-        if not missing:
-            return f"{reason}: bgpd has no neighbor for IPv{prefix.family} besides"
-        advice = ""
-        if any(peer.state == "Established" and peer.name not in told for peer in counted):
-            advice += "; an established one without it has an export policy that denies it"
-        if any(peer.hit_max_prefix for peer in counted):
-            advice += "; raise the maximum-prefix of who ended the session, or announce less"
-        return f"{reason}: {', '.join(missing)}{advice}"
+    def _judgement(self, prefix: Address, announcer: Announcer) -> Judgement:
+        return Judgement(announcer, prefix, self.min_peers, self.peers)
+
+    def _is_bfdd_running(self) -> bool:
+        return bool(listener_pid(f"{self.vty_dir}/bfdd.vty"))
 
     def _announcer(self, claim: dict[str, str]) -> Announcer:
         return Announcer(self._backend(claim), claim["vrf"])
@@ -344,12 +391,8 @@ Place it after the address: order and colocation with ocf:anycast:anycast-vip.""
         return Vty(f"{claim['vty_dir']}/bgpd.vty", self.context.deadline)
 
 
-def _runs(announcer: Announcer, prefix: Address) -> bool:
-    try:
-        announcer.route(prefix)
-    except (BgpdDead, DeadlineError):  # the time that is left is the caller's to judge
-        return False
-    return True
+def _not_here(prefix: Address) -> str:
+    return f"{prefix} is not on this node: start ocf:anycast:anycast-vip with it first"
 
 
 def _is_gone(announcer: Announcer, prefix: Address) -> bool:

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ocfpy.bgp.announcer import Route
+    from ocfpy.bgp.route import Route
     from ocfpy.ocf.context import Context
 
 STATE_S = 2.0

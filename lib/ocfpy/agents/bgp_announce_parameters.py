@@ -16,14 +16,53 @@ from ocfpy.ocf.parameters import (
     StringParam,
 )
 
+_NAME_SIGNS = "_.-@+=~"
+"""What the name of an interface or peer-group has besides letters and digits; others mean something to a vty, or end a word."""
+
+LONGDESC = """\
+Announces one host route, /32 or /128, through a running FRR bgpd for as long as the resource is started here:
+by a network statement in the running configuration. frr.conf is never written, the AS number is read and
+never guessed, and a BGP instance is never created; sessions, policies and timers are the operator's
+(frr-lb.conf and frr-router.conf among this package's examples show both ends).
+
+The route counts as announced when bgpd answers, holds its own path to the prefix valid and best, the address is
+on an interface of this node, and at least min_peers established neighbors have been sent it, with a next hop that
+is an address of this node. start returns when the update has gone out. stop withdraws the route, waits until that has
+gone out, and then some (settle), so that the address can be removed when no router sends to it any more.
+
+A bgpd that is busy is waited for until the timeout; one that gives no answer for 2 seconds and uses no processor time
+hangs. A monitor waits up to 5 seconds for a session that was just lost, and for one that has just come up.
+
+start refuses graceful restart, which would leave the route at the neighbors for minutes after this node has
+gone, `no bgp network import-check`, and a prefix that bgpd has from another source (`redistribute`), which stop could
+not withdraw. What only slows an announcement or a failover (an advertisement-interval, a long hold time without BFD,
+BFD that is not up, ...) it writes to the log. The monitor with OCF_CHECK_LEVEL=10 looks at all that again, and
+reads what each neighbor has really been sent: the route, and nothing outside of the allowed prefixes. Where
+the route itself is in order it says 190 (degraded), and why.
+
+With attribute the route also depends on a pool: see there. The resource goes on running while the pool has no
+live backend here, and its monitor says "withdrawn: no live backend of healthy-POOL since ..." (190, degraded).
+Then start and migrate_from succeed without announcing, and the health daemon announces the route when a
+backend is alive. Where no ipvs-pool of this node publishes the attribute, start fails.
+
+Place it after the address: order and colocation with ocf:anycast:anycast-vip."""
+
 
 def parse_peer(text: str) -> str:
-    """A neighbour as bgpd names it: an address in its canonical form, or an interface (BGP unnumbered)."""
-    if ":" in text or text.replace(".", "").isdigit():
+    """A neighbour as bgpd names it: an address in its canonical form, an interface (BGP unnumbered), or a peer-group."""
+    if ":" in text or (text.count(".") > 1 and text.replace(".", "").isdigit()):
         return str(parse_address(text))
-    if any(c not in NAME_CHARACTERS for c in text):
-        raise ValueError(f"{text!r} is neither an address nor the name of an interface")
+    if not text or any(not _may_be_in_a_name(c) for c in text):
+        raise ValueError(f"{text!r} is neither an address nor the name of an interface or of a peer-group")
     return text
+
+
+def _may_be_in_a_name(c: str) -> bool:
+    return c.isalnum() or c in _NAME_SIGNS or (not c.isascii() and c.isprintable() and not c.isspace())
+
+
+def _is_address(peer: str) -> bool:
+    return ":" in peer or peer.replace(".", "").isdigit()
 
 
 class AnnounceParameters(Agent):
@@ -61,8 +100,8 @@ class AnnounceParameters(Agent):
     )
     peers = ListParam(
         "Neighbors that count",
-        "Neighbors, by address or by interface for unnumbered BGP, that count for min_peers. Default: all "
-        "of the address family.",
+        "Neighbors that count for min_peers: by address, by interface for unnumbered BGP, or by peer-group, which stands for "
+        "all that are in it, those of a `bgp listen range` as well. Default: all of the address family.",
         parse=parse_peer,
         reloadable=True,
     )
@@ -132,6 +171,7 @@ class AnnounceParameters(Agent):
         faults = []
         if self.prefix and self.allowed_prefixes:
             faults.append(outside(self.prefix, self.allowed_prefixes, "allowed_prefixes"))
-        if self.peers and self.min_peers > len(set(self.peers)):
+        # A name may be that of a peer-group, which is any number of neighbors.
+        if self.peers and all(map(_is_address, self.peers)) and self.min_peers > len(set(self.peers)):
             faults.append(f"min_peers is {self.min_peers}, but peers names only {len(set(self.peers))}")
         return [fault for fault in faults if fault]

@@ -206,6 +206,7 @@ location rule on the attribute.
             drain_hosts=loaded.host_names if loaded else (),
             config=self.config if loaded and loaded.autoreload else "",
             config_digest=loaded.digest if loaded else "",
+            command_user=(loaded and self.check_command_user) or "",
         )
 
     def start(self, claim: dict[str, str]) -> None:

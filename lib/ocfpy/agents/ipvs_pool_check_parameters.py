@@ -226,8 +226,8 @@ class CheckParameters(MemberParameters):
         _of(
             "command_user",
             "The user that check_command runs as, with this user's groups. Unset: ocf-anycast where this node has such a user,"
-            " else nobody. root has to be asked for by name; whoever may change the command's file is root then. No user gets"
-            " further privileges from setuid programs such as sudo.",
+            " else nobody. root has to be asked for by name; an account that may change the command's file is root then."
+            " No user gets further privileges from setuid programs such as sudo.",
         ),
         charset=f"{NAME_CHARACTERS}$",
         reloadable=True,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ocfpy.pool.spec import ServiceSpec
 
 _NEEDED = ("virtual", "real_servers")
-_BESIDE = ("config", "attribute", "dampen", "drain_dir")
+_BESIDE = ("config", "check_command_user", "attribute", "dampen", "drain_dir")
 """What can be said of a pool that has its services from a file."""
 _READS = ("start", "reload-agent", "validate-all")
 """The actions that read the file. Monitor, stop and probe go by what start recorded."""
@@ -41,6 +41,12 @@ class ConfigParameters(CheckParameters):
             ]
         return [f"parameter {name}: required, but not set" for name in _NEEDED if not self.is_set(name)] + faults
 
+    def _given_options(self) -> dict[str, str]:
+        options = super()._given_options()
+        if self.is_set("config"):
+            options.pop("command_user", None)  # of the commands that the file has
+        return options
+
     def config_warnings(self) -> list[str]:
         return super().config_warnings() + list(self._loaded.warnings if self._loaded else ())
 
@@ -53,7 +59,11 @@ class ConfigParameters(CheckParameters):
         return self._loaded
 
     def services(self) -> tuple[ServiceSpec, ...]:
-        return self.loaded().services if self.config else super().services()
+        if not self.config:
+            return super().services()
+        from ocfpy.pool.spec import with_command_user
+
+        return with_command_user(self.loaded().services, self.check_command_user or "")
 
     def virtual_services(self) -> list[str]:
         """The virtual services, as texts. Raises OcfError when they are in a file that is of no use."""

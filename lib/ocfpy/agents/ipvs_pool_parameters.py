@@ -115,7 +115,7 @@ class PoolParameters(Agent):
     )
     quiesce = BoolParam(
         "quiesce",
-        "true: a failed server gets weight 0, and whoever has a connection to it keeps it. false: it is"
+        "true: a failed server gets weight 0, and clients that are connected to it stay. false: it is"
         " removed, and with the kernel's net.ipv4.vs.expire_nodest_conn=1 its clients go to another server"
         " at once, instead of at the end of the connection's timeout (five minutes for UDP).",
         default="true",

@@ -1,19 +1,22 @@
 """What bgpd says about one prefix, and the two commands that change it.
 
-The JSON keys used here are the same in FRR 8.4.4 and 10.3 (both tried); a key that is missing reads as false.
-Never `show bgp ipv4 neighbors graceful-restart json`: bgpd 8.4.4 crashes on it.
+The JSON keys used here are those of FRR 8.4.4 and 10.3 (both tried); a key that is missing reads as false, one of another type
+is an error. Never `show bgp ipv4 neighbors graceful-restart json`: bgpd 8.4.4 crashes on it.
 """
 
 from __future__ import annotations
 
+from ocfpy.bgp.answer import Answer
 from ocfpy.bgp.errors import CommandRefused, FrrError
-from ocfpy.bgp.reply import parse
+from ocfpy.bgp.json_reply import parse
+from ocfpy.bgp.neighbor import Neighbor
+from ocfpy.bgp.route import Route, read_route
 from ocfpy.ocf.errors import HostError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Any, Protocol, TypeVar
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Protocol, TypeVar
 
     from ocfpy.bgp.instance import Instance
     from ocfpy.ocf.addresses import Address
@@ -38,60 +41,40 @@ _NO_STATEMENT = "Can't find static route"  # `no network` of what is not there
 _NO_INSTANCE = ("No BGP process", "BGP instance not found", "View/Vrf is unknown")
 _NOTHING_THERE = (_NO_STATEMENT, *_NO_INSTANCE)
 _WHICH_INSTANCE = "specify ASN"  # `router bgp` alone, and there are several
-# How a session has ended of which there is more to say, and who ended it: peer_down_str in bgp_fsm.c.
-_ENDED_BY = {"BGP Notification received": "it ended the session", "BGP Notification send": "this node ended the session"}
 _TOO_MANY = "Maximum Number of Prefixes"  # bgp_notify_cease_msg in bgp_debug.c; RFC 4486, subcode 1
-
-
-class Route:
-    """bgpd's own path to a prefix: is there one, is it valid, is it the best, who was told.
-
-    exists means that there is a `network` statement in effect; leaving that it has been withdrawn and the
-    peers are about to hear of it.
-    """
-
-    __slots__ = ("advertised_to", "best", "exists", "leaving", "valid")
-
-    def __init__(
-        self,
-        exists: bool = False,
-        leaving: bool = False,
-        valid: bool = False,
-        best: bool = False,
-        advertised_to: tuple[str, ...] = (),
-    ) -> None:
-        self.exists = exists
-        self.leaving = leaving
-        self.valid = valid
-        self.best = best
-        self.advertised_to = advertised_to
+_ROUTE_MAP_LEVELS = ("BGP", "bgpd")  # what stands around a route-map's name: in FRR 8.4, and in what vtysh of FRR 10 prints
 
 
 class Peer:
     """A neighbour: state as bgpd names it (Established, Active, Idle (Admin), ...), policy_missing when RFC 8212
-    blocks it, prefixes_sent as a number; ended says who ended the session that it had last, and why, as far as a
-    BGP message said so.
+    blocks it, prefixes_sent as a number; last_reset says who ended the session that it had last, and why, as far as a
+    BGP message or BFD said so.
     """
 
-    __slots__ = ("ended", "name", "policy_missing", "prefixes_sent", "state")
+    __slots__ = ("last_reset", "name", "policy_missing", "prefixes_sent", "state")
 
     def __init__(
-        self, name: str, state: str, policy_missing: bool, prefixes_sent: int = 0, ended: str = ""
+        self, name: str, state: str, policy_missing: bool, prefixes_sent: int = 0, last_reset: str = ""
     ) -> None:
         self.name = name
         self.state = state
         self.policy_missing = policy_missing
         self.prefixes_sent = prefixes_sent
-        self.ended = ended
+        self.last_reset = last_reset
+
+    @property
+    def is_shut_down(self) -> bool:
+        """Whether it was shut down on purpose."""
+        return self.state.endswith("(Admin)")
 
     @property
     def hit_max_prefix(self) -> bool:
         """Whether the session ended because one of its two ends was sent more prefixes than its maximum-prefix."""
-        return _TOO_MANY in self.ended
+        return _TOO_MANY in self.last_reset
 
     def __str__(self) -> str:
         policy = " without an export policy (RFC 8212)" if self.policy_missing else ""
-        return f"{self.name} {self.state}{policy}{f' ({self.ended})' if self.ended else ''}"
+        return f"{self.name} {self.state}{policy}{f' ({self.last_reset})' if self.last_reset else ''}"
 
 
 class Announcer:
@@ -108,79 +91,78 @@ class Announcer:
         self._of_vrf = f" vrf {vrf}" if vrf else ""
 
     def route(self, prefix: Address) -> Route:
-        """What bgpd has for the prefix; paths learned from others do not count."""
+        """What bgpd has for the prefix. UnknownAnswer when it says so in a way that FRR 8.4 to 10.3 do not."""
+        command = f"show bgp{self._of_vrf} {_family(prefix)} unicast {prefix.cidr} json"
         try:
-            reply = self._show(f"show bgp{self._of_vrf} {_family(prefix)} unicast {prefix.cidr} json")
+            reply = self._show(command)
+            if reply.text("warning"):  # vtysh has no status for it
+                raise CommandRefused(command, 1, reply.text("warning"))
+            return read_route(reply)
         except CommandRefused as refusal:
             if _says(refusal, *_NO_INSTANCE):
                 return Route()
             raise
-        leaving = False
-        for path in reply.get("paths", ()):
-            if not (path.get("local") and path.get("sourced")):
-                continue
-            if path.get("removed"):
-                leaving = True
-                continue
-            best = bool(path.get("bestpath", {}).get("overall"))
-            # advertisedTo is that of the prefix: it is ours only when our path is the one in use.
-            peers = tuple(reply.get("advertisedTo", ())) if best else ()
-            return Route(exists=True, valid=bool(path.get("valid")), best=best, advertised_to=peers)
-        return Route(leaving=leaving)
 
     def peers(self, prefix: Address) -> list[Peer]:
         """The neighbours that are activated for the family of the prefix."""
-        known = self._summary().get(f"{_family(prefix)}Unicast", {}).get("peers", {})
-        ended = self._ended() if any(peer.get("state") != "Established" for peer in known.values()) else {}
+        known = dict(self._summary().at(f"{_family(prefix)}Unicast").at("peers").objects())
+        neighbors = self.neighbors() if any(peer.text("state") != "Established" for peer in known.values()) else {}
         return [
             Peer(
                 name,
-                str(peer.get("state", "?")),
-                peer.get("peerState") == "Policy",
-                peer.get("pfxSnt", 0),
-                ended.get(name, ""),
+                peer.text("state") or "?",
+                peer.text("peerState") == "Policy",
+                int(peer.number("pfxSnt")),
+                neighbors[name].last_reset() if name in neighbors else "",
             )
             for name, peer in known.items()
         ]
 
-    def _ended(self) -> dict[str, str]:
-        """Why neighbors have no session any more, by name."""
-        neighbors = self._show(f"show bgp{self._of_vrf} neighbors json")
-        return {
-            name: f"{_ENDED_BY[of['lastResetDueTo']]}: {of['lastNotificationReason']}"
-            for name, of in neighbors.items()
-            if isinstance(of, dict)
-            and of.get("bgpState") != "Established"
-            and of.get("lastResetDueTo") in _ENDED_BY
-            and of.get("lastNotificationReason")
-        }
+    def neighbors(self) -> dict[str, Neighbor]:
+        """All neighbors of the instance, by the name that bgpd gives them."""
+        reply = self._show(f"show bgp{self._of_vrf} neighbors json")
+        return {name: Neighbor(name, answer) for name, answer in reply.objects()}
+
+    def router_id(self) -> str:
+        """The router-id in use; "" when the instance has no neighbor that would say so."""
+        return next((found for _, family in self._summary().objects() if (found := family.text("routerId"))), "")
 
     def asn(self) -> str:
         """The AS number of the instance, as `router bgp` takes it. HostError when there is no such instance."""
-        for family in self._summary().values():
-            if isinstance(family, dict) and family.get("as"):
-                return str(family["as"])
-        where = f"VRF {self._vrf}" if self._vrf else "the default VRF"
-        raise HostError(
-            f"bgpd has no BGP instance with a neighbor in {where}: configure `router bgp` in frr.conf"
-        )
+        for _, family in self._summary().objects():
+            if family.number("as"):
+                return str(int(family.number("as")))
+        from ocfpy.bgp.instance import as_number
 
-    def instance(self) -> Instance:
-        """How the instance is configured, as far as that can keep a route alive or slow it."""
+        # The summary is empty while there is no neighbor: `bgp listen range`, and no router has connected yet.
+        number = as_number(self._backend.show("show running-config"), self._vrf)
+        if not number:
+            where = f"VRF {self._vrf}" if self._vrf else "the default VRF"
+            raise HostError(f"bgpd has no BGP instance in {where}: configure `router bgp` in frr.conf")
+        return number
+
+    def instance(self, neighbors: Sequence[Neighbor] = ()) -> Instance:
+        """How the instance is configured, as far as that can keep a route alive or slow it on its way to these neighbors."""
         from ocfpy.bgp.instance import Instance
 
-        neighbors = self._show(f"show bgp{self._of_vrf} neighbors json")
         return Instance(neighbors, self._backend.show("show running-config"), self._vrf)
 
-    def sent(self, prefix: Address, peer: str) -> tuple[str, ...]:
-        """The prefixes, of the family of this one, that the peer has really been sent (Adj-RIB-Out)."""
+    def sent(self, prefix: Address, peer: str) -> dict[str, str]:
+        """The prefixes, of the family of this one, that the peer has really been sent (Adj-RIB-Out), with their next hops.
+
+        A next hop of 0.0.0.0 or :: is replaced as the update is written: see Neighbor.next_hop.
+        """
         command = f"show bgp{self._of_vrf} {_family(prefix)} unicast neighbors {peer} advertised-routes json"
-        return tuple(self._show(command).get("advertisedRoutes", ()))
+        routes = self._show(command).at("advertisedRoutes").objects()
+        return {name: one.text("nextHopGlobal") or one.text("nextHop") for name, one in routes}
 
     def has_route_map(self, name: str) -> bool:
-        """Whether bgpd knows the route-map; a statement that names another one is a withdrawal."""
-        reply = self._show(f"show route-map {name} json")
-        return name in reply.get("BGP", reply)  # 8.4 has one level more
+        """Whether bgpd knows the route-map; a statement that names another one is a withdrawal.
+
+        FRR 8.4 answers {"BGP": {NAME: ...}}, FRR 10 {NAME: ...} and its vtysh {"bgpd": {NAME: ...}}. A route-map counts how often
+        it was invoked, and a level around it does not: one may be called BGP.
+        """
+        return _has_route_map(self._show(f"show route-map {name} json"), name)
 
     def announce(self, prefix: Address, route_map: str = "") -> None:
         """`network`; said again with another route-map, or none, it changes that without a withdrawal."""
@@ -236,30 +218,31 @@ class Announcer:
 
     def _router(self) -> str:
         """`router bgp` with the AS number; what has no neighbor any more must be withdrawn all the same."""
-        try:
-            asn = self.asn()
-        except HostError:
-            from ocfpy.bgp.instance import as_number
+        return f"router bgp {self.asn()}{self._of_vrf}"
 
-            asn = as_number(self._backend.show("show running-config"), self._vrf)
-            if not asn:
-                raise
-        return f"router bgp {asn}{self._of_vrf}"
-
-    def _summary(self) -> dict[str, Any]:
+    def _summary(self) -> Answer:
         """By address family; nothing when there is no instance, which bgpd answers with {} and a warning."""
+        command = f"show bgp{self._of_vrf} summary json"
         try:
-            return self._show(f"show bgp{self._of_vrf} summary json")
+            return self._show(command)
         except CommandRefused:
-            return {}
+            return Answer({}, f"`{command}`")
 
-    def _show(self, command: str) -> dict[str, Any]:
+    def _show(self, command: str) -> Answer:
         reply = self._backend.show(command)
         try:
             value = parse(reply)
         except ValueError as error:
             raise FrrError(f"bgpd's answer to `{command}` cannot be read: {error}") from None
-        return value if isinstance(value, dict) else {}
+        return Answer(value, f"`{command}`")
+
+
+def _has_route_map(reply: Answer, name: str) -> bool:
+    return any(
+        (key == name and (key not in _ROUTE_MAP_LEVELS or "invoked" in inner))
+        or (key in _ROUTE_MAP_LEVELS and _has_route_map(inner, name))
+        for key, inner in reply.objects()
+    )
 
 
 def _says(refusal: CommandRefused, *phrases: str) -> bool:

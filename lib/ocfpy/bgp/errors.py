@@ -8,7 +8,7 @@ from ocfpy.ocf.errors import ServiceError
 
 
 class FrrError(ServiceError):
-    """Base of the three."""
+    """Base of them all."""
 
 
 class CommandRefused(FrrError):
@@ -21,9 +21,16 @@ class CommandRefused(FrrError):
         super().__init__(f"bgpd refused `{command}`: {text.strip() or f'status {status}'}")
 
 
+class UnknownAnswer(FrrError):
+    """bgpd's JSON has another shape than that of FRR 8.4 to 10.3. where is the command and the keys that lead there."""
+
+    def __init__(self, where: str, wanted: str, value: object) -> None:
+        super().__init__(f"bgpd's answer to {where} is not {wanted} but {str(value)[:64]!r}: this FRR is not supported")
+
+
 class BgpdHung(FrrError):
-    """bgpd took the command, or the connection, and does not answer. It keeps its sessions and its routes
-    meanwhile.
+    """bgpd took the command, or the connection, and does not answer, and uses no processor time. It keeps its sessions and
+    its routes meanwhile.
     """
 
 

@@ -1,62 +1,94 @@
-"""What in the configuration of a BGP instance keeps a route where nobody serves any more, or slows its way."""
+"""What in the configuration of a BGP instance keeps a route where it is not served any more, or slows or bends its way."""
 
 from __future__ import annotations
 
+from ocfpy.bgp.neighbor import BFD_UP
+from ocfpy.ocf.addresses import parse_prefix
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Sequence
+
+    from ocfpy.bgp.neighbor import Neighbor
+    from ocfpy.ocf.addresses import Address
 
 # What FRR does not show in JSON is read from the running configuration, which has a line for what is not the default.
 IMPORT_CHECK_OFF = "no bgp network import-check"
 SUPPRESS_FIB_PENDING = "bgp suppress-fib-pending"
 DELAY_TIMER = "bgp route-map delay-timer "
+GRACEFUL_SHUTDOWN = "bgp graceful-shutdown"
+ROUTER_ID = "bgp router-id "
+AGGREGATE = "aggregate-address"
+SUMMARY_ONLY = "summary-only"
+REDISTRIBUTE = "redistribute"
 
 DELAY_TIMER_DEFAULT_S = 5  # RMAP_DEFAULT_UPDATE_TIMER in bgpd.h
 HOLD_LIMIT_S = 10
 """A hold time above this is named where there is no BFD: nothing else tells a router that this node has lost power."""
+BFD_SETTLES_S = 5.0
+"""How old a session has to be before its BFD session is judged; it comes up a second or so after the other."""
 
 
 class Instance:
-    """A BGP instance as far as it matters here; times in seconds, each list holds names of neighbors."""
+    """A BGP instance as far as it matters to the neighbors given; times in seconds."""
 
     __slots__ = ("_global", "_neighbors", "_own")
 
-    def __init__(self, neighbors: dict[str, Any], running_config: str, vrf: str = "") -> None:
-        self._neighbors = {name: of for name, of in neighbors.items() if isinstance(of, dict) and not of.get("adminShutDown")}
+    def __init__(self, neighbors: Sequence[Neighbor], running_config: str, vrf: str = "") -> None:
+        self._neighbors = [one for one in neighbors if not one.is_shut_down]
         self._global, self._own = _lines(running_config, vrf)
 
     def hazards(self) -> list[str]:
         """What can leave clients with a node that does not serve, a sentence each."""
         faults = []
-        restarters = [name for name in self._neighbors if self._mode(name).startswith("Restart")]
+        restarters = [one.name for one in self._neighbors if one.restarts_gracefully]
         if restarters:
             faults.append(
                 f"graceful restart is on towards {' '.join(restarters)}: they would keep the route for minutes after "
                 "this node is gone; take `bgp graceful-restart` out of frr.conf and restart FRR"
             )
-        if IMPORT_CHECK_OFF in self._own:
+        if self._has(IMPORT_CHECK_OFF):
             faults.append(
                 f"`{IMPORT_CHECK_OFF}` has bgpd announce an address that is not on this node, at boot for instance: "
                 "take the line out of frr.conf"
             )
         return faults
 
+    def cautions(self, is_bfdd_running: bool) -> list[str]:
+        """What protects or serves clients less than it seems to, a sentence each."""
+        faults = []
+        for one in self._neighbors:
+            if one.bfd and one.is_established and one.up_s >= BFD_SETTLES_S and not (is_bfdd_running and one.bfd == BFD_UP):
+                state = f"is {one.bfd}" if is_bfdd_running else "is not at work: bfdd does not run here"
+                faults.append(
+                    f"BFD towards {one.name} {state}; until it is up {one.name} would send here {_for(one.hold_s)} after a "
+                    "power cut: start bfdd on both ends, configure BFD on both, see `show bfd peers`"
+                )
+        if GRACEFUL_SHUTDOWN in self._global or self._has(GRACEFUL_SHUTDOWN):
+            faults.append(
+                f"`{GRACEFUL_SHUTDOWN}` is on, so routers use this node only when there is no other: enter "
+                f"`no {GRACEFUL_SHUTDOWN}` when the maintenance is over"
+            )
+        return faults
+
+    @property
+    def has_router_id(self) -> bool:
+        """Whether the instance has a router-id of its own."""
+        return any(line.startswith(ROUTER_ID) for _, line in self._own)
+
     def delays(self) -> list[str]:
         """What has routers learn of a change later than they could, a sentence each."""
         faults = []
-        for name, neighbor in self._neighbors.items():
-            mrai_s = neighbor.get("minBtwnAdvertisementRunsTimerMsecs", 0) / 1000
-            if mrai_s:
+        for one in self._neighbors:
+            if one.interval_s:
                 faults.append(
-                    f"{name} hears of a withdrawal up to {mrai_s:g} s late: set `neighbor {name} advertisement-interval 0`"
+                    f"{one.name} is sent an announcement up to {one.interval_s:g} s late (a withdrawal at once): set "
+                    f"`neighbor {one.name} advertisement-interval 0`"
                 )
-            # The two ends agree on the shorter one; before they have, this end's is what is known.
-            agreed = "" if neighbor.get("bgpState") == "Established" else "Configured"
-            hold_s = neighbor.get(f"bgpTimer{agreed}HoldTimeMsecs", 0) / 1000
-            if "peerBfdInfo" not in neighbor and not 0 < hold_s <= HOLD_LIMIT_S:
-                lasts = f"for {hold_s:g} s" if hold_s else "for ever"
+            if not one.bfd and not 0 < one.hold_s <= HOLD_LIMIT_S:
                 faults.append(
-                    f"{name} would send here {lasts} after a power cut: add `neighbor {name} bfd`, or `timers bgp 3 9`"
+                    f"{one.name} would send here {_for(one.hold_s)} after a power cut: add `neighbor {one.name} bfd`, "
+                    "or `timers bgp 3 9`"
                 )
         delay_s = self._delay_timer_s()
         if not 0 < delay_s <= DELAY_TIMER_DEFAULT_S:
@@ -64,12 +96,34 @@ class Instance:
             faults.append(
                 f"an edit of a route-map or prefix-list has its effect {when}: take `{DELAY_TIMER}{delay_s}` out of frr.conf"
             )
-        if SUPPRESS_FIB_PENDING in self._own:
+        if self._has(SUPPRESS_FIB_PENDING):
             faults.append(f"`{SUPPRESS_FIB_PENDING}` holds announcements back for a second: take it out of frr.conf")
         return faults
 
-    def _mode(self, name: str) -> str:
-        return str(self._neighbors[name].get("gracefulRestartInfo", {}).get("localGrMode", ""))
+    def has_group(self, name: str) -> bool:
+        """Whether there is such a peer-group, with neighbors or without."""
+        return self._has(f"neighbor {name} peer-group")
+
+    def summarised_by(self, prefix: Address) -> str:
+        """The `aggregate-address ... summary-only` that keeps the prefix from all neighbors, or ""."""
+        for _, line in self._own:
+            words = line.split()
+            if words[:1] == [AGGREGATE] and SUMMARY_ONLY in words:
+                try:
+                    is_within = parse_prefix(words[1]).contains(prefix)
+                except ValueError:
+                    continue
+                if is_within:
+                    return line
+        return ""
+
+    def redistributed(self, prefix: Address) -> list[str]:
+        """The `redistribute` lines of the family of the prefix."""
+        family = f"ipv{prefix.family} unicast"
+        return [line for place, line in self._own if place == family and line.startswith(f"{REDISTRIBUTE} ")]
+
+    def _has(self, wanted: str) -> bool:
+        return any(line == wanted for _, line in self._own)
 
     def _delay_timer_s(self) -> int:
         for line in self._global:
@@ -87,21 +141,32 @@ def as_number(running_config: str, vrf: str = "") -> str:
     return ""
 
 
+def _for(hold_s: float) -> str:
+    return f"for {hold_s:g} s" if hold_s else "for ever"
+
+
 def _begins(line: str, vrf: str) -> bool:
     # router bgp ASN, then nothing, or vrf NAME, or view NAME
     words = line.split()
     return words[:2] == ["router", "bgp"] and len(words) > 2 and words[3:] == (["vrf", vrf] if vrf else [])
 
 
-def _lines(running_config: str, vrf: str) -> tuple[list[str], list[str]]:
-    """The lines outside of any block, and those of this instance's own block."""
+def _lines(running_config: str, vrf: str) -> tuple[list[str], list[tuple[str, str]]]:
+    """The lines outside of any block; those of this instance's own block, each behind the address family it is in, or ""."""
     outside: list[str] = []
-    own: list[str] = []
+    own: list[tuple[str, str]] = []
     inside = False
+    family = ""
     for line in running_config.splitlines():
+        text = line.strip()
         if not line.startswith(" "):
             inside = _begins(line, vrf)
-            outside.append(line.rstrip())
+            family = ""
+            outside.append(text)
+        elif inside and text.startswith("address-family "):
+            family = text.partition(" ")[2]
+        elif inside and text == "exit-address-family":
+            family = ""
         elif inside:
-            own.append(line.strip())
+            own.append((family, text))
     return outside, own

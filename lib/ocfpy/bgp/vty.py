@@ -13,15 +13,16 @@ import sys
 import time
 
 from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused, FrrError
+from ocfpy.bgp.process import Progress, pid_from_file
 from ocfpy.ocf.errors import HostError, PermissionDeniedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from ocfpy.ocf.deadline import Deadline
 
-RESPONSE_LIMIT_S = 2.0  # bgpd answers in less than a millisecond; longer than this and it hangs
+RESPONSE_LIMIT_S = 2.0  # bgpd answers in less than a millisecond; longer than this without using the processor and it hangs
 CONNECT_RETRY_S = 0.01
 LINE_MAX_BYTES = 4096  # VTY_BUFSIZ; bgpd would cut the rest off
 STATUS_SUCCESS = 0
@@ -90,45 +91,80 @@ class Vty:
             return session.peer_pid()
 
     def _session(self) -> Session:
-        limit = min(RESPONSE_LIMIT_S, self._deadline.remaining())
+        patience = Patience(self.path, self._deadline, RESPONSE_LIMIT_S)
+        return Session(_connect(self.path, patience), patience)
 
-        def late() -> Exception:
-            if limit < RESPONSE_LIMIT_S:  # our own time is up: that says nothing about bgpd
-                return self._deadline.error(f"bgpd to answer on {self.path}")
-            return BgpdHung(f"bgpd hangs: no answer on {self.path} within {RESPONSE_LIMIT_S:g} s")
 
-        return Session(_connect(self.path, limit, late), limit, late)
+class Patience:
+    """How long bgpd is waited for: limit seconds in which it does nothing, and as long as the action has while it works."""
+
+    __slots__ = ("_deadline", "_limit", "_path", "_progress", "_until", "_was_busy")
+
+    def __init__(self, path: str, deadline: Deadline, limit: float) -> None:
+        self._path = path
+        self._deadline = deadline
+        self._limit = limit
+        self._was_busy = False
+        self.begin(0)
+
+    def begin(self, pid: int) -> None:
+        """Begin to wait for this process, 0 when it is not known."""
+        self._progress = Progress(pid)
+        self.renew()
+
+    def renew(self) -> None:
+        """It has answered in part, or been seen at work."""
+        self._until = time.monotonic() + self._limit
+
+    def left(self) -> float:
+        """Seconds until the next look, more than 0. BgpdHung when there is no sign of life; DeadlineError."""
+        action_s = self._deadline.remaining()
+        if action_s <= 0:
+            busy = ", which is busy," if self._was_busy else ""
+            raise self._deadline.error(f"bgpd{busy} to answer on {self._path}")
+        left = self._until - time.monotonic()
+        if left <= 0:
+            if not self._progress.is_made():
+                raise BgpdHung(f"bgpd hangs: no answer on {self._path} within {self._limit:g} s, and it uses no processor time")
+            self._was_busy = True
+            self.renew()
+            left = self._limit
+        return min(left, action_s)
 
 
 class Session:
     """One connection; commands go one at a time, since bgpd may lose those that are sent ahead."""
 
-    __slots__ = ("_late", "_limit", "_socket")
+    __slots__ = ("_patience", "_socket")
 
-    def __init__(self, connected: _socket.socket, limit: float, late: Callable[[], Exception]) -> None:
+    def __init__(self, connected: _socket.socket, patience: Patience) -> None:
         self._socket = connected
-        self._limit = limit
-        self._late = late
+        self._patience = patience
 
     def command(self, text: str) -> str:
         """Send one line and return the reply. ValueError for what is not one line; the errors of Vty.show."""
-        line = text.encode("ascii")
-        if not text.isprintable() or len(line) >= LINE_MAX_BYTES:
+        line = text.encode("utf-8") if text.isprintable() else b""
+        if not line or len(line) >= LINE_MAX_BYTES:
             raise ValueError(f"not a line for a vty: {text[:64]!r}")
-        end = time.monotonic() + self._limit
+        self._patience.begin(self.peer_pid())
         try:
-            self._socket.settimeout(self._limit)
-            self._socket.sendall(line + b"\0")
-            reply, status = self._read(end)
-        except (TimeoutError, _socket.timeout):  # the same only from Python 3.10 on
-            raise self._late() from None
+            self._send(line + b"\0")
+            reply, status = self._read()
         except OSError as error:
             raise BgpdDead(f"bgpd went away during `{text}`: {error.strerror}") from None
         if status != STATUS_SUCCESS:
             raise CommandRefused(text, status, reply)
         return reply
 
-    def _read(self, end: float) -> tuple[str, int]:
+    def _send(self, line: bytes) -> None:
+        while line:
+            self._socket.settimeout(self._patience.left())
+            try:
+                line = line[self._socket.send(line) :]
+            except (TimeoutError, _socket.timeout):  # the same only from Python 3.10 on
+                continue
+
+    def _read(self) -> tuple[str, int]:
         """Read up to the status. The text has no NUL in it, so the first one begins the trailer.
 
         That is 00 00 00 status. It may come in pieces, and a status of 0 looks like one more of its NULs.
@@ -138,22 +174,22 @@ class Session:
             nul = received.find(0)
             if 0 <= nul <= len(received) - 4:
                 break
-            left = end - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            self._socket.settimeout(left)
-            piece = self._socket.recv(65536)
+            self._socket.settimeout(self._patience.left())
+            try:
+                piece = self._socket.recv(65536)
+            except (TimeoutError, _socket.timeout):
+                continue
             if not piece:
                 raise BgpdDead("bgpd closed the connection in the middle of a reply")
             received += piece
+            self._patience.renew()
         if received[nul : nul + 3] != _TRAILER or len(received) != nul + 4:
             raise FrrError("the reply on bgpd's socket is not FRR's protocol: try backend=vtysh")
         return received[:nul].decode("utf-8", "replace"), received[-1]
 
     def peer_pid(self) -> int:
         """The pid of the process that listens on the other side."""
-        ucred = self._socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _UCRED_BYTES)
-        return int.from_bytes(ucred[:4], sys.byteorder)
+        return _peer_pid(self._socket)
 
     def __enter__(self) -> Session:
         return self
@@ -162,21 +198,39 @@ class Session:
         self._socket.close()
 
 
-def _connect(path: str, limit: float, late: Callable[[], Exception]) -> _socket.socket:
-    end = time.monotonic() + limit
+def listener_pid(path: str) -> int:
+    """Return the pid of the process that listens on a socket, also when it hangs; 0 when there is none or its queue is full."""
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
-        connection.settimeout(limit)
+        connection.setblocking(False)
+        connection.connect(path)
+        return _peer_pid(connection)
+    except OSError:
+        return 0
+    finally:
+        connection.close()
+
+
+def _peer_pid(connection: _socket.socket) -> int:
+    ucred = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _UCRED_BYTES)
+    return int.from_bytes(ucred[:4], sys.byteorder)
+
+
+def _connect(path: str, patience: Patience) -> _socket.socket:
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        # Without a timeout the kernel would wait for a place in the queue: many agents at once, or a bgpd that hangs.
+        connection.setblocking(False)
+        has_begun = False
         while True:
             try:
                 connection.connect(path)
                 return connection
-            except (
-                BlockingIOError
-            ):  # its queue is full: many agents at once, or it hangs and nobody empties it
-                if time.monotonic() > end:
-                    raise late() from None
-                time.sleep(CONNECT_RETRY_S)
+            except BlockingIOError:
+                if not has_begun:
+                    patience.begin(pid_from_file(path))
+                    has_begun = True
+                time.sleep(min(CONNECT_RETRY_S, patience.left()))
     except (FileNotFoundError, ConnectionRefusedError) as error:
         connection.close()
         raise BgpdDead(f"bgpd does not run: {path}: {error.strerror}") from None

@@ -5,7 +5,8 @@ sockets.
 from __future__ import annotations
 
 from ocfpy.bgp.errors import BgpdDead, BgpdHung, CommandRefused
-from ocfpy.bgp.vty import RESPONSE_LIMIT_S
+from ocfpy.bgp.process import Progress, pid_from_file
+from ocfpy.bgp.vty import RESPONSE_LIMIT_S, listener_pid
 from ocfpy.ocf.errors import DeadlineError
 from ocfpy.ocf.process import run
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ocfpy.ocf.deadline import Deadline
+    from ocfpy.ocf.process import Completed
 
 _NOBODY = ("is not running", "failed to connect to any daemons")
 
@@ -25,10 +27,11 @@ class Vtysh:
     else is configuring anything.
     """
 
-    __slots__ = ("_argv", "_deadline")
+    __slots__ = ("_argv", "_deadline", "_socket")
 
     def __init__(self, directory: str, deadline: Deadline) -> None:
         self._argv = ["vtysh", "--vty_socket", directory, "-d", "bgpd"]
+        self._socket = f"{directory}/bgpd.vty"
         self._deadline = deadline
 
     def show(self, command: str) -> str:
@@ -54,21 +57,31 @@ class Vtysh:
         return refused
 
     def _run(self, commands: list[str]) -> str:
-        limit = min(RESPONSE_LIMIT_S, self._deadline.remaining())
         for command in commands:
             if not command.isprintable():  # vtysh takes a line break for the end of one command and the next
                 raise ValueError(f"not a line for vtysh: {command[:64]!r}")
-        try:
-            done = run(
-                [*self._argv, *(word for line in commands for word in ("-c", line))], limit, package="frr"
-            )
-        except DeadlineError:
-            if limit < RESPONSE_LIMIT_S:
-                raise
-            raise BgpdHung(f"bgpd hangs: vtysh got no answer within {RESPONSE_LIMIT_S:g} s") from None
+        done = self._vtysh([*self._argv, *(word for line in commands for word in ("-c", line))])
         if done.rc == 0:
             return done.out
         text = (done.out + done.err).strip()
         if any(sign in text for sign in _NOBODY):
             raise BgpdDead(f"bgpd does not run: vtysh says: {text}")
         raise CommandRefused(commands[-1], done.rc, text)
+
+    def _vtysh(self, argv: list[str]) -> Completed:
+        """Run it; once more with twice the time while bgpd is at work. Every command may be given twice."""
+        progress = Progress(listener_pid(self._socket) or pid_from_file(self._socket))
+        limit = RESPONSE_LIMIT_S
+        while True:
+            seconds = min(limit, self._deadline.remaining())
+            try:
+                return run(argv, seconds, package="frr")
+            except DeadlineError:
+                if seconds < limit:
+                    busy = ", which is busy," if limit > RESPONSE_LIMIT_S else ""
+                    raise self._deadline.error(f"bgpd{busy} to answer vtysh") from None
+                if not progress.is_made():
+                    raise BgpdHung(
+                        f"bgpd hangs: vtysh got no answer within {limit:g} s, and bgpd uses no processor time"
+                    ) from None
+                limit *= 2

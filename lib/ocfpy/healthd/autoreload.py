@@ -16,6 +16,7 @@ from ocfpy.ocf.context import Context
 from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.errors import OcfError
 from ocfpy.ocf.state import StateFile
+from ocfpy.pool.spec import with_command_user
 
 if TYPE_CHECKING:
     from ocfpy.healthd.client import Paths
@@ -57,7 +58,7 @@ class Autoreload:
                     self._log.warning(warning)
                 self._reload(
                     spec.replace(
-                        services=loaded.services,
+                        services=with_command_user(loaded.services, spec.command_user),
                         drain_dir=loaded.maintenance_dir or spec.drain_dir,
                         drain_hosts=loaded.host_names,
                         config=spec.config if loaded.autoreload else "",

@@ -67,6 +67,8 @@ if TYPE_CHECKING:
 REQUEST_TIMEOUT_S = 2.0
 MAX_REQUEST = 1 << 16
 LOCK_LOOK_S = 1.0
+LAST_ROUTES_S = 3.0
+"""How long a daemon without pools waits for the withdrawals that are under way."""
 LAST_WORDS_S = 1.0
 """How long a daemon that fails waits for its log."""
 IDLE_S = 10.0
@@ -209,6 +211,7 @@ class Daemon:
             os.unlink(self.node.socket)
         except OSError:
             pass
+        await self._gate.finish(LAST_ROUTES_S)
         self._gate.close()
         await self._checks.stop()
         os._exit(0)

@@ -18,14 +18,14 @@ POLL_S = 0.02
 _STARTTIME = 19  # of the fields of /proc/PID/stat behind the name (proc(5))
 
 
-def process_age() -> float:
-    """Return for how many seconds this process has been there, to a clock tick; 0.0 when the kernel does not say.
+def process_age(pid: int | str = "self") -> float:
+    """Return for how many seconds a process, this one, has been there, to a clock tick; 0.0 when the kernel does not say.
 
     That includes what it was before an exec, and is how long Pacemaker has been waiting for an action.
     """
     try:
         # Not open(), which asks about the file five times before it reads.
-        fd = os.open("/proc/self/stat", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
         try:
             ticks = int(os.read(fd, 4096).rpartition(b")")[2].split()[_STARTTIME])
         finally:
@@ -64,7 +64,7 @@ class Deadline:
 
     def error(self, what: str) -> DeadlineError:
         """Return the error that names what was waited for."""
-        return DeadlineError(f"no success within {self.seconds:.1f} s waiting for {what}")
+        return DeadlineError(f"timed out after {self.seconds:.1f} s waiting for {what}")
 
     def sleep(self, seconds: float) -> None:
         """Sleep, but not past the deadline."""

@@ -98,10 +98,21 @@ class PoolSpec(Record):
     `drain_dir` is where files take servers out by hand, see drained.py; nowhere if it is empty; `drain_hosts` are names of
     servers, with their addresses, that files may have there. `config` is the path of
     an ldirectord.cf that the services are from, where the daemon is to go over to it whenever it has changed, and
-    `config_digest` tells one content of it from another.
+    `config_digest` tells one content of it from another; `command_user` is the user of the commands in it.
     """
 
-    __slots__ = ("attribute", "config", "config_digest", "dampen", "drain_dir", "drain_hosts", "former", "resource", "services")
+    __slots__ = (
+        "attribute",
+        "command_user",
+        "config",
+        "config_digest",
+        "dampen",
+        "drain_dir",
+        "drain_hosts",
+        "former",
+        "resource",
+        "services",
+    )
 
     def __init__(
         self,
@@ -114,6 +125,7 @@ class PoolSpec(Record):
         drain_hosts: Iterable[Iterable[str]] = (),
         config: str = "",
         config_digest: str = "",
+        command_user: str = "",
     ) -> None:
         self.resource = resource
         self.services = services
@@ -124,6 +136,7 @@ class PoolSpec(Record):
         self.drain_hosts = tuple((host, address) for host, address in drain_hosts)
         self.config = config
         self.config_digest = config_digest
+        self.command_user = command_user
 
     @property
     def virtual(self) -> list[VirtualService]:
@@ -149,6 +162,20 @@ class PoolSpec(Record):
         former = list(map(str, self.former))
         document = {"schema": SCHEMA, **_fields(self, services=services, former=former)}
         replace_file(path, json.dumps(document, indent=1).encode())
+
+
+def with_command_user(services: Iterable[ServiceSpec], user: str) -> tuple[ServiceSpec, ...]:
+    """The services with the commands of their checks run as `user`; as they are where it is empty."""
+
+    def changed(check: CheckSettings) -> CheckSettings:
+        if check.type != "external" or not user:
+            return check
+        return check.replace(options={**dict(check.options), "command_user": user}.items())
+
+    return tuple(
+        service.replace(check=changed(service.check), checks={key: changed(check) for key, check in service.checks.items()})
+        for service in services
+    )
 
 
 def read_spec(path: str) -> PoolSpec:

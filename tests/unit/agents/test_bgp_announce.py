@@ -32,10 +32,11 @@ class FakeBgpd:
         self.path_extra: dict[str, Any] = {}
         self.told = ["10.1.0.1"]
         self.modes: dict[str, str] = {}
-        self.neighbor: dict[str, Any] = {"bgpState": "Established", "bgpTimerHoldTimeMsecs": 9000}
+        self.neighbor: dict[str, Any] = {"bgpState": "Established", "bgpTimerHoldTimeMsecs": 9000, "bgpTimerUpMsec": 60000}
         self.running_config = "router bgp 65010\n bgp router-id 10.1.0.11\nexit\n"
         self.peers: dict[str, dict[str, Any]] = {"10.1.0.1": {"state": "Established"}}
         self.strays: list[str] = []
+        self.export: dict[str, Any] = {"routeMapForOutgoingAdvertisements": "OUT"}
         self.unsent = False
         self.here = True
 
@@ -57,7 +58,9 @@ class FakeBgpd:
             return {"ipv4Unicast": {"as": 65010, "peers": self.peers}}
         if words[-2] == "neighbors":
             modes = self.modes or dict.fromkeys(self.peers, "Helper*")
-            return {name: {"gracefulRestartInfo": {"localGrMode": mode}, **self.neighbor} for name, mode in modes.items()}
+            families = {"ipv4Unicast": self.export, "ipv6Unicast": self.export}
+            common = {"addressFamilyInfo": families, **self.neighbor}
+            return {name: {"gracefulRestartInfo": {"localGrMode": mode}, **common} for name, mode in modes.items()}
         if words[-2] == "advertised-routes":
             sent = [*([] if self.unsent else self.statements), *self.strays]
             return {"advertisedRoutes": {prefix: {} for prefix in sent}}
@@ -162,7 +165,10 @@ def test_lifecycle(bgpd: FakeBgpd, resource: Resource) -> None:
         ({"here": False}, "is not on this node"),
         ({"path_extra": {"valid": False}}, "does zebra run"),
         ({"path_extra": {"bestpath": {}}}, "from a neighbor"),
-        ({"told": []}, "0 of the 1 peers that it takes: 10.1.0.1 Established"),
+        (
+            {"told": []},
+            "10.1.0.1 has an export policy (route-map OUT) that denies it: 192.0.2.53/32 is advertised to 0 peers, min_peers is",
+        ),
         (
             {
                 "told": [],
@@ -172,7 +178,7 @@ def test_lifecycle(bgpd: FakeBgpd, resource: Resource) -> None:
                     "lastNotificationReason": "Cease/Maximum Number of Prefixes Reached",
                 },
             },
-            "Reached); raise the maximum-prefix of who ended the session",
+            "Reached); raise the maximum-prefix of the router that ended the session",
         ),
         ({"error": BgpdHung("bgpd hangs")}, "may keep the route"),
     ],
@@ -218,14 +224,14 @@ def test_one_resource_announces_a_prefix(
     """The other one starts while we wait for bgpd; the next time we do not wait to say so."""
     other = Resource(resource.rundir, resource.capfd)
     other.instance = "other"
-    waits = BgpAnnounce._await_configuration
+    waits = BgpAnnounce._check_instance
 
     def meanwhile(agent: BgpAnnounce, announcer: Announcer) -> None:
         waits(agent, announcer)
         if agent.context.resource == "bgp":
             assert other.run("start") == 0
 
-    monkeypatch.setattr(BgpAnnounce, "_await_configuration", meanwhile)
+    monkeypatch.setattr(BgpAnnounce, "_check_instance", meanwhile)
     assert resource.run("start") == 2
     assert resource.reason.startswith("resource other already announces 192.0.2.53/32: remove one of the two (")
     assert resource.reason.endswith("/bgp-announce-other.state)")
@@ -302,12 +308,12 @@ def test_what_is_slow_is_a_line_in_the_log(bgpd: FakeBgpd, resource: Resource, t
         ({"strays": ["10.0.0.0/8", "0.0.0.0/0"]}, 190, "10.1.0.1 is sent 10.0.0.0/8 0.0.0.0/0, outside"),
         ({"strays": ["192.0.2.7/32"]}, 0, ""),
         ({"strays": [f"10.0.{n}.0/24" for n in range(9)]}, 190, "10.0.3.0/24 ..., outside"),
-        ({"unsent": True}, 1, "has not sent it"),
+        ({"unsent": True}, 1, "10.1.0.1 has not been sent it yet"),
         ({"peers": {"10.1.0.1": {"state": "Established", "pfxSnt": 900000}}}, 190, "900000 prefixes"),
         (
             {"peers": {"10.1.0.1": {"state": "Established"}, "10.1.0.2": {"state": "Active"}}},
             190,
-            "192.0.2.53/32 is not advertised to 10.1.0.2 Active",
+            "10.1.0.2 Active: 192.0.2.53/32 is not advertised there",
         ),
         ({"peers": {"10.1.0.1": {"state": "Established"}, "10.1.0.2": {"state": "Idle (Admin)"}}}, 0, ""),
     ],
@@ -332,7 +338,7 @@ def test_reload_to_a_route_map_that_is_not_there(bgpd: FakeBgpd, resource: Resou
 
 def test_all_errors_of_a_configuration(resource: Resource) -> None:
     resource.parameters.update(
-        prefix="203.0.113.1", min_peers="3", peers="10.1.0.1 eth1", settle="1h", route_map="a b"
+        prefix="203.0.113.1", min_peers="3", peers="10.1.0.1 10.1.0.2", settle="1h", route_map="a b"
     )
     assert resource.run("validate-all") == 6
     for fault in ("settle", "route_map", "outside", "min_peers is 3"):
@@ -350,13 +356,15 @@ def test_level_zero_touches_nothing(bgpd: FakeBgpd, resource: Resource, action: 
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("10.1.0.1", "10.1.0.1"), ("2001:DB8:0::1", "2001:db8::1"), ("eth0.7", "eth0.7"), ("swp1", "swp1")],
+    [("10.1.0.1", "10.1.0.1"), ("2001:DB8:0::1", "2001:db8::1"), ("eth0.7", "eth0.7"), ("swp1", "swp1"),
+     ("7", "7"), ("7.100", "7.100"),
+     ("eth0@if7", "eth0@if7"), ("größe", "größe"), ("RR-CLIENTS", "RR-CLIENTS")],
 )
 def test_peer(text: str, name: str) -> None:
     assert parse_peer(text) == name
 
 
-@pytest.mark.parametrize("text", ["10.1.0.1/32x", "fe80::1%eth0", "a;b", "10.1.0", "é"])
+@pytest.mark.parametrize("text", ["10.1.0.1/32x", "fe80::1%eth0", "a;b", "10.1.0", "a b", "a?", "a|b", "\u00a0", "a/b"])
 def test_peer_that_is_none(text: str) -> None:
     with pytest.raises(ValueError, match=r"is neither|is not an IP|prefix length"):
         parse_peer(text)

@@ -11,6 +11,7 @@ from ocfpy.ldirectord.reader import MAX_FAULTS, load
 from ocfpy.ocf import codes, dispatch
 from ocfpy.ocf.context import Context
 from ocfpy.ocf.errors import HostError, NotInstalledError, ServiceError
+from ocfpy.pool.spec import read_spec
 
 GOOD = """autoreload=yes
 maintenancedir=/etc/maintenance
@@ -43,6 +44,19 @@ def good(tmp_path: Path) -> str:
     path = tmp_path / "ldirectord.cf"
     path.write_text(GOOD)
     return str(path)
+
+
+def test_commands_of_the_file_have_a_user(tmp_path: Path) -> None:
+    path = tmp_path / "ldirectord.cf"
+    external = "checktype=external\n    checkcommand=/bin/true\n"
+    path.write_text(f"autoreload=yes\nvirtual=192.0.2.1:80\n    real=10.0.0.1:80 gate\n    {external}")
+    for params, user in (({}, ""), ({"check_command_user": "monitor"}, "monitor")):
+        spec = agent(tmp_path, config=str(path), **params).spec()
+        spec.write(str(tmp_path / "spec"))
+        assert read_spec(str(tmp_path / "spec")) == spec
+        assert spec.command_user == user, "for the file when it has changed"
+        (service,) = spec.services
+        assert {check["command_user"] for check in (service.check, *service.checks.values())} == {user}
 
 
 def test_what_the_daemon_is_told(tmp_path: Path, good: str) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ocfpy.bgp.answer import Answer
 from ocfpy.bgp.instance import Instance
+from ocfpy.bgp.neighbor import Neighbor
+from ocfpy.ocf.addresses import parse_address
 
 CONFIG = """\
 frr version 8.4.4
@@ -25,11 +28,12 @@ SOUND: dict[str, Any] = {
     "gracefulRestartInfo": {"localGrMode": "Helper*"},
     "minBtwnAdvertisementRunsTimerMsecs": 0,
     "bgpTimerHoldTimeMsecs": 9000,
+    "bgpTimerUpMsec": 60000,
 }
 
 
-def instance(config: str = CONFIG, vrf: str = "", **neighbor: Any) -> Instance:
-    return Instance({"10.1.0.1": {**SOUND, **neighbor}}, config, vrf)
+def instance(config: Any = CONFIG, vrf: Any = "", **neighbor: Any) -> Instance:
+    return Instance([Neighbor("10.1.0.1", Answer({**SOUND, **neighbor}, "neighbors"))], config, vrf)
 
 
 def within(line: str) -> str:
@@ -39,7 +43,7 @@ def within(line: str) -> str:
 def test_nothing_to_say() -> None:
     assert instance().hazards() == []
     assert instance().delays() == []
-    assert Instance({}, "").hazards() == []
+    assert Instance([], "").hazards() == []
 
 
 @pytest.mark.parametrize(("mode", "bad"), [("Helper*", 0), ("Helper", 0), ("Disable*", 0), ("Restart*", 1), ("Restart", 1)])
@@ -65,16 +69,16 @@ def test_that_of_another_instance_does_not_matter() -> None:
 @pytest.mark.parametrize(
     ("neighbor", "sentence"),
     [
-        ({"minBtwnAdvertisementRunsTimerMsecs": 7000}, "up to 7 s late"),
+        ({"minBtwnAdvertisementRunsTimerMsecs": 7000}, "is sent an announcement up to 7 s late (a withdrawal at once)"),
         ({"bgpTimerHoldTimeMsecs": 180000}, "for 180 s after a power cut"),
         ({"bgpTimerHoldTimeMsecs": 0}, "for ever after a power cut"),
         ({"bgpState": "Active", "bgpTimerConfiguredHoldTimeMsecs": 60000}, "for 60 s after a power cut"),
     ],
 )
 def test_delays_of_a_neighbor(neighbor: dict[str, int], sentence: str) -> None:
-    (delay,) = Instance({"10.1.0.1": {**SOUND, **neighbor}}, CONFIG).delays()
+    (delay,) = instance(**neighbor).delays()
     assert sentence in delay
-    assert Instance({"10.1.0.1": {**SOUND, **neighbor, "adminShutDown": True}}, CONFIG).delays() == []
+    assert instance(**neighbor, adminShutDown=True).delays() == []
 
 
 def test_bfd_makes_up_for_a_long_hold_time() -> None:
@@ -89,3 +93,52 @@ def test_route_map_delay_timer(seconds: str, sentence: str) -> None:
 
 def test_suppress_fib_pending() -> None:
     assert "holds announcements back" in instance(within("bgp suppress-fib-pending")).delays()[0]
+
+
+BFD_DOWN = {"peerBfdInfo": {"type": "single hop", "status": "Down"}}
+
+
+@pytest.mark.parametrize(
+    ("neighbor", "is_bfdd_running", "sentence"),
+    [
+        ({"peerBfdInfo": {"status": "Up"}}, True, ""),
+        ({"peerBfdInfo": {"status": "Up"}}, False, "bfdd does not run here"),  # bgpd keeps the last state that it heard of
+        ({"peerBfdInfo": {"status": "Unknown"}}, True, "BFD towards 10.1.0.1 is Unknown"),
+        (BFD_DOWN, True, "BFD towards 10.1.0.1 is Down; until it is up 10.1.0.1 would send here for 9 s"),
+        ({**BFD_DOWN, "bgpTimerUpMsec": 1000}, True, ""),  # the session has just come up, and BFD is about to
+        ({**BFD_DOWN, "bgpState": "Active"}, True, ""),
+        ({**BFD_DOWN, "adminShutDown": True}, True, ""),
+        ({}, False, ""),
+    ],
+)
+def test_bfd_protects_only_when_it_is_up(neighbor: dict[str, Any], is_bfdd_running: bool, sentence: str) -> None:
+    cautions = instance(**neighbor).cautions(is_bfdd_running)
+    assert sentence in cautions[0] if sentence else cautions == []
+
+
+@pytest.mark.parametrize("config", [within("bgp graceful-shutdown"), f"bgp graceful-shutdown\n{CONFIG}"])
+def test_graceful_shutdown_left_on(config: str) -> None:
+    assert "`bgp graceful-shutdown` is on" in instance(config).cautions(True)[0]
+
+
+def test_router_id() -> None:
+    assert instance().has_router_id
+    assert not instance(CONFIG.replace(" bgp router-id 10.1.0.11\n", "")).has_router_id
+
+
+FAMILY = " address-family ipv4 unicast\n"
+
+
+def test_summary_only() -> None:
+    line = "aggregate-address 192.0.2.0/24 as-set summary-only"
+    config = CONFIG.replace(FAMILY, f"{FAMILY}  {line}\n  aggregate-address x summary-only\n")
+    assert instance(config).summarised_by(parse_address("192.0.2.53")) == line
+    assert instance(config).summarised_by(parse_address("192.0.3.53")) == ""
+    assert instance(config.replace(" summary-only", "")).summarised_by(parse_address("192.0.2.53")) == ""
+
+
+def test_redistribution_in_the_family_of_the_prefix() -> None:
+    config = CONFIG.replace(FAMILY, f"{FAMILY}  redistribute connected route-map X\n  redistribute static\n")
+    found = instance(config).redistributed(parse_address("192.0.2.53"))
+    assert found == ["redistribute connected route-map X", "redistribute static"]
+    assert instance(config).redistributed(parse_address("2001:db8::53")) == []

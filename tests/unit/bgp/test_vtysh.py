@@ -94,3 +94,35 @@ def test_statements_that_follow_a_refused_one_are_run(monkeypatch: pytest.Monkey
     refused = backend.configure_each((FOUR, f"no network {name}") for name in "xyz")
     assert list(refused) == ["no network y"]
     assert ran == ["no network z", "no network x", "no network y", "no network z"]
+
+
+class Progress:
+    """Stands in for ocfpy.bgp.process.Progress: how often the process is seen at work."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def is_made(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+
+@pytest.mark.parametrize("times", [0, 1, 3])
+def test_a_busy_bgpd_gets_more_time(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    limits: list[float] = []
+
+    def slow(argv: Sequence[str], limit: float, package: str) -> Completed:
+        limits.append(limit)
+        if len(limits) <= 3:
+            raise DeadlineError("late")
+        return Completed(0, "{}\n", "")
+
+    monkeypatch.setattr(vtysh, "run", slow)
+    monkeypatch.setattr(vtysh, "Progress", lambda pid: Progress(times))
+    backend = vtysh.Vtysh("/nonexistent", Deadline(60))
+    if times < 3:
+        with pytest.raises(BgpdHung):
+            backend.show("show bgp json")
+    else:
+        assert backend.show("show bgp json") == "{}\n"
+    assert limits == [2.0, 4.0, 8.0, 16.0][: times + 1]

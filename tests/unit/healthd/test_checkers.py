@@ -89,8 +89,8 @@ from ocfpy.checks import tcp
 attempt = tcp.TcpCheck.attempt
 async def burning(self):
     await attempt(self)
-    while self.expect == "burn":
-        pass
+    if self.expect == "burn":
+        sum(range(10**12))  # C code, which no budget in Python ends
 tcp.TcpCheck.attempt = burning
 """
 

@@ -47,7 +47,7 @@ def test_check_names_what_was_waited_for(clock: Clock) -> None:
     clock.now += 2
     with pytest.raises(DeadlineError) as caught:
         deadline.check("the moon")
-    assert caught.value.reason == "no success within 2.0 s waiting for the moon"
+    assert caught.value.reason == "timed out after 2.0 s waiting for the moon"
     assert caught.value.code == 1
 
 

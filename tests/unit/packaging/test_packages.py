@@ -17,7 +17,7 @@ BUILD_LIMIT_S = 120
 
 # What each packaging system adds of its own, and no file of the suite.
 OWN_OF_DEB = re.compile(r"/usr/share/(python3/|lintian/|doc/ocf-anycast/(changelog|copyright))")
-OWN_OF_RPM = re.compile(r"/usr/share/licenses/|.*/__pycache__/")
+OWN_OF_RPM = re.compile(r"/usr/share/licenses/|/usr/share/doc/ocf-anycast/CHANGELOG.md$|.*/__pycache__/")  # deb: changelog.gz
 
 
 def output_of(*command: str) -> str:

@@ -9,7 +9,7 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ocfpy.bgp import reply
+from ocfpy.bgp import json_reply
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -21,7 +21,7 @@ VALUES = st.recursive(
 @settings(max_examples=50, deadline=None)
 @given(VALUES, st.sampled_from([None, 2]), st.sampled_from(["", "\n", "\n\n  "]))
 def test_reads_what_json_writes(value: object, indent: int | None, around: str) -> None:
-    assert reply.parse(around + json.dumps(value, indent=indent) + around) == value
+    assert json_reply.parse(around + json.dumps(value, indent=indent) + around) == value
 
 
 @settings(deadline=None)
@@ -31,24 +31,24 @@ def test_refuses_what_json_refuses(text: str) -> None:
         wanted = json.loads(text.strip(), strict=False)
     except ValueError:
         with pytest.raises(ValueError, match=r"JSON|line|delimiter|value|quotes|Unterminated|escape"):
-            reply.parse(text)
+            json_reply.parse(text)
     else:
-        assert repr(reply.parse(text)) == repr(wanted)
+        assert repr(json_reply.parse(text)) == repr(wanted)
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"a":', "{} {}", "% Unknown command", '{"a":1}x'])
 def test_refuses_what_bgpd_says_instead_of_json(text: str) -> None:
     with pytest.raises(ValueError, match=r"JSON|line|delimiter|value|quotes|Unterminated|escape"):
-        reply.parse(text)
+        json_reply.parse(text)
 
 
 def test_a_control_character_in_a_description() -> None:
-    assert reply.parse('{"desc":"a\tb"}') == {"desc": "a\tb"}
+    assert json_reply.parse('{"desc":"a\tb"}') == {"desc": "a\tb"}
 
 
 def test_does_not_import_what_json_imports() -> None:
-    path = str(reply.__file__).partition("/ocfpy/")[0]
-    code = "from ocfpy.bgp.reply import parse; parse('{\"a\": [1.5, true]}'); print(' '.join(sys.modules))"
+    path = str(json_reply.__file__).partition("/ocfpy/")[0]
+    code = "from ocfpy.bgp.json_reply import parse; parse('{\"a\": [1.5, true]}'); print(' '.join(sys.modules))"
     done = subprocess.run([sys.executable, "-IS", "-c", f"import sys; sys.path.insert(0, {path!r}); {code}"],
                           capture_output=True, text=True, check=True)  # fmt: skip
     assert not {"re", "json", "enum"} & set(done.stdout.split())

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ocfpy.bgp.hung import kill_bgpd
+from ocfpy.bgp.kill import kill_bgpd
 from ocfpy.bgp.vty import Vty
 from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.errors import ServiceError
