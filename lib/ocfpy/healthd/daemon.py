@@ -286,7 +286,7 @@ class Daemon:
         except BaseException:
             if self.pools.get(key) is pool:
                 del self.pools[key]
-            pool.abandon()
+            pool.give_back()
             raise
         return RUNNING
 

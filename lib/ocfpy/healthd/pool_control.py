@@ -34,7 +34,7 @@ STOP_TIMEOUT_S = 5.0
 def start(paths: Paths, spec: PoolSpec, deadline: Deadline, log: Log) -> None:
     """Has the daemon run the pool; returns when every real server has its first verdict. Raises OcfError, DeadlineError."""
     # What a start or a daemon that is gone has put in place, and would have removed.
-    former = tuple(map(parse_virtual, virtual_in(paths.spec)))
+    former = tuple(map(parse_virtual, dict.fromkeys([*virtual_in(paths.spec), *virtual_in(paths.wanted)])))
     what = _patience("the first verdict on every real server", spec, deadline)
     for attempt in range(ATTEMPTS):
         ensure_daemon(paths.node, deadline, log)
@@ -77,7 +77,7 @@ def reload(
 def stop(paths: Paths, claim: dict[str, str], deadline: Deadline, log: Log) -> None:
     """Takes the pool back: by the daemon or, where it is gone, hangs or cannot, without it. Raises OcfError, DeadlineError."""
     if not _stopped_by_daemon(paths, deadline, log):
-        words = dict.fromkeys([*claim.get("virtual", "").split(), *virtual_in(paths.spec)])
+        words = dict.fromkeys([*claim.get("virtual", "").split(), *virtual_in(paths.spec), *virtual_in(paths.wanted)])
         _forget(paths, deadline, log)
         virtual = [parse_virtual(word) for word in words]
         cleanup.clean_up(virtual, claim.get("attribute", ""), deadline, log)

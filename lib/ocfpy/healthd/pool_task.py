@@ -217,6 +217,15 @@ class PoolTask:
         self._retry = None
         await self.adopt()
 
+    def give_back(self) -> None:
+        """Ends a pool that does not start. No daemon adopts it, and a stop still finds what there was to be."""
+        self._halt()
+        self.abandon()
+        try:
+            os.replace(self.paths.spec, self.paths.wanted)
+        except OSError:
+            pass  # it was not taken yet, or a stop has removed it
+
     def abandon(self) -> None:
         """Ends the engine, and leaves the kernel's table as it is."""
         engine, self.engine = self.engine, None

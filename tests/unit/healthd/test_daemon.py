@@ -278,6 +278,8 @@ def test_one_that_cannot_start_leaves_word_of_what_was_there(node: Node) -> None
     with pytest.raises(OcfError, match="there is no check 'nonsense'"):
         start(node, "bad", web(CheckSettings("nonsense")))
     assert says(node, "bad") == "unknown"
+    assert not Path(node.pool("bad").spec).exists(), "no daemon adopts it"
+    assert Path(node.pool("bad").wanted).exists(), "a stop finds what there was to be"
 
 
 def test_reload(node: Node) -> None:
