@@ -30,8 +30,9 @@ MONITORS = {
         "net.prefixes",
     },
     "ocfpy.agents.bgp_announce:BgpAnnounce": {
-        "agents.bgp_announce", "agents.bgp_announce_gate", "agents.bgp_announce_parameters", "bgp", "bgp.announcer",
-        "bgp.choice", "bgp.errors", "bgp.reply", "bgp.vty", "healthd", "healthd.client", "healthd.gate_files",
+        "agents.bgp_announce", "agents.bgp_announce_gate", "agents.bgp_announce_journal", "agents.bgp_announce_judgement",
+        "agents.bgp_announce_parameters", "bgp", "bgp.announcer", "bgp.answer", "bgp.choice", "bgp.errors", "bgp.json_reply",
+        "bgp.neighbor", "bgp.process", "bgp.route", "bgp.vty", "healthd", "healthd.client", "healthd.gate_files",
         "net", "net.loopback", "net.netlink", "net.prefixes", "ocf.process",
     },
     "ocfpy.agents.ipvs_pool:IpvsPool": {
