@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 from ocfpy.checks.registry import SECRETS, TYPES
 
-from tests.checks.cases import CASES, SERVERS, Case
+from tests.checks.cases import CASES, COMMAND, SERVERS, Case
 from tests.checks.observe import TIMEOUT_S, files, filled
 from tests.checks.server import Server
 from tests.checks.table import documented
@@ -34,8 +34,8 @@ CONTROL_ADDRESS = "10.99.0.41"
 BOOT = "cat /usr/lib/modules-load.d/*.conf | xargs -n1 modprobe"
 MEMORY_MIB = 1024
 AT_ONCE = 6
-"""So many agents start side by side, each with an interpreter of its own, as their daemons."""
-FILES = "/root/files"
+"""So many agents start side by side, each with an interpreter of its own."""
+FILES = "/etc/anycast-checks"
 SECRET_PARAMETERS = tuple(f"check_{name}" for name in SECRETS)
 PATIENCE_S = 2
 TIMES = {"check_interval": "3s", "check_timeout": f"{PATIENCE_S}s", "rise": "1", "fall": "2"}
@@ -95,7 +95,8 @@ class Ground:
     def start_pools(self) -> None:
         """Start all of them, a few at a time; secrets are in files, as the manual has it."""
         for name, path in files(self.world).items():
-            self.node.put(f"{FILES}/{name}", path.read_text(), 0o700)
+            # Files with secrets are root's alone; the command is run by a user without privileges.
+            self.node.put(f"{FILES}/{name}", path.read_text(), 0o755 if path == COMMAND else 0o600)
         for secret in {case.params[name] for case in POOLS for name in SECRET_PARAMETERS if name in case.params}:
             self.node.put(f"{FILES}/{secret}", f"{secret}\n", 0o600)
         commands = "\n".join(self._start(number, case) for number, case in enumerate(POOLS, 1))
