@@ -220,7 +220,7 @@ class Pools:
         return {
             "PATH": os.environ["PATH"], "OCF_ROOT": "/usr/lib/ocf", "OCF_RESOURCE_INSTANCE": config.stem,
             "OCF_RESKEY_CRM_meta_timeout": "240000", "HA_RSCTMP": str(WORK), "HA_LOGFILE": str(WORK / "log"),
-            "HA_LOGFACILITY": "none", "OCF_RESKEY_config": str(config),
+            "HA_LOGFACILITY": "none", "OCF_RESKEY_config": str(config), "OCF_RESKEY_check_command_user": "root",
         }  # fmt: skip
 
     def close(self) -> None:
