@@ -1,3 +1,3 @@
 """The library behind the resource agents of the provider "anycast"."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
