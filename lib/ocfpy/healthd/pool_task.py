@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable
 
 from ocfpy.healthd.cleanup import remove_files, unlink
-from ocfpy.healthd.client import DEGRADED, FAILED, STARTING
+from ocfpy.healthd.client import DEGRADED, FAILED, RUNNING, STARTING
 from ocfpy.healthd.status import status_document, verdict_line
 from ocfpy.ocf.errors import OcfError, ServiceError, one_line
 from ocfpy.ocf.state import replace_file
@@ -35,6 +35,8 @@ STATUS_DELAY_S = 0.05
 FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 60.0
 """How soon after a fault a pool is started again: at first, and at the longest. The pause doubles each time."""
+ADOPTION_S = 30.0
+"""How long a pool that was adopted counts as what it was, while there is no verdict on every real server yet."""
 CALM_S = 60.0
 """A pool that has run for so long without a fault is as good as new."""
 
@@ -63,6 +65,8 @@ class PoolTask:
         self._is_superseded = False
         """Whether the start of an adopted pool was overtaken by an action of the cluster."""
         self._under_way: set[asyncio.Future[None]] = set()
+        self._state_before = self._remembered_state() if adopted else ""
+        self._adopted_until = self._loop.time() + ADOPTION_S
 
     async def start(self) -> None:
         """Returns when the pool runs as its file says. Raises OcfError, OSError, ValueError."""
@@ -147,8 +151,19 @@ class PoolTask:
             return f"{FAILED} {self.fault}"
         line = f"{STARTING} no verdict on every real server yet" if self.engine is None else verdict_line(self.engine)
         if line.startswith(STARTING) and self.adopted:
+            if self._loop.time() < self._adopted_until:
+                return self._state_before
             return f"{DEGRADED} the health daemon was replaced, and has no verdict on every real server yet"
         return line
+
+    def _remembered_state(self) -> str:
+        """What monitors were told by the daemon before: until there are verdicts again, nothing has changed."""
+        try:
+            with open(self.paths.status, encoding="utf-8") as file:
+                state = str(json.load(file)["state"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return RUNNING
+        return one_line(state) if state.partition(" ")[0] in (RUNNING, DEGRADED) else RUNNING
 
     def document(self) -> Json:
         """The state of the pool, see status.status_document."""

@@ -259,6 +259,23 @@ def test_the_next_daemon_adopts_every_pool(node: Node) -> None:
         eventually(lambda key=key: says(node, key) == "running", f"{key} runs again")  # type: ignore[misc]
 
 
+def test_an_adopted_pool_is_what_it_was_until_there_are_verdicts(node: Node, tmp_path: Path) -> None:
+    """A monitor that said something else for a moment would have Pacemaker compute another transition for every pool."""
+    command, slow = tmp_path / "check", tmp_path / "slow"
+    command.write_text(f"#!/bin/sh\n[ ! -e {slow} ] || exec sleep 60\n[ $3 = 10.0.0.11 ]\n")
+    command.chmod(0o755)
+    check = CheckSettings("external", interval=60.0, timeout=30.0, command=str(command), command_user="root")
+    start(node, spec=pool(reals="10.0.0.11", check=check))
+    start(node, "web", web(check, reals="10.0.0.12"))
+    degraded = says(node, "web")
+    assert (says(node), degraded.split()[0]) == ("running", "degraded")
+    slow.touch()
+    eventually(lambda: json.loads(Path(node.pool("web").status).read_text())["state"] == degraded, "it is written down")
+    kill(node)
+    lifecycle.ensure_daemon(node, Deadline(LIMIT_S), LOG)
+    assert (says(node), says(node, "web")) == ("running", degraded)
+
+
 def test_a_start_knows_what_a_lost_daemon_had(node: Node) -> None:
     paths = start(node)
     kill(node)
