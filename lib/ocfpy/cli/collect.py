@@ -41,6 +41,14 @@ def collect(rundir: str = RUNDIR) -> Json:
     }
 
 
+def look_now(rundir: str) -> None:
+    """Have the health daemon read the directories of drained servers now; one that does not answer reads them later."""
+    try:
+        ask(Node(rundir).socket, "look", ASK_TIMEOUT_S)
+    except (NoDaemon, DaemonHangs):
+        pass
+
+
 def _names(rundir: str, prefix: str) -> list[str]:
     try:
         files = sorted(os.listdir(rundir))

@@ -11,10 +11,15 @@ from ocfpy.healthd.drained import Drained, canonical
 from ocfpy.ipvs.model import endpoint, parse_endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
     Json = dict[str, Any]
+
+
+DRAINED_S = 10.0
+"""How long the health daemon may take to give a drained server weight 0; it is told to look, and does so at once."""
+LOOK_S = 0.1
 
 
 class DrainError(Exception):
@@ -86,6 +91,32 @@ def _create(name: str, directory: int) -> None:
         pass
     finally:
         os.close(fd)
+
+
+def await_drained(server: str, pool: str, look: Callable[[], Sequence[Json]], limit_s: float = DRAINED_S) -> int:
+    """Return how many connections a drained server still has, once it has weight 0, or is gone, in every pool.
+
+    `look` reads the pools' state anew. Raises DrainError when it still has a weight after `limit_s` seconds.
+    """
+    name = _name(server)
+    end = time.monotonic() + limit_s
+    while True:
+        reals = [
+            (found["resource"], real)
+            for found in _having(_chosen(look(), pool), name)
+            for one in found["virtual"]
+            for real in one["real_servers"]
+            if _is(str(real["server"]), {name})
+        ]
+        weighted = sorted({resource for resource, real in reals if real["weight"]})
+        if not weighted:
+            return sum(int(real.get("active", 0)) + int(real.get("inactive", 0)) for _, real in reals)
+        if time.monotonic() > end:
+            raise DrainError(
+                f"{name} is marked as drained, and still has a weight in {', '.join(weighted)} after {limit_s:g} s:"
+                " `anycastctl status` says whether the health daemon runs"
+            )
+        time.sleep(LOOK_S)
 
 
 def undrain(pools: Sequence[Json], server: str, pool: str = "") -> list[str]:

@@ -9,8 +9,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ocfpy.cli.collect import RUNDIR, collect
-from ocfpy.cli.drain import DrainError, drain, has, still_out, undrain
+from ocfpy.cli.collect import RUNDIR, collect, look_now
+from ocfpy.cli.drain import DrainError, await_drained, drain, has, still_out, undrain
 from ocfpy.cli.metrics import as_metrics
 from ocfpy.cli.show import as_text
 from ocfpy.ocf.errors import OcfError, one_line
@@ -74,9 +74,12 @@ def _status(found: dict[str, Any], as_json: bool) -> int:
 def _take(pools: list[dict[str, Any]], options: argparse.Namespace) -> int:
     if options.command == "drain":
         drain(pools, options.server, options.pool, options.force)
-        print(f"{options.server} gets no new clients on this node; `anycastctl status` shows its connections")
+        look_now(options.rundir)
+        left = await_drained(options.server, options.pool, lambda: collect(options.rundir)["pools"])
+        print(f"{options.server} has weight 0 on this node, and {left} connections; `anycastctl status` shows them")
         return 0
     undrain(pools, options.server, options.pool)
+    look_now(options.rundir)
     others = still_out(pools, options.server, options.pool)
     if others:
         print(f"{options.server} is still taken out by {', '.join(others)}")

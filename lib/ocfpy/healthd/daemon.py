@@ -10,6 +10,7 @@ Requests, one line each, and their answers, one line each (first words: client.p
     add KEY, reload KEY     running, or failed CODE REASON; KEY.wanted says what is wanted
     remove KEY              stopped, or failed REASON
     gate ...                about the announcements that pools gate, see gate.py
+    look                    running; the directories of drained servers are read now
     status                  a JSON document
 """
 
@@ -259,6 +260,10 @@ class Daemon:
         if verb == "status":
             await self._checks.details()
             return json.dumps(self._status())
+        if verb == "look":
+            for pool in self.pools.values():
+                pool.look()
+            return RUNNING
         if verb == "gate":
             return await self._gate.answer(rest)
         work = {"add": self._add, "reload": self._reload, "remove": self._remove}.get(verb)

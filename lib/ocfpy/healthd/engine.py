@@ -190,6 +190,10 @@ class Engine:
         """The check of a real server."""
         return self._watch_of[service.virtual, real.key]
 
+    def look_now(self) -> None:
+        """Fits the table to what is drained and to the verdicts now."""
+        self._changed.set()
+
     def now(self) -> float:
         """The clock of drains and slow starts, in seconds."""
         return self._loop.time()

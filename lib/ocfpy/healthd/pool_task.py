@@ -145,6 +145,11 @@ class PoolTask:
         self._retry = asyncio.ensure_future(self._start_again(self._retry_s))
         self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
 
+    def look(self) -> None:
+        """Reads the directory of drained servers now, not at the next instant only."""
+        if self.engine is not None:
+            self.engine.look_now()
+
     def verdict(self) -> str:
         """What a monitor is told."""
         if self.fault:

@@ -105,10 +105,10 @@ def test_a_pool_that_never_got_far(tmp_path: Path) -> None:
     assert out.getvalue().startswith("dns: failed the health daemon is gone\n")
 
 
-def served(rundir: Path) -> Path:
-    """Has two pools share a server; returns their drain_dir."""
+def served(rundir: Path, weight: int = 0) -> Path:
+    """Has two pools share a server, with this weight in the kernel: 0 as after a drain; returns their drain_dir."""
     directory = rundir / "drained"
-    up = {"weight": 1, "wanted": 1, "state": "up", "since": 0, "reason": ""}
+    up = {"weight": weight, "wanted": 1, "state": "up", "since": 0, "reason": ""}
     for name, reals in (("dns", ["10.0.0.11:53", "10.0.0.12:53"]), ("web", ["10.0.0.11:80"])):
         StateFile(str(rundir / f"ipvs-pool-{name}.state")).write({})
         service = {"service": f"fwmark/{name}", "alive": len(reals), "real_servers": [{"server": one, **up} for one in reals]}
@@ -119,6 +119,17 @@ def served(rundir: Path) -> Path:
 
 def files(directory: Path) -> list[str]:
     return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
+
+
+def test_drain_of_a_server_that_keeps_its_weight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that was written is no weight of 0: without a daemon it stays as it is."""
+    monkeypatch.setattr("ocfpy.cli.drain.await_drained.__defaults__", (0.2,))
+    directory = served(tmp_path, weight=1)
+    assert main(["drain", "10.0.0.12", "--rundir", str(tmp_path)]) == 1
+    assert "10.0.0.12 is marked as drained, and still has a weight in dns after 0.2 s" in capsys.readouterr().err
+    assert files(directory) == ["10.0.0.12"]
 
 
 def test_drain_and_undrain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,7 +185,7 @@ def test_drain_follows_no_link(tmp_path: Path, capsys: pytest.CaptureFixture[str
     (directory / "dns").symlink_to(tmp_path)
     for server in ("10.0.0.12", "10.0.0.12:53"):
         assert main(["drain", server, "--rundir", str(tmp_path)]) == 0
-        assert f"{server} gets no new clients" in capsys.readouterr().out
+        assert f"{server} has weight 0 on this node" in capsys.readouterr().out
     assert victim.read_text() == "as it was"
     assert not (tmp_path / "nowhere").exists()
     assert main(["drain", "10.0.0.12", "--pool", "dns", "--rundir", str(tmp_path)]) == 1
@@ -208,7 +219,7 @@ def test_drain_on_a_disk_without_room_for_the_note(
         patch.setattr("ocfpy.cli.drain.os.write", full)
         assert main(["drain", "10.0.0.12", "--rundir", str(tmp_path)]) == 0
     assert files(directory) == ["10.0.0.12"]
-    assert "10.0.0.12 gets no new clients" in capsys.readouterr().out
+    assert "10.0.0.12 has weight 0 on this node" in capsys.readouterr().out
 
 
 def test_drain_that_fails_is_no_drain(
