@@ -6,6 +6,7 @@ import json
 import os
 from typing import Any
 
+from ocfpy.cli.facts import look_at_addresses, look_at_announcements
 from ocfpy.healthd.client import FOREIGN, DaemonHangs, NoDaemon, Node, ask
 from ocfpy.ipvs.model import endpoint
 from ocfpy.ipvs.table import IpvsTable
@@ -36,7 +37,7 @@ def collect(rundir: str = RUNDIR) -> Json:
         "pools": pools,
         "timeouts": _count(pools) if pools else {},
         "sync": [_record(rundir, SYNC, name) for name in _names(rundir, SYNC)],
-        "addresses": [_record(rundir, VIP, name) for name in _names(rundir, VIP)],
+        "addresses": look_at_addresses([_record(rundir, VIP, name) for name in _names(rundir, VIP)]),
         "announcements": _announcements(rundir, daemon),
     }
 
@@ -63,7 +64,7 @@ def _names(rundir: str, prefix: str) -> list[str]:
 
 def _announcements(rundir: str, daemon: Json) -> list[Json]:
     """The records of the announcements; those that a pool gates with what the gate says of them, as "gate"."""
-    found = [_record(rundir, ROUTE, name) for name in _names(rundir, ROUTE)]
+    found = look_at_announcements([_record(rundir, ROUTE, name) for name in _names(rundir, ROUTE)])
     gated = {one["resource"]: one for one in daemon.get("announcements", [])}
     return [{**one, "gate": gated[one["resource"]]} if one["resource"] in gated else one for one in found]
 

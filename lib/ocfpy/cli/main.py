@@ -68,7 +68,14 @@ def _status(found: dict[str, Any], as_json: bool) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # `anycastctl status | head`; the interpreter would complain when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 0 if all(pool["state"] == "running" for pool in found["pools"]) else 1
+    return 0 if all(pool["state"] == "running" for pool in found["pools"]) and _is_reachable(found) else 1
+
+
+def _is_reachable(found: dict[str, Any]) -> bool:
+    """Whether every address that was started is there, and every route is advertised that no gate has withdrawn."""
+    return all(address["present"] is not False for address in found["addresses"]) and all(
+        route["neighbors"] != [] or route.get("gate", {}).get("state") == "withdrawn" for route in found["announcements"]
+    )
 
 
 def _take(pools: list[dict[str, Any]], options: argparse.Namespace) -> int:

@@ -38,6 +38,8 @@ HELP = {
     "real_server_bytes_total": ("counter", "Bytes; with direct routing none goes out this way."),
     "address_info": ("gauge", "1 for each anycast address that was started here."),
     "announcement_info": ("gauge", "1 for each announcement that was started here."),
+    "address_present": ("gauge", "1 where the address is on its interface, 0 where it was started and is not."),
+    "announcement_neighbors": ("gauge", "Neighbors that bgpd advertises the prefix to; no sample where it cannot be asked."),
     "sync_info": ("gauge", "1 for each connection sync that was started here."),
 }
 """Type and meaning of each metric; names without the prefix, units as prometheus.io/docs/practices/naming wants them."""
@@ -78,6 +80,12 @@ def _samples(found: Json) -> Iterator[Sample]:
     ):
         for one in found[kind]:
             yield name, {"resource": one["resource"], **{label: one.get(label, "") for label in labelled}}, 1
+    for one in found["addresses"]:
+        yield "address_present", {"resource": one["resource"], "ip": one.get("ip", "")}, _flag(one.get("present"))
+    for one in found["announcements"]:
+        neighbors = one.get("neighbors")
+        labels = {"resource": one["resource"], "prefix": one.get("prefix", "")}
+        yield "announcement_neighbors", labels, None if neighbors is None else len(neighbors)
 
 
 def _of_service(service: Json, labels: Labels) -> Iterator[Sample]:

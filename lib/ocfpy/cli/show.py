@@ -24,6 +24,9 @@ _COLOURS = {
 }
 
 
+_PRESENT = {True: "yes", False: "no", None: "unknown"}
+
+
 def as_text(found: dict[str, Any], out: TextIO) -> None:
     """Writes everything in `found` (see collect.collect) to `out`."""
     for pool in found["pools"]:
@@ -47,17 +50,19 @@ def as_text(found: dict[str, Any], out: TextIO) -> None:
         (one["resource"], one.get("nic", ""), one.get("syncid", ""), one.get("group", ""))
         for one in found["sync"]
     ]
-    addresses: Rows = [(one["resource"], one.get("ip", ""), one.get("nic", "")) for one in found["addresses"]]
+    addresses: Rows = [
+        (one["resource"], one.get("ip", ""), one.get("nic", ""), _PRESENT[one.get("present")]) for one in found["addresses"]
+    ]
     routes: Rows = [
-        (one["resource"], one.get("prefix", ""), one.get("vrf", ""), _gate(one.get("gate")))
+        (one["resource"], one.get("prefix", ""), one.get("vrf", ""), _neighbors(one), _gate(one.get("gate")))
         for one in found["announcements"]
     ]
     if sync:
         _table("connections shared", ("resource", "nic", "syncid", "group"), sync, out)
     if addresses:
-        _table("addresses", ("resource", "address", "nic"), addresses, out)
+        _table("addresses", ("resource", "address", "nic", "there"), addresses, out)
     if routes:
-        _table("announcements", ("resource", "prefix", "vrf", "gate"), routes, out)
+        _table("announcements", ("resource", "prefix", "vrf", "advertised to", "gate"), routes, out)
     if not any(found.values()):
         print("no anycast resource is started on this node", file=out)
 
@@ -69,6 +74,14 @@ def _servers(service: dict[str, Any]) -> Iterable[tuple[str, ...]]:
         age = _duration(time.time() - real["since"]) if "since" in real else ""
         yield name, real["server"], _weight(real), _connections(real), real["state"], age, _why(real)
         name = ""
+
+
+def _neighbors(route: dict[str, Any]) -> str:
+    """The neighbors that bgpd advertises it to, or why it cannot be asked."""
+    neighbors = route.get("neighbors")
+    if neighbors is None:
+        return f"unknown: {route.get('trouble', '')}"
+    return ", ".join(neighbors) or "none"
 
 
 def _gate(gate: dict[str, Any] | None) -> str:

@@ -45,8 +45,8 @@ FOUND: dict[str, Any] = {
     ],
     "timeouts": {},
     "sync": [{"resource": "sync", "nic": "eth0", "syncid": "7", "group": "224.0.0.81"}],
-    "addresses": [{"resource": "vip", "ip": "192.0.2.53/32", "nic": "lo"}],
-    "announcements": [{"resource": "bgp", "prefix": "192.0.2.53/32"}],
+    "addresses": [{"resource": "vip", "ip": "192.0.2.53/32", "nic": "lo", "present": False}],
+    "announcements": [{"resource": "bgp", "prefix": "192.0.2.53/32", "neighbors": ["10.1.0.1", "10.1.0.2"]}],
 }
 
 
@@ -80,6 +80,7 @@ def test_everything_has_its_number() -> None:
     assert found["real_server_state", "[fd00::12]:53", "down but pooled"] == 1
     assert found["real_server_connections", "[fd00::11]:53", "inactive"] == 4
     assert found["address_info", "192.0.2.53/32", "lo"] == 1
+    assert (found["address_present", "192.0.2.53/32"], found["announcement_neighbors", "192.0.2.53/32"]) == (0, 2)
     assert {name for name, *_ in found} == set(HELP)
 
 
