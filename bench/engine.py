@@ -21,6 +21,9 @@ class EmptyTable:
     def read(self, only: object = None) -> Table:
         return {}
 
+    def read_services(self, virtuals: object) -> Table:
+        return {}
+
     def connections(self, virtual: VirtualService) -> dict[RealKey, int]:
         return {}
 

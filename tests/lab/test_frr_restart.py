@@ -1,4 +1,4 @@
-"""The announcement is taken away behind the cluster's back: the monitor sees it, and Pacemaker announces again."""
+"""The announcement is taken away behind the cluster's back: the monitor has it announced again, by itself or by Pacemaker."""
 from __future__ import annotations
 
 import time
@@ -20,11 +20,11 @@ ACCIDENTS = {
     "frr": "/usr/lib/frr/frrinit.sh restart >/dev/null 2>&1 </dev/null",
 }
 BACK_S = 120
-"""Generous: a monitor every 5 s, a stop and a start, and after a restart of FRR its sessions, on a machine that may be busy."""
+"""Generous: a monitor every 5 s, perhaps a stop and a start, and after a restart of FRR its sessions, on a busy machine."""
 
 
 @pytest.mark.parametrize("accident", sorted(ACCIDENTS))
-def test_pacemaker_announces_again(steady: Lab, accident: str) -> None:
+def test_it_is_announced_again(steady: Lab, accident: str) -> None:
     cluster, core = steady.site_a.cluster, steady.core
     node = steady.node(cluster.wait_active("bgp4"))
     since = time.time()
@@ -33,11 +33,7 @@ def test_pacemaker_announces_again(steady: Lab, accident: str) -> None:
     def withdrawn() -> bool:
         return any(event.at > since and event.prefix == VIP4 and event.next_hops != ("router-a",) for event in core.events)
 
-    def noticed() -> bool:
-        return any("bgp4" in str(entry) for entry in cluster.failed_actions())
-
     wait_for(withdrawn, BACK_S, "the route to go")
-    wait_for(noticed, BACK_S, "the monitor to say so")
     for vip in VIPS:
         core.wait_route(vip, "router-a", limit=BACK_S)
     took = max(event.at for event in core.events if event.next_hops == ("router-a",)) - since

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
         async def prepare(self, requests: list[CheckRequest]) -> None:
             """Find out whether these checks can be made; nothing begins. Raises OcfError, ValueError, anything of a check."""
 
+        def lost_for(self, pool: str) -> float:
+            """Seconds for which the checks of a pool have not been made, for the lack of a process that makes them."""
+
         def begin(self, state: CheckState, request: CheckRequest, on_change: OnChange) -> Handle:
             """Begin a check with what `state` believes; from now on its results go into `state`."""
 

@@ -89,6 +89,7 @@ class CheckerGroup:
         self._process: CheckerProcess | None = None
         self._died_in_a_row = 0
         self._started_at = 0.0
+        self._lost_at = self._loop.time()
         self._start_timer: asyncio.TimerHandle | None = None
         self._stopping = False
         self._dead = asyncio.Event()
@@ -98,6 +99,10 @@ class CheckerGroup:
     def pid(self) -> int | None:
         """The checker's process, None while there is none."""
         return self._process.pid if self._process else None
+
+    def lost_for(self) -> float:
+        """Seconds for which no checker has worked; 0.0 while one does."""
+        return 0.0 if self._process is not None and self._process.ready else self._loop.time() - self._lost_at
 
     @property
     def busy(self) -> bool:
@@ -266,6 +271,8 @@ class CheckerGroup:
         """The checker is dead."""
         process, self._process = self._process, None
         assert process is not None
+        if process.ready:
+            self._lost_at = self._loop.time()
         for answer in self._details.values():
             if not answer.done():
                 answer.set_result(None)

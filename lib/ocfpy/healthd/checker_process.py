@@ -30,9 +30,13 @@ STARVED_TICKS = 20
 """The same for one that would run if this node gave it a processor, and for one that has just been started: 10 s."""
 BUSY_S = 1.0
 """Seconds of processor time that a checker has used without a heartbeat: it is not starved, it is busy with one check."""
+LET_GO_S = 2.0
+"""Seconds that one which was killed has to die."""
 MAX_QUEUED = 64 << 20
 """Bytes that wait for a checker to read them; the checks of 10,000 servers are 6 MiB."""
 RECEIVE_SIZE = 65536
+LAST_READS = 4
+"""How often a dead checker's socket is read: it holds what fits into it, some 200 KiB."""
 _HIGH_FD = 64
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -64,6 +68,7 @@ class CheckerProcess:
         """Whether its heart has beaten."""
         self._why = ""
         self._burned = False
+        self._finished = False
         self._heard = False
         self._silent = 0
         self._cpu = 0.0
@@ -94,6 +99,8 @@ class CheckerProcess:
 
     def send(self, data: bytes) -> None:
         """Have it read `data`, which are whole lines, when it gets to it. Never waits."""
+        if self._finished:
+            return
         self._out += data
         if len(self._out) > MAX_QUEUED:
             self.kill(f"it has not read {MAX_QUEUED >> 20} MiB that it was sent")
@@ -108,6 +115,7 @@ class CheckerProcess:
                 os.killpg(self.pid, signal.SIGKILL)  # its number is not another's before it is waited for
             except OSError:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)  # it has not become a group of its own yet
+            self._loop.call_later(LET_GO_S, self._finish)
 
     def malformed(self, what: str) -> None:
         """It said something that it never says."""
@@ -177,16 +185,23 @@ class CheckerProcess:
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if not pid:
             return
-        code = os.waitstatus_to_exitcode(status)
-        self._read_last_words()
-        why = self._why or (f"signal {-code} killed it" if code < 0 else f"it ended with exit code {code}")
-        self._timer.cancel()
         self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        code = os.waitstatus_to_exitcode(status)
+        self._finish(f"signal {-code} killed it" if code < 0 else f"it ended with exit code {code}")
+
+    def _finish(self, how: str = "") -> None:
+        """It is dead; or was killed and the kernel holds it (D state): then it is replaced all the same, and reaped later."""
+        if self._finished:
+            return
+        self._finished = True
+        self._read_last_words()
+        why = self._why or how
+        self._timer.cancel()
         self._loop.remove_reader(self._control.fileno())
         self._loop.remove_writer(self._control.fileno())
         self._grants.close()
         self._control.close()
-        os.close(self._pidfd)
         number = running(self._page)
         self._page.close()
         self._on_end(Ended(why, number, self._burned))
@@ -194,12 +209,15 @@ class CheckerProcess:
     def _read_last_words(self) -> None:
         """What it found before it died counts, unless it was killed for what it said."""
         try:
-            while not self._why:
+            # Bounded: a child that it has left may hold the other end, and go on writing.
+            for _ in range(LAST_READS):
+                if self._why:
+                    return
                 data = self._control.recv(RECEIVE_SIZE)
                 if not data:
                     return
                 self._reader.feed(data)
-        except (OSError, Malformed):
+        except Exception:  # whatever it said: its death has to be told
             pass
 
 

@@ -189,7 +189,8 @@ def _integer(value: object, greatest: int) -> int:
 
 
 def _number(value: object, greatest: float) -> float:
-    if type(value) not in (int, float) or not isfinite(value) or not 0 <= value <= greatest:  # type: ignore[arg-type, operator]
+    # Compared before anything else: an integer may be too large for a float.
+    if type(value) not in (int, float) or not 0 <= value <= greatest or not isfinite(value):  # type: ignore[arg-type, operator]
         raise Malformed("a number that is not between its limits")
     return float(value)  # type: ignore[arg-type]
 

@@ -110,6 +110,11 @@ class RemoteChecks:
             self._unsubscribe(subscription)
             self._subscribe(subscription)
 
+    def lost_for(self, pool: str) -> float:
+        """Seconds for which no checker has made the checks of a pool; 0.0 as a rule."""
+        keys = {one.key[1] for one in self._subscriptions if one.request.pool == pool}
+        return max((self._groups[key].lost_for() for key in keys), default=0.0)
+
     @property
     def isolated(self) -> frozenset[str]:
         """The pools that have a checker of their own."""

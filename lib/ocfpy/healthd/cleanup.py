@@ -33,9 +33,9 @@ def clean_up(virtual: Iterable[VirtualService], attribute: str, deadline: Deadli
     from ocfpy.ipvs.table import IpvsTable
 
     ours = set(virtual)
-    # The kernel is asked, not /proc: a read of /proc may miss a service while others come and go.
+    # Each is looked up by its key: /proc, and the kernel's list, may miss a service while others come and go.
     with IpvsTable() as table:
-        table.apply(plan(table.read(ours.__contains__), {}, ours))
+        table.apply(plan(table.read_services(ours), {}, ours))
 
 
 def close_paths(paths: Paths) -> None:

@@ -70,6 +70,8 @@ MAX_REQUEST = 1 << 16
 LOCK_LOOK_S = 1.0
 LAST_ROUTES_S = 3.0
 """How long a daemon without pools waits for the withdrawals that are under way."""
+LAST_CHECKERS_S = 2.0
+"""How long it waits for the end of its checkers."""
 LAST_WORDS_S = 1.0
 """How long a daemon that fails waits for its log."""
 IDLE_S = 10.0
@@ -122,11 +124,15 @@ class Daemon:
         self._attributes = NodePublisher(Attrd(log))
         self._gate = Gate(node.directory, log)
         self._checks: RemoteChecks
+        self._is_ending = False
         self._tasks: set[asyncio.Future[None]] = set()
 
     async def run(self, report: Callable[[str], None]) -> None:
         """Listens, adopts the pools that are there, and serves until something ends it with an exception."""
-        self.ended = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        # Standard error is /dev/null: what a callback raises would be lost.
+        loop.set_exception_handler(lambda _, context: self.log.error(_described(context)))
+        self.ended = loop.create_future()
         self._checks = RemoteChecks(self.log, self.node.directory)
         keys = self._keys()
         for key in keys:
@@ -212,9 +218,13 @@ class Daemon:
             os.unlink(self.node.socket)
         except OSError:
             pass
+        self._is_ending = True
         await self._gate.finish(LAST_ROUTES_S)
         self._gate.close()
-        await self._checks.stop()
+        try:
+            await asyncio.wait_for(self._checks.stop(), LAST_CHECKERS_S)
+        except asyncio.TimeoutError:
+            pass  # the kernel does not let go of one: it must not hold the lock
         os._exit(0)
 
     async def _listen(self) -> asyncio.AbstractServer:
@@ -235,6 +245,8 @@ class Daemon:
         line = ""
         try:
             line = (await asyncio.wait_for(reader.readline(), REQUEST_TIMEOUT_S)).decode().strip()
+            if self._is_ending:  # the caller finds no daemon, and starts the next one
+                return
             answer = await self._answer(line, writer)
             writer.write(f"{answer}\n".encode())
             await writer.drain()
@@ -289,9 +301,9 @@ class Daemon:
         try:
             await pool.start()
         except BaseException:
-            if self.pools.get(key) is pool:
+            if self.pools.get(key) is pool and not pool.is_superseded:  # else it is another request's by now
                 del self.pools[key]
-            pool.give_back()
+                pool.give_back()
             raise
         return RUNNING
 
@@ -305,7 +317,11 @@ class Daemon:
         pool = self.pools.pop(key, None)
         if pool is None:
             return UNKNOWN
-        await pool.remove()
+        try:
+            await pool.remove()
+        finally:
+            if pool.attribute:  # of one that had no engine after a fault, too
+                self._gate.forget(pool.attribute)
         return STOPPED
 
     def _status(self) -> dict[str, Any]:
@@ -323,6 +339,13 @@ class Daemon:
         pid, _, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
         theirs = _namespace(str(pid))
         return theirs if theirs and self._namespace and theirs != self._namespace else ""
+
+
+def _described(context: dict[str, Any]) -> str:
+    """What the event loop says of an exception that nothing has caught."""
+    error = context.get("exception")
+    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__)) if error is not None else ""
+    return f"{context['message']}: {trace}"
 
 
 def _namespace(process: str) -> str:

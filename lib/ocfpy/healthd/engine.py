@@ -52,6 +52,13 @@ def _is_checked(settings: CheckSettings) -> bool:
     return settings.type not in ("on", "off")
 
 
+def _is_decided(watch: CheckState) -> bool:
+    """Whether nothing waits for it: it has a verdict, or its check cannot be made and it has no traffic that depends on one."""
+    if watch.verdict.up is None:
+        return watch.result is not None and watch.result.ok is None and not watch.verdict.trusted
+    return True
+
+
 async def look_at_once(name: Hashable, work: Callable[[], object], seconds: float) -> bool:
     """As `look` in health.checks.files, where no file can hang."""
     work()
@@ -167,7 +174,7 @@ class Engine:
         await asyncio.gather(
             self.publisher.delete(),
             self.fallbacks.end(),
-            self.kernel.keep({}, self._owned | set(self.spec.virtual)),
+            self.kernel.remove(self._owned | set(self.spec.virtual)),
         )
         if self.ways is not None:
             self.ways.keep(None)
@@ -187,8 +194,9 @@ class Engine:
             raise ServiceError("the pool was stopped meanwhile")
 
     def watch_of(self, service: ServiceSpec, real: RealServer) -> CheckState:
-        """The check of a real server."""
-        return self._watch_of[service.virtual, real.key]
+        """The check of a real server; before the engine has begun, one that has said nothing."""
+        watch = self._watch_of.get((service.virtual, real.key))
+        return watch or self._watch(None, check_request(self.spec.resource, service, real, None))
 
     def look_now(self) -> None:
         """Fits the table to what is drained and to the verdicts now."""
@@ -309,6 +317,8 @@ class Engine:
                 await asyncio.wait_for(self._changed.wait(), pause)
             except asyncio.TimeoutError:
                 pass
+            if self._is_abandoned:  # before Python 3.12 wait_for swallows a cancellation in the turn in which the event is set
+                return
             await self._synchronise()
 
     async def _synchronise(self) -> None:
@@ -340,7 +350,7 @@ class Engine:
                 self.log.error(error.reason)
         self.table_error = error
         self._looked_at = self._loop.time()
-        decided = all(watch.verdict.up is not None for watch in self.watches.values())
+        decided = all(map(_is_decided, self.watches.values()))
         # A verdict that came while the kernel was at work is not in the table yet: the next round is at once.
         if decided and spec is self.spec and not self._changed.is_set():
             self.publisher.want(self.desired.for_cluster())

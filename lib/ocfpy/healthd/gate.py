@@ -58,14 +58,23 @@ class Gate:
         before = self._pools.get(attribute)
         if before is not None and (before.alive, before.gone) == (alive, False):
             return
-        shut = None if before is None else before.shut
-        since = self._wall() if before is None else before.since
+        remembered = self._remembered.get(attribute)
+        shut: bool | None
+        if before is not None:
+            shut, since = before.shut, before.since
+        elif remembered is not None:
+            shut, since = True, remembered[0]  # a daemon before this one has shut it
+        else:
+            shut, since = None, self._wall()
         if alive is not None and (alive == 0) != shut:
             shut, since = alive == 0, self._wall()
-            remembered = self._remembered.get(attribute)
-            if shut and before is None and remembered is not None:
-                since = remembered[0]  # a daemon before this one has shut it
         self._change(attribute, PoolState(alive, shut, since, why))
+
+    def expect(self, attribute: str) -> None:
+        """Take note of a pool that has begun and has not looked at its backends yet."""
+        before = self._pools.get(attribute)
+        if before is None or before.gone:
+            self.pool(attribute, None)
 
     def forget(self, attribute: str) -> None:
         """A pool was removed: without it nothing serves, so its gate shuts."""

@@ -327,6 +327,9 @@ class BgpdWorker:
         registration = announcement.registration
         if registration.leaving:
             return "leaving"
+        pool = self._pools.get(registration.attribute)
+        if pool is not None and pool.shut:  # by the daemon before this one; the pool has not said anything yet
+            return f"shut {pool.since:.3f} {shut_words(registration.attribute, pool)}"
         return undecided(registration.attribute, self._pools)
 
     def _fail(self, due: Iterable[Announcement], reason: str) -> None:

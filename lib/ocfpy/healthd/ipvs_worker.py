@@ -42,6 +42,9 @@ class TableLike(Protocol):
     def read(self, only: Only | None = None) -> Table:
         """What the kernel holds of the services for which `only` is true; of everybody, if there is none."""
 
+    def read_services(self, virtuals: Iterable[VirtualService]) -> Table:
+        """What the kernel holds of these services, each looked up by its key."""
+
     def connections(self, virtual: VirtualService) -> dict[RealKey, tuple[int, int]]:
         """How many connections and persistent clients each real server of a service has."""
 
@@ -130,6 +133,10 @@ class IpvsWorker:
         if self._comparisons % FULL_COMPARE_EVERY and not await self._differs(wanted, owned):
             return []
         return await self._in_thread(lambda: self._reconcile(wanted, owned))
+
+    async def remove(self, owned: Set[VirtualService]) -> list[Change]:
+        """Remove these services; each is looked up by its key, for /proc and lists may miss one. Raises OcfError."""
+        return await self._in_thread(lambda: self._apply(plan(self._opened().read_services(owned), {}, owned), {}))
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         self._job = job = self._thread.submit(call)

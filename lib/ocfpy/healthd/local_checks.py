@@ -41,5 +41,9 @@ class LocalChecks:
         check = self._prepared.pop(request.key, None) or self._make(request)
         return self._loop.begin(state, check, on_change)
 
+    def lost_for(self, pool: str) -> float:
+        """They are made as long as this process lives."""
+        return 0.0
+
     def _make(self, request: CheckRequest) -> Check:
         return self.make_check(request.address, request.port, request.settings, request.virtual, request.path)

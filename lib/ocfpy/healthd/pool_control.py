@@ -6,6 +6,7 @@ import os
 
 from ocfpy.healthd import cleanup
 from ocfpy.healthd.client import FAILED, RUNNING, STOPPED, DaemonHangs, NoDaemon, ask
+from ocfpy.healthd.legacy import end_old_daemon
 from ocfpy.healthd.lifecycle import Silence, ensure_daemon, has_pools, listens, take_lock
 from ocfpy.healthd.orphans import kill_orphans
 from ocfpy.ipvs.model import parse_virtual
@@ -76,8 +77,11 @@ def reload(
 
 def stop(paths: Paths, claim: dict[str, str], deadline: Deadline, log: Log) -> None:
     """Takes the pool back: by the daemon or, where it is gone, hangs or cannot, without it. Raises OcfError, DeadlineError."""
+    # Before the daemon is asked, which removes the files first.
+    known = [*virtual_in(paths.spec), *virtual_in(paths.wanted)]
     if not _stopped_by_daemon(paths, deadline, log):
-        words = dict.fromkeys([*claim.get("virtual", "").split(), *virtual_in(paths.spec), *virtual_in(paths.wanted)])
+        words = dict.fromkeys([*claim.get("virtual", "").split(), *known])
+        end_old_daemon(paths, log)  # of version 0.1.0: it would put in again what is removed
         _forget(paths, deadline, log)
         virtual = [parse_virtual(word) for word in words]
         cleanup.clean_up(virtual, claim.get("attribute", ""), deadline, log)

@@ -22,6 +22,7 @@ class PoolReport:
         self.said = publisher.said
         self._gate = gate
         self._why = why
+        gate.expect(publisher.name)
 
     @property
     def value(self) -> int | None:

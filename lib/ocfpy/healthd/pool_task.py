@@ -53,6 +53,8 @@ class PoolTask:
         self.adopted = adopted
         self.engine: Engine | None = None
         self.fault = ""
+        self.attribute = ""
+        """The attribute that it has reported by, also while it has no engine."""
         self._make_engine = make_engine
         self._loop = asyncio.get_running_loop()
         self._retry_s = FIRST_RETRY_S
@@ -62,7 +64,7 @@ class PoolTask:
         self._status_due: asyncio.TimerHandle | None = None
         self._status_trouble = ""
         self._removed = False
-        self._is_superseded = False
+        self.is_superseded = False
         """Whether the start of an adopted pool was overtaken by an action of the cluster."""
         self._under_way: set[asyncio.Future[None]] = set()
         self._state_before = self._remembered_state() if adopted else ""
@@ -74,6 +76,7 @@ class PoolTask:
             raise ServiceError("the pool was removed meanwhile")
         self._take_wanted()
         spec = read_spec(self.paths.spec)
+        self.attribute = spec.attribute
         engine = self.engine = self._make_engine(self, spec)
         await self._unless_it_fails(engine.start())
         self.fault = ""
@@ -85,12 +88,12 @@ class PoolTask:
 
     async def adopt(self) -> None:
         """The same for a pool that a daemon before this one has run: it is tried again and again."""
-        if self._is_superseded or self._removed:
+        if self.is_superseded or self._removed:
             return
         try:
             await self.start()
         except Exception as error:
-            if not self._is_superseded:
+            if not self.is_superseded:
                 self.failed(error)
 
     async def reload(self) -> None:
@@ -120,12 +123,11 @@ class PoolTask:
         self._halt()
         engine, self.engine = self.engine, None
         self._interrupt("the pool was removed meanwhile")
-        try:
-            if engine is None:
-                raise ServiceError("the pool was not running")
-            await engine.stop()
-        finally:
-            remove_files(self.paths)
+        # Before anything is waited for: a start that follows a stop which waited no longer has written its own by then.
+        remove_files(self.paths)
+        if engine is None:
+            raise ServiceError("the pool was not running")
+        await engine.stop()
 
     def failed(self, error: BaseException) -> None:
         """Restarts the pool after a fault that its engine did not expect; the kernel's table stays as it is meanwhile."""
@@ -141,6 +143,7 @@ class PoolTask:
         else:
             self.fault = one_line(f"{type(error).__name__}: {error}")
             trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        self._halt()
         self.log.error(f"starting the pool again in {self._retry_s:g} s, after a fault: {self.fault} {trace}")
         self._retry = asyncio.ensure_future(self._start_again(self._retry_s))
         self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
@@ -225,16 +228,20 @@ class PoolTask:
     async def _begin_anew(self) -> None:
         """Starts the pool by its file as it is now, in place of an engine that has not got to its end with starting."""
         self._halt()
-        self._is_superseded = True
+        self.is_superseded = True
         self._interrupt("another start has taken its place")
         self.abandon()
-        await self.start()
+        try:
+            await self.start()
+        except Exception as error:
+            self.failed(error)  # it was running, or to run: it is tried again, and monitor fails meanwhile
+            raise
         self.adopted = False
 
     async def _start_again(self, pause: float) -> None:
         self.abandon()
         await asyncio.sleep(pause)
-        self._retry = None
+        self._retry, self.is_superseded = None, False  # the start that was overtaken has ended by now
         await self.adopt()
 
     def give_back(self) -> None:
@@ -275,6 +282,8 @@ class PoolTask:
 
     def _note(self, spec: PoolSpec) -> None:
         """Has the file say what is in force: former services are gone by now, and may soon be another pool's."""
+        if self._removed:
+            return  # no daemon is to adopt it
         try:
             spec.replace(former=()).write(self.paths.spec)
         except OSError as error:

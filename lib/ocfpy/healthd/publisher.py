@@ -284,7 +284,14 @@ class NodePublisher:
                 ended(error is None and future.result(), error)
                 self.look()
 
-        asyncio.get_running_loop().run_in_executor(self._executor, command).add_done_callback(done)
+        try:
+            future = asyncio.get_running_loop().run_in_executor(self._executor, command)
+        except RuntimeError:  # this node has no thread left: as if the cluster had not taken it
+            self._commands -= 1
+            self._busy.difference_update(names)
+            ended(False, None)
+        else:
+            future.add_done_callback(done)
 
     def _come_back(self, now: float) -> None:
         """Look again when the next value is due; the end of a command looks by itself."""

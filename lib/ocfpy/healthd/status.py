@@ -23,6 +23,8 @@ Json = dict[str, Any]
 
 SERVERS_NAMED = 8
 """As many as a reason names, which Pacemaker keeps in the CIB."""
+STUCK_AFTER_S = 20.0
+"""How long a pool may be without a checker: one is replaced within 2 s as a rule, and has 10 s to start on a busy node."""
 DRAINING = "draining"
 SORRY = "sorry server"
 LEAVING = "leaving"
@@ -34,6 +36,9 @@ def verdict_line(engine: Engine) -> str:
     stuck = engine.stuck_for()
     if stuck:
         return f"{FAILED} the IPVS table has not been looked at for {stuck:.0f} s"
+    lost = engine.checks.lost_for(engine.spec.resource)
+    if lost > STUCK_AFTER_S:
+        return f"{FAILED} no check has been made for {lost:.0f} s: the system log says why the checker does not start"
     if engine.table_error is not None:
         return f"{FAILED} {engine.table_error.reason}"
     if not engine.ready:

@@ -104,9 +104,12 @@ class Desired:
             self.places[service.virtual] = found
             table[service.virtual] = service.settings, reals
             had = service.virtual not in self.without_quorum
-            if has_quorum(service, alive(found), had):
+            count = alive(found)
+            # Adopted servers without a verdict may be alive: until that is known the quorum is as it was.
+            adopted = sum(1 for place in found.values() if place.state == UNKNOWN and place.weight)
+            if has_quorum(service, count, had):
                 self.without_quorum.discard(service.virtual)
-            else:
+            elif not has_quorum(service, count + adopted, had):
                 self.without_quorum.add(service.virtual)
         self._ended.clear()
         self.table = table

@@ -55,6 +55,9 @@ class PlayedKernel:
 
     keep = make
 
+    async def remove(self, owned: set[VirtualService]) -> list[Any]:
+        return await self.make({}, frozenset(owned))
+
     def weights(self) -> dict[str, dict[str, int]]:
         return {
             str(virtual): {str(real.address): real.weight for real in reals.values()}

@@ -43,6 +43,8 @@ class Table:
     table = {{}}
     def read(self, only=None):
         return {{virtual: entry for virtual, entry in self.table.items() if only is None or only(virtual)}}
+    def read_services(self, virtuals):
+        return self.read(set(virtuals).__contains__)
     def connections(self, virtual):
         return dict.fromkeys(self.table[virtual][1], (0, 0))
     def apply(self, changes):

@@ -136,7 +136,7 @@ def test_pool_that_has_not_spoken_leaves_bgpd_alone(stage: Stage) -> None:
         await until(lambda: not stage.bgpd.statements)
         stage.gate.pool(POOL, None)
         stage.bgpd.statements["192.0.2.53/32"] = "left as it is"
-        assert (await stage.gate.answer("apply bgp4")).startswith("waiting ")
+        assert (await stage.gate.answer("apply bgp4")).startswith("shut "), "as it was, until the pool has looked"
         assert stage.bgpd.statements == {"192.0.2.53/32": "left as it is"}
 
     play(scene(), stage)

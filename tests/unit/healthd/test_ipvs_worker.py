@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any, Callable
 
 import pytest
@@ -40,6 +41,9 @@ class FakeTable:
         self.table: Table = {}
         self.reads = 0
         self.failures: list[Exception] = []
+
+    def read_services(self, virtuals: Iterable[VirtualService]) -> Table:
+        return self.read(set(virtuals).__contains__)
 
     def read(self, only: Only | None = None) -> Table:
         self.reads += 1
