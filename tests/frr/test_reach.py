@@ -193,18 +193,6 @@ def test_a_listen_range_that_no_router_uses_yet(breakable: Site, resource: MakeR
     assert vip.monitor().code == 0
 
 
-def test_frr_conf_is_loaded_late(breakable: Site, resource: MakeResource) -> None:
-    """The agent finds a bgpd without any configuration, and waits for it for longer than three seconds."""
-    vip = resource(V4)
-    breakable.lb.restart_bgpd(load=False)
-    start = vip.popen("start", timeout=40)
-    time.sleep(4)  # longer than an old bgpd would be given
-    assert start.poll() is None
-    breakable.lb.load()
-    started = vip.finish(start, 40)
-    assert started.code == 0, started
-
-
 def test_a_start_that_waits_says_its_statement_again(breakable: Site, resource: MakeResource) -> None:
     """The operator corrects the policy and reloads FRR; bgpd is restarted."""
     vip = resource(V4)
