@@ -22,6 +22,9 @@ QUIET = 2.0
 CHECK_BAR = 1.0
 """Seconds on top of the check's detection time when all backends of a site die."""
 
+MAY_BE_DISTURBED = 5
+"""Plays of a scene that may be spoiled by a host that cannot carry the lab."""
+
 POWER_BAR = 1.5
 """Seconds without an answer after a power cut with BFD on, the other site taking over."""
 
@@ -49,6 +52,8 @@ class Outcome:
     gap: float = 0.0
     lost_late: int = 0
     """Requests lost although they were sent after the detection."""
+    disturbed: int = 0
+    """How often the scene was played before, and a BFD session went down that no event of ours took down."""
     lost_coming_back: int = 0
     """Requests lost while what had been broken was brought back."""
     passed: bool = False
@@ -94,6 +99,11 @@ class Stage:
             wait_for(partial(self.has_alive, node, whole), 2 * SETTLED, f"the whole pool on {node.name}")
 
     @property
+    def bfd_downs(self) -> int:
+        """How often BFD sessions of the sites' routers have gone down so far."""
+        return sum(site.router.bfd_downs() for site in self.lab.sites)
+
+    @property
     def services(self) -> int:
         """Virtual services of the pool: rows of the table that are not destinations, without the heading."""
         table = self.lab.site_b.nodes[0].run("cat /proc/net/ip_vs", timeout=20).check().out
@@ -116,9 +126,26 @@ class Scene:
     play: Callable[[Stage, Outcome], None]
     judge: Callable[[Outcome], str]
     restore: Callable[[Stage], None] = lambda stage: None
+    keeps_sessions: bool = False
+    """Whether no BFD session has any reason to go down: if one does, this host was too busy to carry the lab."""
 
 
 def run(scene: Scene, stage: Stage) -> Outcome:
+    """Play one scene and account for it; again where the lab itself failed meanwhile, see `keeps_sessions`."""
+    disturbed = 0
+    while True:
+        downs = stage.bfd_downs
+        outcome = play_once(scene, stage)
+        outcome.disturbed = disturbed
+        if outcome.passed or not scene.keeps_sessions or stage.bfd_downs == downs or disturbed == MAY_BE_DISTURBED:
+            return outcome
+        disturbed += 1
+        stage.say(f"{outcome.why}; a BFD session went down, because this host is too busy: played again")
+        stage.wait_home()
+        stage.wait_pair()
+
+
+def play_once(scene: Scene, stage: Stage) -> Outcome:
     """Play one scene and account for it; the restoration afterwards is not part of the account."""
     outcome = Outcome(scene.key, scene.title, scene.paper, scene.bar, begin=time.time())
     time.sleep(QUIET)
@@ -274,8 +301,8 @@ STORY = (
         "b", "all backends of site A die", "check time + < 1 s", "gap <= detection + 1 s", all_backends,
         gap_after_detection, all_backends_back,
     ),
-    Scene("c", "standby of the active node, and back", "< 1 s", "nothing lost", standby, nothing_lost),
-    Scene("d", "resource move", "< 1 s", "nothing lost", move, nothing_lost),
+    Scene("c", "standby of the active node, and back", "< 1 s", "nothing lost", standby, nothing_lost, keeps_sessions=True),
+    Scene("d", "resource move", "< 1 s", "nothing lost", move, nothing_lost, keeps_sessions=True),
     Scene("e", "power cut of the active node", "30 s + < 1 s", "gap <= 1.5 s", power_cut, gap_of_power_loss, power_back),
     Scene("f", "the whole of site A dark", "30 s + < 1 s", "gap <= 1.5 s", dark, gap_of_power_loss),
 )
