@@ -26,6 +26,7 @@ from ocfpy.ocf.errors import DeadlineError, HostError, OcfError, ServiceError
 from ocfpy.ocf.log import Log
 from ocfpy.pool.spec import PoolSpec, read_spec
 
+from tests.unit.healthd.processes import open_files
 from tests.unit.healthd.samples import pool
 
 LIB = str(Path(lifecycle.__file__).resolve().parents[2])
@@ -92,11 +93,12 @@ def kill(node: Node) -> None:
     """SIGKILL, and returns when the daemon is gone."""
     try:
         number = pid(node)
-    except (OSError, ValueError):
-        return
-    if is_alive(number) and "healthd" in Path(f"/proc/{number}/cmdline").read_text(errors="replace"):
+        if not is_alive(number) or "healthd" not in Path(f"/proc/{number}/cmdline").read_text(errors="replace"):
+            return
         os.kill(number, signal.SIGKILL)
-        eventually(lambda: not is_alive(number), "the daemon is gone")
+    except (OSError, ValueError):  # it has ended by itself, or there never was one
+        return
+    eventually(lambda: not is_alive(number), "the daemon is gone")
 
 
 def eventually(probe: Callable[[], object], what: str) -> None:
@@ -482,7 +484,7 @@ def test_a_daemon_inherits_nothing_but_its_lock(node: Node, tmp_path: Path) -> N
     with open(tmp_path / "lock of another", "w") as file:
         os.set_inheritable(file.fileno(), True)
         start(node)
-    opened = [os.readlink(f"/proc/{pid(node)}/fd/{name}") for name in os.listdir(f"/proc/{pid(node)}/fd")]
+    opened = open_files(pid(node))
     assert not [name for name in opened if "lock of another" in name]
     assert [name for name in opened if name == node.lock]
 
