@@ -187,9 +187,9 @@ def test_a_listen_range_that_no_router_uses_yet(breakable: Site, resource: MakeR
     started = vip.run("start", timeout=5)
     assert started.code == 1, started
     assert started.reason.startswith("peer-group ROUTERS has no neighbor"), started
-    start = vip.popen("start", timeout=30)
+    start = vip.popen("start", timeout=120)
     breakable.lb.configure("router bgp", "bgp listen range 10.1.0.0/24 peer-group ROUTERS")
-    assert vip.finish(start, 30).code == 0
+    assert vip.finish(start, 120).code == 0
     assert vip.monitor().code == 0
 
 

@@ -167,6 +167,8 @@ class Gate:
             former.drop(resource)
         if registration is None or worker is None:
             self._owners.pop(resource, None)
+            if not self._owners:  # the file is for announcements: with the last one it goes
+                await loop.run_in_executor(self._memory, self._write_memory, {})
             return "absent"
         self._remember()
         done: asyncio.Future[str] = loop.create_future()

@@ -12,7 +12,7 @@ import time
 from ocfpy.ocf.addresses import parse_address
 from ocfpy.ocf.context import Lock
 from ocfpy.ocf.errors import DeadlineError
-from ocfpy.ocf.state import StateFile, names_in
+from ocfpy.ocf.state import StateFile, names_in, remove_file
 from ocfpy.ocf.values import Record
 
 TYPE_CHECKING = False
@@ -131,7 +131,10 @@ class GateFiles:
         return found
 
     def remember(self, shut: Mapping[str, tuple[float, str]]) -> None:
-        """Replace what shut_gates returns. Raises OSError."""
+        """Replace what shut_gates returns; without any the file goes. Raises OSError."""
+        if not shut:
+            remove_file(f"{self._directory}/{_MEMORY}")
+            return
         lines = {attribute: f"{since:.3f} {' '.join(why.split())}" for attribute, (since, why) in shut.items()}
         StateFile(f"{self._directory}/{_MEMORY}").write({"schema": str(SCHEMA), **lines})
 
