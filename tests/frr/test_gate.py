@@ -19,7 +19,7 @@ MakeResource = Callable[..., Resource]
 V4 = "192.0.2.53/32"
 V6 = "2001:db8:53::53/128"
 SEEN_S = 10.0
-ROUNDS = 50
+ROUNDS = 30
 MANY = 40
 ACTIONS = ("monitor", "reload-agent", "start", "migrate_from", "stop")
 
