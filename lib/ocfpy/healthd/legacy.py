@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 from typing import TYPE_CHECKING
 
+from ocfpy.healthd.lifecycle import Holder
 from ocfpy.healthd.orphans import kill_orphans
-from ocfpy.ocf.process import has_open
 
 if TYPE_CHECKING:
     from ocfpy.healthd.client import Paths
@@ -17,20 +16,12 @@ if TYPE_CHECKING:
 def end_old_daemon(paths: Paths, log: Log) -> None:
     """Kills the pool's own daemon, if there is one, with the commands of its checks, and removes its lock and its socket."""
     lock = f"{paths.base}.lock"
-    try:
-        with open(lock, encoding="ascii", errors="replace") as file:
-            number = file.read().strip()
-    except OSError:
+    if not os.path.exists(lock):
         return
-    if number.isdigit() and has_open(number, lock):
-        log.info(f"taking over from the pool's own health daemon of an older version ({number})")
-        try:
-            pidfd = os.pidfd_open(int(number))
-            if has_open(number, lock):
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            os.close(pidfd)
-        except OSError:
-            pass
+    holder = Holder(lock)
+    if holder.pid:
+        log.info(f"taking over from the pool's own health daemon of an older version ({holder.pid})")
+    holder.kill()
     kill_orphans(paths.base)
     for path in (lock, f"{paths.base}.sock"):
         try:

@@ -46,7 +46,7 @@ def ensure_daemon(node: Node, deadline: Deadline, log: Log, answer_s: float = AN
 
     def look() -> bool:
         nonlocal replaced
-        holder = _Holder(node)
+        holder = Holder(node.lock)
         try:
             limit_s = max(0.1, min(answer_s, deadline.remaining() / 2))
             word, _, rest = ask(node.socket, f"version {__version__}", limit_s).partition(" ")
@@ -101,7 +101,7 @@ def listens(node: Node, limit_s: float, log: Log, silence: Silence | None = None
 
     So is one that has the lock and does not listen, when `silence`, which the caller keeps, has lasted too long.
     """
-    holder = _Holder(node)
+    holder = Holder(node.lock)
     try:
         ask(node.socket, f"version {__version__}", limit_s)
         return True
@@ -117,14 +117,14 @@ def listens(node: Node, limit_s: float, log: Log, silence: Silence | None = None
     return False
 
 
-class _Holder:
-    """The process that holds the daemon's lock now; pid is 0 where there is none, or none that can be made out for sure."""
+class Holder:
+    """The process that holds a daemon's lock now; pid is 0 where there is none, or none that can be made out for sure."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, lock: str) -> None:
         self.pid = 0
         self._pidfd = -1
         try:
-            fd = os.open(node.lock, os.O_RDONLY)
+            fd = os.open(lock, os.O_RDONLY)
         except OSError:
             return
         try:
