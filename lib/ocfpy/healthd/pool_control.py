@@ -87,6 +87,7 @@ def stop(paths: Paths, claim: dict[str, str], deadline: Deadline, log: Log) -> N
         cleanup.clean_up(virtual, claim.get("attribute", ""), deadline, log)
         if has_pools(paths.node):
             _restart_for_others(paths, deadline, log)
+        _shut_gate(paths, claim.get("attribute", ""), deadline)
     cleanup.close_paths(paths)  # a daemon does not know of those that it could not open to the end
     cleanup.remove_files(paths)
 
@@ -132,6 +133,15 @@ def _restart_for_others(paths: Paths, deadline: Deadline, log: Log) -> None:
         ensure_daemon(paths.node, deadline, log)
     except OcfError as error:
         log.warning(f"the other pools of this node have no health daemon: {error.reason}")
+
+
+def _shut_gate(paths: Paths, attribute: str, deadline: Deadline) -> None:
+    """Has a daemon that never knew the pool, or only its name, withdraw the routes that depend on it."""
+    if attribute:
+        try:
+            ask(paths.node.socket, f"gate forget {attribute}", min(PING_S, deadline.remaining() / 4))
+        except (NoDaemon, DaemonHangs):
+            pass  # without a daemon no route waits for a pool
 
 
 def _request(paths: Paths, verb: str, what: str, deadline: Deadline) -> None:
