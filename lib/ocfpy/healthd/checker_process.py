@@ -52,9 +52,10 @@ class Ended:
 
 
 class CheckerProcess:
-    """Starts a checker. `on_line` gets each of its lines and may raise Malformed; `on_end` is told once, when it is dead.
+    """Starts a checker. Raises OSError when it cannot be started.
 
-    `find` says which check a number is, for `SocketGrants`. Raises OSError when it cannot be started.
+    `on_line` gets each of its lines, empty ones too, and may raise Malformed; `on_end` is told once, when it is dead. `find` says
+    which check a number is, for `SocketGrants`.
     """
 
     def __init__(
@@ -159,7 +160,7 @@ class CheckerProcess:
     def _line(self, line: bytes) -> None:
         if not line:
             self.ready = True
-        elif not self._why:
+        if not self._why:
             self._on_line(line)
 
     def _tick(self) -> None:
