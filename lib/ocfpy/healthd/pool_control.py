@@ -58,14 +58,13 @@ def reload(
 ) -> None:
     """Has the daemon go over to `spec`; returns when it is in force. Raises OcfError, DeadlineError."""
     before = virtual_in(paths.spec)
+    state.update(transitional(paths, claim))
     try:
         check_host()
     except OcfError:
         # The record says already what will not be: a stop would take away what may be another pool's.
         _record(state, claim, before or claim["virtual"].split())
         raise
-    # Until the daemon has removed what is no longer wanted, a stop has to know of it.
-    _record(state, claim, dict.fromkeys([*claim["virtual"].split(), *before]))
     ensure_daemon(paths.node, deadline, log)
     spec.write(paths.wanted)
     try:
@@ -73,6 +72,12 @@ def reload(
     except NoDaemon:
         raise ServiceError("the health daemon went away: the system log may say why") from None
     _record(state, claim, claim["virtual"].split())
+
+
+def transitional(paths: Paths, claim: dict[str, str]) -> dict[str, str]:
+    """Return the claim together with the services that the daemon has not removed yet: a stop has to know of them."""
+    words = dict.fromkeys([*claim["virtual"].split(), *virtual_in(paths.spec)])
+    return {**claim, "virtual": " ".join(words)}
 
 
 def stop(paths: Paths, claim: dict[str, str], deadline: Deadline, log: Log) -> None:
