@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 ANSWER_S = 4.5
 """How long `apply` waits for a bgpd: the worker may be in a conversation that hangs, and then has its own, two seconds each."""
-VERBS = ("state", "apply", "snapshot")
+VERBS = ("state", "apply", "forget", "snapshot")
 
 
 class Gate:
@@ -124,7 +124,8 @@ class Gate:
         `state RESOURCE` says at once how its gate is: `open SINCE`, `shut SINCE WHY`, `gone SINCE WHY` (its pool was removed),
         `unknown WHY` (no pool has it), `waiting WHY` (its pool has not said anything yet), `leaving`, or `absent` when the daemon
         knows of no registration. `apply RESOURCE` reads the registration's file again, makes bgpd agree with the gate, and says
-        the same, or `failed WHY`, once it does. `snapshot` is the JSON of snapshot(). SINCE is in seconds of the epoch.
+        the same, or `failed WHY`, once it does. `forget ATTRIBUTE` says that its pool was stopped without the daemon.
+        `snapshot` is the JSON of snapshot(). SINCE is in seconds of the epoch.
         """
         words = words[len("gate ") :] if words.startswith("gate ") else words
         verb, _, resource = words.strip().partition(" ")
@@ -132,6 +133,9 @@ class Gate:
             return self._state(resource)
         if verb == "apply":
             return await self._apply(resource)
+        if verb == "forget":
+            self.forget(resource)
+            return "forgotten"
         if verb == "snapshot":
             return json.dumps(self.snapshot())
         return f"failed the gate knows no request {verb!r}, only {', '.join(VERBS)}"
