@@ -9,6 +9,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable
 
+from ocfpy.healthd.adoption import overdue_line, patience_s
 from ocfpy.healthd.cleanup import remove_files, unlink
 from ocfpy.healthd.client import DEGRADED, FAILED, RUNNING, STARTING
 from ocfpy.healthd.status import status_document, verdict_line
@@ -35,8 +36,6 @@ STATUS_DELAY_S = 0.05
 FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 60.0
 """How soon after a fault a pool is started again: at first, and at the longest. The pause doubles each time."""
-ADOPTION_S = 30.0
-"""How long a pool that was adopted counts as what it was, while there is no verdict on every real server yet."""
 CALM_S = 60.0
 """A pool that has run for so long without a fault is as good as new."""
 
@@ -79,7 +78,7 @@ class PoolTask:
         self._going_over: asyncio.Task[None] | None = None
         """The last reload."""
         self._state_before = self._remembered_state() if adopted else ""
-        self._adopted_until = self._loop.time() + ADOPTION_S
+        self._adopted_at = self._loop.time()
 
     async def start(self) -> None:
         """Returns when the pool runs as its file says. Raises OcfError, OSError, ValueError."""
@@ -186,9 +185,8 @@ class PoolTask:
             return f"{FAILED} {self.fault}"
         line = f"{STARTING} no verdict on every real server yet" if self.engine is None else verdict_line(self.engine)
         if line.startswith(STARTING) and self.adopted:
-            if self._loop.time() < self._adopted_until:
-                return self._state_before
-            return f"{DEGRADED} the health daemon was replaced, and has no verdict on every real server yet"
+            seconds = self._loop.time() - self._adopted_at
+            return self._state_before if seconds < patience_s(self.engine) else overdue_line(self.engine, seconds)
         return line
 
     def _remembered_state(self) -> str:

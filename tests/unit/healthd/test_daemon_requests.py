@@ -154,7 +154,7 @@ def test_a_reload_takes_what_was_wanted_when_it_began(tmp_path: Path) -> None:
         stage.want()
         await stage.ask("add")
         held = Held(stage.worlds[0].kernel.read)
-        stage.worlds[0].kernel.read = held  # type: ignore[method-assign]
+        stage.worlds[0].kernel.read = held  # type: ignore[method-assign, assignment]
         stage.want("udp/192.0.2.53:53 tcp/192.0.2.53:53")
         first = stage.ask("reload")
         await held.entered.wait()
@@ -173,7 +173,7 @@ def test_a_reload_whose_wish_another_one_has_taken_waits_for_it(tmp_path: Path) 
         stage.want()
         await stage.ask("add")
         held = Held(stage.worlds[0].kernel.read)
-        stage.worlds[0].kernel.read = held  # type: ignore[method-assign]
+        stage.worlds[0].kernel.read = held  # type: ignore[method-assign, assignment]
         stage.want(OTHER)
         first, second = stage.ask("reload"), stage.ask("reload")
         await held.entered.wait()
