@@ -171,31 +171,6 @@ def test_site_without_power(steady: Lab) -> None:
         steady.core.wait_route(vip, "router-a", limit=90)
 
 
-def renamed(old: str, new: str) -> str:
-    """The shell command that renames a pool, with its clone and its attribute, in one change of the CIB."""
-    names = "; ".join(f's/"{name}"/"{name.replace(old, new)}"/g' for name in (old, f"{old}-clone", f"healthy-{old}"))
-    return (
-        f"cibadmin --query --scope configuration | sed '{names}' >/run/lab.xml"
-        " && cibadmin --replace --scope configuration --xml-file /run/lab.xml"
-    )
-
-
-def test_renamed_pool(steady: Lab) -> None:
-    """The pool of before stops while the new one starts, on both nodes, with the same virtual services: no failure, no ban."""
-    cluster = steady.site_a.cluster
-    for old, new in (("pool", "front"), ("front", "pool")):
-        cluster.run(renamed(old, new)).check()
-        cluster.wait_idle()
-        assert cluster.failed_actions() == []
-        assert cluster.fail_counts() == {}
-        assert cluster.where(old) == []
-        assert cluster.where(new) == sorted(node.name for node in steady.site_a.nodes)
-        for node in steady.site_a.nodes:
-            assert cluster.attributes()[node.name].get(f"healthy-{new}") == "2", cluster.status()
-        for vip in VIPS:
-            steady.core.wait_route(vip, "router-a")
-
-
 def test_restart_on_the_passive_node_loses_nothing(steady: Lab) -> None:
     """What docs/operations.md says to do instead of restarting a clone on all its nodes at once."""
     cluster = steady.site_a.cluster
