@@ -76,6 +76,13 @@ def test_the_version_before_is_read_and_the_one_after_the_next_is_refused(tmp_pa
         read_spec(str(path))
 
 
+def test_the_most_frequent_check_and_the_slowest_first_verdict_decide() -> None:
+    (often,) = pool(check=CheckSettings("tcp", interval=1.0, timeout=0.5, fall=3)).services
+    slow = CheckSettings("tcp", interval=9.0, timeout=2.5, fall=2)
+    spec = PoolSpec("two", (often.replace(checks={next(iter(often.reals)): slow}),), "healthy-two")
+    assert (spec.interval, spec.first_verdict_s) == (1.0, 5.0)
+
+
 def test_a_user_for_commands_is_for_commands_alone() -> None:
     (service,) = pool(check=CheckSettings("external", command="/bin/true", command_user="nobody")).services
     key = next(iter(service.reals))
