@@ -42,7 +42,7 @@ DEBS_UNIT        := $(DEBS_PYTEST) $(DEBS_DEB) $(DEBS_RPM) $(DEBS_WHEEL) lintian
 DEBS_CONFORMANCE := $(DEBS_PLAY) $(DEBS_AGENTS) crmsh pcs groff-base ldirectord pacemaker-resource-agents kmod
 # FRR 8.4 is this host's, FRR 10 that of a Debian 13 root that the suite builds.
 DEBS_FRR         := $(DEBS_PLAY) $(DEBS_AGENTS) frr frr-pythontools mmdebstrap
-DEBS_SIMULATE    := $(DEBS_PYTEST) $(DEBS_AGENTS) pacemaker crmsh
+DEBS_SIMULATE    := $(DEBS_PYTEST) $(DEBS_AGENTS) pacemaker crmsh pcs
 # The servers that the checks are tried against, on this host and from the lab's nodes.
 DEBS_SERVICES    := python3-cryptography nginx-light squid bind9 slapd chrony exim4-daemon-light dovecot-imapd dovecot-pop3d \
                     mariadb-server-core postgresql freeradius kamailio kamailio-tls-modules proftpd-core
