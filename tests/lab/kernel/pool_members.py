@@ -282,7 +282,7 @@ def blue_green(pool: Pool, client: Host) -> str:
     never_empty(observer.seen, "all servers are replaced")
     expect([state for state in observer.seen if SORRY in state], [], "moments with the sorry server")
     expect(list(dict.fromkeys(asked.seen)), [ONE, TWO], "who answered the client, in this order")
-    return f"all servers replaced: the old one serves until the new one is up, over kill -9, then goes within {took:.1f} s: {reason}"
+    return f"all servers replaced: the old one serves, over kill -9, and goes {took:.1f} s after the new one came: {reason}"
 
 
 def members(directory: str) -> Iterator[str]:
