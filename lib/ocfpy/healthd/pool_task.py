@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from ocfpy.healthd.adoption import overdue_line, patience_s
 from ocfpy.healthd.cleanup import remove_files, unlink
 from ocfpy.healthd.client import DEGRADED, FAILED, RUNNING, STARTING
+from ocfpy.healthd.restore import MEMORY, memory_document
 from ocfpy.healthd.status import status_document, verdict_line
 from ocfpy.ocf.errors import OcfError, ServiceError, one_line
 from ocfpy.ocf.state import replace_file
@@ -86,11 +87,12 @@ class PoolTask:
             await self._unless_it_fails(self._await_removals())
         if self._removed:
             raise ServiceError("the pool was removed meanwhile")
+        before = self._before_wanted()
         self._take_wanted()
         spec = read_spec(self.paths.spec)
         self.attribute = spec.attribute
         engine = self.engine = self._make_engine(self, spec)
-        await self._unless_it_fails(engine.start())
+        await self._unless_it_fails(engine.start(before))
         self.fault = ""
         if not set(spec.former) <= set(spec.virtual):
             self._note(spec)
@@ -207,6 +209,7 @@ class PoolTask:
                 document: Json = json.load(file)
         except (OSError, ValueError):
             document = {"resource": self.paths.key, "virtual": []}
+        document.pop(MEMORY, None)
         return {**document, "state": self.verdict()}
 
     def changed(self) -> None:
@@ -223,7 +226,8 @@ class PoolTask:
             return
         trouble = ""
         try:
-            replace_file(self.paths.status, json.dumps(status_document(self.engine)).encode())
+            document = {**status_document(self.engine), MEMORY: memory_document(self.engine.desired)}
+            replace_file(self.paths.status, json.dumps(document).encode())
         except OSError as error:
             trouble = f"{self.paths.status} cannot be written: {error.strerror}"
             if trouble != self._status_trouble:
@@ -304,6 +308,15 @@ class PoolTask:
             return read_spec(self.paths.wanted)
         finally:
             unlink(self.paths.wanted)
+
+    def _before_wanted(self) -> PoolSpec | None:
+        """What a daemon went by until it was killed in a reload; None if there was no such reload."""
+        if not os.path.exists(self.paths.wanted):
+            return None
+        try:
+            return read_spec(self.paths.spec)
+        except (OSError, ValueError):
+            return None
 
     def _take_wanted(self) -> None:
         """From now on the daemon, and the next one, goes by what an action has written, if one has."""
