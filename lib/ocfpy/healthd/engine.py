@@ -136,7 +136,7 @@ class Engine:
         """
         async with self._reloading:
             await self._prepare(self.spec)
-            found = await self.kernel.read()
+            found = await self.kernel.read({*self.spec.virtual, *self.spec.former})
             self._require_wanted()
             self._begin(self.spec, found)
         await self._synchronise()
@@ -157,7 +157,7 @@ class Engine:
         async with self._reloading:
             try:
                 await self._prepare(spec)
-                found = await self.kernel.read()
+                found = await self.kernel.read(self._owned | {*spec.virtual, *spec.former})
             except BaseException:
                 if self.ways is not None:
                     self.ways.keep(self.spec)

@@ -39,9 +39,6 @@ for nobody."""
 class TableLike(Protocol):
     """What is needed of ocfpy.ipvs.table.IpvsTable."""
 
-    def read(self, only: Only | None = None) -> Table:
-        """What the kernel holds of the services for which `only` is true; of everybody, if there is none."""
-
     def read_services(self, virtuals: Iterable[VirtualService]) -> Table:
         """What the kernel holds of these services, each looked up by its key."""
 
@@ -106,9 +103,12 @@ class IpvsWorker:
         self._known: Table | None = None
         self._comparisons = 0
 
-    async def read(self) -> Table:
-        """What the kernel holds, of everybody. Raises OcfError."""
-        return await self._in_thread(self._read)
+    async def read(self, virtuals: Set[VirtualService]) -> Table:
+        """What the kernel holds of these services. Raises OcfError.
+
+        Those of others are not looked at: 50 pools that start would read 50 times what belongs to all of them.
+        """
+        return await self._in_thread(lambda: self._read(virtuals))
 
     async def connections(self, virtual: Iterable[VirtualService]) -> Connections:
         """What keeps each real server of some services busy. Raises OcfError.
@@ -160,7 +160,7 @@ class IpvsWorker:
         return self._reconcile(wanted, owned)
 
     def _reconcile(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
-        return self._apply(plan(self._read(_of(wanted, owned)), wanted, owned), wanted)
+        return self._apply(plan(self._read(owned | wanted.keys()), wanted, owned), wanted)
 
     def _apply(self, changes: list[Change], wanted: Table) -> list[Change]:
         self._known = None
@@ -172,8 +172,8 @@ class IpvsWorker:
         self._known = wanted
         return changes
 
-    def _read(self, only: Only | None = None) -> Table:
-        self._known = self._opened().read(only)
+    def _read(self, virtuals: Set[VirtualService]) -> Table:
+        self._known = self._opened().read_services(virtuals)
         return self._known
 
     def _connections(self, virtual: Iterable[VirtualService]) -> Connections:

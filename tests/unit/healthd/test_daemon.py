@@ -42,10 +42,8 @@ sys.path.insert(0, {LIB!r})
 from ocfpy.healthd import attrd, daemon, ipvs_worker
 class Table:
     table = {{}}
-    def read(self, only=None):
-        return {{virtual: entry for virtual, entry in self.table.items() if only is None or only(virtual)}}
     def read_services(self, virtuals):
-        return self.read(set(virtuals).__contains__)
+        return {{virtual: self.table[virtual] for virtual in virtuals if virtual in self.table}}
     def connections(self, virtual):
         return dict.fromkeys(self.table[virtual][1], (0, 0))
     def apply(self, changes):

@@ -40,18 +40,14 @@ class FakeTable:
     def __init__(self) -> None:
         self.table: Table = {}
         self.reads = 0
+        self.asked: set[VirtualService] = set()
         self.failures: list[Exception] = []
 
     def read_services(self, virtuals: Iterable[VirtualService]) -> Table:
-        return self.read(set(virtuals).__contains__)
-
-    def read(self, only: Only | None = None) -> Table:
         self.reads += 1
-        return {
-            virtual: (settings, dict(reals))
-            for virtual, (settings, reals) in self.table.items()
-            if only is None or only(virtual)
-        }
+        self.asked.update(virtuals)
+        found = {virtual: self.table[virtual] for virtual in virtuals if virtual in self.table}
+        return {virtual: (settings, dict(reals)) for virtual, (settings, reals) in found.items()}
 
     def connections(self, virtual: VirtualService) -> dict[RealKey, tuple[int, int]]:
         return dict.fromkeys(self.table[virtual][1], (3, 2))
@@ -262,9 +258,27 @@ def test_what_is_read_is_known() -> None:
         table = FakeTable()
         table.table = dict(WANTED)
         kernel = IpvsWorker(lambda: table, table.proc)
-        assert await kernel.read() == WANTED
+        assert await kernel.read(OURS) == WANTED
         await kernel.make(wanted(""), OURS)
         assert table.reads == 1
+
+    asyncio.run(story())
+
+
+def test_services_of_others_are_not_asked_for() -> None:
+    """Fifty pools on a node would else read the services of fifty pools each, at their start and at every full comparison."""
+
+    async def story() -> None:
+        table = FakeTable()
+        others = {parse_virtual(f"tcp/192.0.2.{number}:80"): WANTED[DNS_SERVICE] for number in range(200, 250)}
+        table.table = {**WANTED, **others}
+        kernel = IpvsWorker(lambda: table, table.proc)
+        assert await kernel.read(OURS) == WANTED
+        for _ in range(FULL_COMPARE_EVERY):
+            await kernel.keep(WANTED, OURS)
+        await kernel.remove(OURS)
+        assert table.asked == OURS
+        assert table.table == others
 
     asyncio.run(story())
 
