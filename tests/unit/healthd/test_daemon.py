@@ -384,6 +384,39 @@ def test_one_that_hangs_is_replaced(node: Node) -> None:
     eventually(lambda: says(node) == "running", "it goes on")
 
 
+def test_one_that_waits_for_a_processor_is_waited_for(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy node another one would be no quicker, and would have to begin with all that this one has done."""
+    start(node)
+    first = pid(node)
+    asked: list[int] = []
+
+    def starving(number: int) -> tuple[str, float]:
+        asked.append(number)
+        if len(asked) > 4:
+            os.kill(first, signal.SIGCONT)  # it gets its turn
+        return "R", 7.0
+
+    monkeypatch.setattr(lifecycle, "usage", starving)
+    with stopped(first):
+        assert not lifecycle.ensure_daemon(node, Deadline(LIMIT_S), LOG, 0.1)
+    assert pid(node) == first
+    assert set(asked) == {first}
+
+
+@pytest.mark.parametrize(("state", "cpu_s", "starved_s"), [("S", 0.0, 60.0), ("R", lifecycle.BUSY_S, 60.0), ("R", 0.0, 0.3)])
+def test_one_that_hangs_or_loops_or_starves_for_long_is_not(
+    node: Node, monkeypatch: pytest.MonkeyPatch, state: str, cpu_s: float, starved_s: float
+) -> None:
+    start(node)
+    first = pid(node)
+    used = iter([0.0])
+    monkeypatch.setattr(lifecycle, "usage", lambda _: (state, next(used, cpu_s)))
+    monkeypatch.setattr(lifecycle, "STARVED_S", starved_s)
+    with stopped(first):
+        assert lifecycle.ensure_daemon(node, Deadline(LIMIT_S), LOG, 0.1)
+    assert pid(node) != first
+
+
 def test_monitors_that_find_it_hung_together_start_one(node: Node) -> None:
     """Each would otherwise kill what the other has just started."""
     start(node)
