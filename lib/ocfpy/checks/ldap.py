@@ -1,4 +1,4 @@
-"""LDAP: the server takes a bind, and finds what is searched for."""
+"""LDAP: the server accepts a bind, and finds the entries of a search."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_MESSAGE = 1 << 20
-"""Bytes of one message; an entry that is longer is none to check with."""
+"""Longest message in bytes; a longer entry is not suitable for a check."""
 MAX_ENTRIES = 100
-"""So many are asked for."""
+"""The size limit sent with a search."""
 MAX_ANSWERS = 1000
-"""Entries and references that are looked at, of a server that does not keep to that."""
+"""Most entries and references that are read, from a server that ignores the size limit."""
 MAX_ATTRIBUTE_NAME = 1000
-"""Bytes of the name of an attribute with its options; it is put before each of its values."""
+"""Longest name of an attribute with its options, in bytes; it is put before each of its values."""
 VERSION = 3
 
-# RFC 4511, 4.1.1: the protocol operations, as they are tagged.
+# RFC 4511, 4.1.1: the tags of the protocol operations.
 BIND, BIND_ANSWER, UNBIND, SEARCH, ENTRY, DONE, REFERENCE = 0x60, 0x61, 0x42, 0x63, 0x64, 0x65, 0x73
 EXTENDED, EXTENDED_ANSWER = 0x77, 0x78
 START_TLS = b"1.3.6.1.4.1.1466.20037"
 SUCCESS, SIZE_LIMIT_EXCEEDED = 0, 4
 NEVER_ALIASES = 0
 
-# RFC 4511, A.1: those that a check is likely to meet.
+# RFC 4511, A.1: the result codes that a check is likely to meet.
 _RESULTS = {
     1: "operations error",
     2: "protocol error",
     3: "time limit exceeded",
-    7: "the method of authentication is not supported",
+    7: "the authentication method is not supported",
     8: "stronger authentication is required",
     10: "a referral",
     11: "an administrative limit was exceeded",
@@ -48,14 +48,14 @@ _RESULTS = {
     51: "the server is busy",
     52: "the server is unavailable",
     53: "the server is unwilling to perform",
-    80: "an error inside the server",
+    80: "an internal error of the server",
 }
 
 
 class LdapCheck(Check):
-    """Binds as `user` or anonymously, and searches: what `request` says, without one the server's own entry (root DSE).
+    """Binds as `user` or anonymously, and searches for `request`, by default the server's own entry (root DSE).
 
-    There has to be an entry and, with `expect`, one that has it in one of its lines, `dn: ...` or `attribute: value`.
+    The search has to find an entry and, with `expect`, one with it in a line `dn: ...` or `attribute: value`.
     """
 
     async def attempt(self) -> None:
@@ -74,7 +74,7 @@ class LdapCheck(Check):
     def _bind(self, user: str) -> bytes:
         secret = self.secret() if user else ""
         if user and not secret:
-            raise CheckFailed("check_secret is empty, and a bind without a password is an anonymous one")
+            raise CheckFailed("check_secret is empty: a bind without a password would be anonymous")
         return ber.encode(
             BIND, ber.integer(VERSION), ber.encode(ber.OCTETS, user.encode()), ber.encode(0x80, secret.encode())
         )
@@ -83,7 +83,7 @@ class LdapCheck(Check):
         await stream.send(_message(number, operation))
         tag, content = await _receive(stream, number)
         if tag != answer:
-            raise CheckFailed(f"the answer to the {what} is none")
+            raise CheckFailed(f"unexpected LDAP message in reply to the {what}")
         _judge(content, what)
 
     async def _search(self, stream: Stream) -> None:
@@ -112,9 +112,9 @@ class LdapCheck(Check):
                 entries += 1
                 found = found or self.matches is None or any(map(self.matches, lines_of(content)))
             elif tag != REFERENCE:
-                raise CheckFailed("the answer to the search is none")
+                raise CheckFailed("unexpected LDAP message in reply to the search")
         else:
-            raise CheckFailed(f"the search has more than {MAX_ANSWERS} answers")
+            raise CheckFailed(f"the search has more than {MAX_ANSWERS} results")
         if not entries:
             raise CheckFailed("the search finds no entry")
         if not found:
@@ -127,11 +127,11 @@ def _message(number: int, operation: bytes) -> bytes:
 
 
 async def _receive(stream: Stream, number: int) -> tuple[int, bytes]:
-    """The operation of the next message, tag and content, which has to be about the request `number`."""
+    """Return the next message's operation, tag and content; the message has to answer the request `number`."""
     tag, size = await stream.exactly(2)
     try:
         if tag != ber.SEQUENCE:
-            raise ValueError("it is no message")
+            raise ValueError("not a message")
         count = ber.length_bytes(size)
         if count:
             size = int.from_bytes(await stream.exactly(count), "big")
@@ -144,12 +144,12 @@ async def _receive(stream: Stream, number: int) -> tuple[int, bytes]:
     if answered == 0 and operation == EXTENDED_ANSWER:  # notice of disconnection, RFC 4511, 4.4.1
         _judge(content, "connection")
     if number_tag != ber.INTEGER or answered != number:
-        raise CheckFailed("the answer is to another request")
+        raise CheckFailed("the answer belongs to another request")
     return operation, content
 
 
 def _judge(content: bytes, what: str, *good: int) -> None:
-    """Raises CheckFailed unless an LDAPResult says that it went well."""
+    """Raise CheckFailed unless an LDAPResult reports success."""
     try:
         (tag, code), _, (_, text) = ber.first(content, 3)
         if tag != ber.ENUMERATED or not code:
@@ -163,7 +163,7 @@ def _judge(content: bytes, what: str, *good: int) -> None:
 
 
 def lines_of(entry: bytes) -> Iterator[str]:
-    """`dn: ...` and `attribute: value` of a SearchResultEntry, one at a time. Raises CheckFailed."""
+    """Yield `dn: ...` and each `attribute: value` of a SearchResultEntry. Raises CheckFailed."""
     try:
         (_, dn), (_, attributes) = ber.first(entry, 2)
         yield f"dn: {dn.decode(errors='replace')}"

@@ -1,7 +1,7 @@
-"""MySQL and MariaDB: the server greets or, if there is a user, takes a login and answers a query.
+"""MySQL and MariaDB: the server sends its greeting or, if there is a user, accepts a login and answers a query.
 
-The protocol is spoken here: the packaged libraries block, go on in the clear when a server that was to speak TLS does not,
-and tell the password to any server that asks for it in the clear.
+The protocol is implemented here, because the packaged libraries block, continue in the clear when a server does not offer
+the required TLS, and send the password to any server that asks for it in the clear.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ QUERY_COMMAND, QUIT_COMMAND = b"\x03", b"\x01"
 QUERY = "SELECT 1"
 MAX_PACKET = 1 << 16
 MAX_PACKETS = 1000
-"""Limits of what a check reads: bytes of a packet, packets in all."""
+"""Limits of what a check reads: bytes of a packet, number of packets."""
 SHA2_KNOWN, SHA2_IN_FULL = b"\x03", b"\x04"
-"""The server knows this password already, or wants it whole, over TLS."""
+"""The server knows this password already, or wants it in full, over TLS."""
 NOTHING_MORE = 9
-"""Bytes of an end packet are fewer than this; a row that begins like one is longer."""
+"""An end packet has fewer bytes than this; a row that begins like one is longer."""
 
 
 class MysqlCheck(Check):
-    """Logs in as `user`, and asks `request`; with `expect` one of the rows has to have it."""
+    """Logs in as `user` and sends the query `request`; with `expect` one of the rows has to contain it."""
 
     async def attempt(self) -> None:
         with await self.open() as stream:
@@ -72,7 +72,7 @@ class MysqlCheck(Check):
     async def _log_in(self, connection: Connection, greeting: Greeting, user: str, database: str) -> None:
         plugin, salt = greeting.plugin, greeting.salt
         if plugin not in (NATIVE, SHA2):
-            plugin = NATIVE  # the server says then what the user's own is
+            plugin = NATIVE  # the server answers with the user's own plugin
         answer = self._answer(plugin, salt)
         await connection.send(login(user, answer, plugin, database, self.settings.speaks_tls))
         while True:
@@ -87,17 +87,17 @@ class MysqlCheck(Check):
             elif kind == MORE and plugin == SHA2 and rest == SHA2_IN_FULL:
                 await connection.send(self._in_full("it is wrong, or new to the server, which wants"))
             elif kind != MORE or rest != SHA2_KNOWN:
-                raise ValueError("a login is not answered like that")
+                raise ValueError("an unknown answer to the login")
 
     def _in_full(self, why: str) -> bytes:
-        """The password itself. Raises CheckFailed, with `why` it is asked for, where others could read it."""
+        """Return the password itself. Raises CheckFailed, with `why` the server wants it, without TLS."""
         secret = self.secret()
         if secret and not self.settings.speaks_tls:
-            raise CheckFailed(f"the password is not told without TLS: {why} all of it (check_starttls)")
+            raise CheckFailed(f"the password is not sent without TLS: {why} all of it (check_starttls)")
         return secret.encode() + b"\0"
 
     def _answer(self, plugin: str, salt: bytes) -> bytes:
-        if plugin == SHA256:  # MySQL says so of some of the users that it does not have, too
+        if plugin == SHA256:  # MySQL also answers so for some users that do not exist
             return self._in_full("the server wants")
         try:
             return answer_to(plugin, self.secret(), salt)
@@ -110,7 +110,7 @@ class MysqlCheck(Check):
         found = self.matches is None
         if packet[0] != OK:
             columns, _ = number(packet, 0)
-            for _ in range((columns or 0) + 1):  # their descriptions, and the end of them
+            for _ in range((columns or 0) + 1):  # the columns' descriptions, and the end packet
                 await connection.receive("query")
             while True:
                 packet = await connection.receive("query")
@@ -122,7 +122,7 @@ class MysqlCheck(Check):
 
 
 class Connection:
-    """Packets over a stream, each with its number in a conversation."""
+    """Packets over a stream, numbered within each conversation."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -130,19 +130,19 @@ class Connection:
         self._received = 0
 
     async def send(self, packet: bytes, first: bool = False) -> None:
-        """One packet; the first of a command begins a new conversation."""
+        """Send one packet; the first of a command begins a new conversation."""
         if first:
             self._next = 0
         await self._stream.send(len(packet).to_bytes(3, "little") + bytes((self._next % 256,)) + packet)
         self._next += 1
 
     async def receive(self, what: str) -> bytes:
-        """The next packet, not an empty one. An error is a failure of `what`: raises CheckFailed, and ValueError."""
+        """Return the next packet, never an empty one. Raises ValueError, and CheckFailed for an error packet during `what`."""
         self._received += 1
         head = await self._stream.exactly(4)
         size = int.from_bytes(head[:3], "little")
         if not 0 < size <= MAX_PACKET or self._received > MAX_PACKETS:
-            raise ValueError(f"a packet of {size} bytes" if self._received <= MAX_PACKETS else "more than anybody reads")
+            raise ValueError(f"a packet of {size} bytes" if self._received <= MAX_PACKETS else f"more than {MAX_PACKETS} packets")
         packet = await self._stream.exactly(size)
         self._next = head[3] + 1
         if packet[0] == ERROR:

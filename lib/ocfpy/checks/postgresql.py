@@ -1,7 +1,7 @@
-"""PostgreSQL: the server is open for connections or, if there is a user, takes a login and answers a query.
+"""PostgreSQL: the server accepts connections or, if there is a user, accepts a login and answers a query.
 
-The protocol is spoken here, because no library takes a socket that is already connected, and without that the checks would lose
-their source address, their mark and their timeout.
+The protocol is implemented here, because no library takes a connected socket, and without that the checks would lose their
+source address, their mark and their timeout.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ VERSION = 3 << 16
 SSL_REQUEST = struct.pack("!II", 8, 80877103)
 QUERY = "SELECT 1"
 NOBODY = "postgres"
-"""Whom to ask for when there is no user to log in as: pg_isready does it likewise."""
+"""The user name in the request when there is no user to log in as, like pg_isready."""
 MAX_MESSAGE = 1 << 16
 MAX_MESSAGES = 1000
-"""Limits of what a check reads: bytes of a message, messages in all."""
+"""Limits of what a check reads: bytes of a message, number of messages."""
 
-# The codes of authentication, in the manual's "Message Formats".
+# The authentication codes, in the manual's "Message Formats".
 OK, CLEARTEXT, MD5, SASL, SASL_CONTINUE, SASL_FINAL = 0, 3, 5, 10, 11, 12
-# The errors of a server that takes nobody: shutting down or starting, and too many connections.
+# The errors of a server that accepts no connections: shutting down or starting, and too many connections.
 _CLOSED = ("57P01", "57P02", "57P03", "53300")
 
 
 class PostgresqlCheck(Check):
-    """Logs in as `user`, and asks `request`; with `expect` one of the rows has to have it."""
+    """Logs in as `user` and sends the query `request`; with `expect` one of the rows has to contain it."""
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
@@ -72,19 +72,19 @@ class PostgresqlCheck(Check):
             method, data = int.from_bytes(content[:4], "big"), content[4:]
             if method == CLEARTEXT:
                 if self.secret() and not self.settings.speaks_tls:
-                    raise CheckFailed("the password is not told without TLS: the server wants it in the clear (check_starttls)")
+                    raise CheckFailed("the password is not sent without TLS: the server wants it in the clear (check_starttls)")
                 await connection.send(b"p", self.secret().encode() + b"\0")
             elif method == MD5:
                 await connection.send(b"p", _md5_answer(user, self.secret(), data[:4]))
             elif method == SASL:
                 await self._prove(connection, data.split(b"\0"))
             elif method != OK:
-                raise CheckFailed(f"the server wants a method of authentication that is not known here ({method})")
+                raise CheckFailed(f"the server requires an authentication method that is not supported ({method})")
 
     async def _prove(self, connection: Connection, mechanisms: list[bytes]) -> None:
         name = MECHANISM.encode()
         if name not in mechanisms:
-            raise CheckFailed(f"the server offers no {MECHANISM}")
+            raise CheckFailed(f"the server does not offer {MECHANISM}")
         scram = Scram(self.secret(), self._keys)
         first = scram.first()
         await connection.send(b"p", name + b"\0" + struct.pack("!I", len(first)) + first)
@@ -114,7 +114,7 @@ class PostgresqlCheck(Check):
 
 
 async def _is_open(connection: Connection) -> None:
-    """Whatever the server says, as long as it is not that it takes nobody: as pg_isready has it."""
+    """Accept any reply but 'not accepting connections', like pg_isready."""
     kind, content = await connection.receive()
     if kind == b"E" and error_of(content)[0] in _CLOSED:
         raise CheckFailed(error_of(content)[1])
@@ -130,17 +130,17 @@ class Connection:
         self._received = 0
 
     async def start(self, user: str, database: str) -> None:
-        """The first message of a session."""
+        """Send the first message of a session."""
         words = ("user", user, "database", database, "application_name", "ocf-anycast", "")
         text = b"".join(word.encode() + b"\0" for word in words)
         await self._stream.send(struct.pack("!II", 8 + len(text), VERSION) + text)
 
     async def send(self, kind: bytes, content: bytes) -> None:
-        """Any other message."""
+        """Send any other message."""
         await self._stream.send(kind + struct.pack("!I", 4 + len(content)) + content)
 
     async def receive(self, what: str = "") -> tuple[bytes, bytes]:
-        """Kind and content of the next message. With `what`, an error is a failure of that: raises CheckFailed."""
+        """Return kind and content of the next message. With `what`, an error is a failure of that: raises CheckFailed."""
         self._received += 1
         head = await self._stream.exactly(5)
         kind, size = head[:1], int.from_bytes(head[1:], "big") - 4
@@ -155,20 +155,20 @@ class Connection:
 
 
 def error_of(content: bytes) -> tuple[str, str]:
-    """SQLSTATE and words of an ErrorResponse."""
+    """Return SQLSTATE and text of an ErrorResponse."""
     fields = {part[:1]: part[1:] for part in content.split(b"\0") if part}
-    return fields.get(b"C", b"").decode(errors="replace"), said(fields.get(b"M", b"")) or "an error without words"
+    return fields.get(b"C", b"").decode(errors="replace"), said(fields.get(b"M", b"")) or "an error without a message"
 
 
 def row(content: bytes) -> str:
-    """The values of a DataRow, with | between them. Raises CheckFailed."""
+    """Return the values of a DataRow, with | between them. Raises CheckFailed."""
     values = []
     at = 2
     for _ in range(int.from_bytes(content[:2], "big")):
         size = int.from_bytes(content[at : at + 4], "big", signed=True)
         at += 4
         if at + max(size, 0) > len(content) or size < -1:
-            raise CheckFailed("not a PostgreSQL answer: a row is longer than what is there")
+            raise CheckFailed("not a PostgreSQL answer: a row is longer than its message")
         values.append(content[at : at + max(size, 0)].decode(errors="replace"))
         at += max(size, 0)
     return "|".join(values)

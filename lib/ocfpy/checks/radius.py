@@ -1,4 +1,4 @@
-"""RADIUS: the server accepts a user or, without one, says that it is there; every answer proves the shared secret."""
+"""RADIUS: the server accepts a user or, without one, answers Status-Server; every answer proves the shared secret."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Attributes = list[tuple[int, bytes]]
 
 
 class RadiusCheck(Check):
-    """Access-Request for `user` with its `password`, or Status-Server without a user; `secret` is shared with the server."""
+    """Sends Access-Request for `user` with its `password`, or Status-Server without a user; `secret` is the shared secret."""
 
     async def attempt(self) -> None:
         user = self.settings["user"]
         shared = self.secret().encode()
         if not shared:
-            raise HostError("check_secret is empty: it is the secret that this node shares with the RADIUS servers")
+            raise HostError("check_secret is empty: set the secret that this node shares with the RADIUS servers")
         number, authenticator = os.urandom(1)[0], os.urandom(DIGEST)
         attributes: Attributes = [(NAS_IDENTIFIER, OURSELVES)]
         if user:
@@ -44,7 +44,7 @@ class RadiusCheck(Check):
                 answer = await server.receive()
                 if len(answer) < HEAD or int.from_bytes(answer[2:4], "big") > len(answer):
                     raise CheckFailed(f"not a RADIUS answer: {len(answer)} bytes")
-                if answer[1] == number:  # another is late, or not from the server
+                if answer[1] == number:  # another number: the answer is late, or not from the server
                     if is_genuine(answer, authenticator, shared):
                         break
                     self.doing = "waiting for an answer that proves the shared secret (check_secret)"
@@ -52,7 +52,7 @@ class RadiusCheck(Check):
 
 
 def hide(password: bytes, shared: bytes, authenticator: bytes) -> bytes:
-    """A password as User-Password has it, RFC 2865, 5.2. Raises CheckFailed when it is too long for that."""
+    """Encode a password as User-Password, RFC 2865, 5.2. Raises CheckFailed when it is too long for that."""
     if len(password) > MAX_PASSWORD:
         raise CheckFailed(f"the password has more than {MAX_PASSWORD} bytes")
     padded = password.ljust(max(1, -(-len(password) // DIGEST)) * DIGEST, b"\0")
@@ -66,7 +66,7 @@ def hide(password: bytes, shared: bytes, authenticator: bytes) -> bytes:
 
 
 def pack(code: int, number: int, authenticator: bytes, attributes: Attributes, shared: bytes) -> bytes:
-    """A request, signed. Its Message-Authenticator comes first, so that nothing can be put before it (CVE-2024-3596)."""
+    """Sign a request. Its Message-Authenticator comes first, so that nothing can be put before it (CVE-2024-3596)."""
     signed = [(MESSAGE_AUTHENTICATOR, bytes(DIGEST)), *attributes]
     body = b"".join(bytes((kind, len(value) + 2)) + value for kind, value in signed)
     packet = struct.pack("!BBH", code, number, HEAD + len(body)) + authenticator + body
@@ -75,7 +75,7 @@ def pack(code: int, number: int, authenticator: bytes, attributes: Attributes, s
 
 
 def is_genuine(packet: bytes, authenticator: bytes, shared: bytes) -> bool:
-    """Whether an answer to the request with that authenticator is whole, and made by somebody who has the secret."""
+    """Return whether an answer to the request with that authenticator is complete and signed with the shared secret."""
     size = int.from_bytes(packet[2:4], "big")
     if not HEAD <= size <= min(len(packet), MAX_PACKET):
         return False
@@ -98,7 +98,7 @@ def is_genuine(packet: bytes, authenticator: bytes, shared: bytes) -> bool:
 
 
 def unpack(packet: bytes) -> Attributes:
-    """The attributes of a whole packet. Raises ValueError."""
+    """Return the attributes of a complete packet. Raises ValueError."""
     found = []
     at = HEAD
     while at < len(packet):
@@ -111,7 +111,7 @@ def unpack(packet: bytes) -> Attributes:
 
 
 def judge(packet: bytes, user: str) -> None:
-    """Raises CheckFailed unless a genuine answer says that all is well."""
+    """Raise CheckFailed unless a genuine answer reports success."""
     code = packet[0]
     if code == ACCEPT or (code == ACCOUNTING_RESPONSE and not user):
         return

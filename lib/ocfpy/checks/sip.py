@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 MAX_LINES = 200
 """Lines in the head of an answer."""
 MAX_ANSWERS = 50
-"""Answers that are late, or provisional, and passed over."""
+"""Late or provisional answers that are skipped."""
 FINAL = 200
-"""Answers below this number are provisional: the real one follows (RFC 3261, 7.2)."""
+"""Answers below this number are provisional: the final one follows (RFC 3261, 7.2)."""
 COOKIE = "z9hG4bK"
-"""What the branch of every request begins with, RFC 3261, 8.1.1.7."""
+"""The prefix of every request's branch, RFC 3261, 8.1.1.7."""
 
 
 class Answer:
@@ -33,7 +33,7 @@ class Answer:
 
 
 class SipCheck(Check):
-    """Asks for the abilities of the server itself or of `request`, a SIP URI."""
+    """Sends OPTIONS to the server itself or to `request`, a SIP URI."""
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
@@ -62,7 +62,7 @@ class SipCheck(Check):
                 answer = parse([line.rstrip(b"\r") for line in lines[: ends[0]]])
                 if answer.call == call and answer.status >= FINAL:
                     return answer
-            raise CheckFailed(f"{MAX_ANSWERS} answers, and none is final")
+            raise CheckFailed(f"no final answer among {MAX_ANSWERS}")
 
     async def _over_tcp(self, call: str) -> Answer:
         with await self.open() as stream:
@@ -72,10 +72,10 @@ class SipCheck(Check):
                 answer = parse(await _head(stream))
                 if answer.call == call and answer.status >= FINAL:
                     return answer
-            raise CheckFailed(f"{MAX_ANSWERS} answers, and none is final")
+            raise CheckFailed(f"no final answer among {MAX_ANSWERS}")
 
     def request(self, call: str, host: str, port: int) -> bytes:
-        """OPTIONS, sent from that address and port; `call` is new each time."""
+        """Return OPTIONS, sent from that address and port; `call` is new each time."""
         ourselves = _authority(host, port)
         uri = self.parsed("request", parse_sip_uri) if self.settings["request"] else self._own_uri
         transport = "TLS" if self.kind.tls else "TCP" if self._is_stream() else "UDP"
@@ -101,13 +101,13 @@ async def _head(stream: Stream) -> list[bytes]:
         line = await stream.line()
         if lines and not line:
             return lines
-        if line:  # empty ones before an answer are to be passed over, RFC 3261, 7.5
+        if line:  # empty lines before an answer are skipped, RFC 3261, 7.5
             lines.append(line)
     raise CheckFailed(f"not a SIP answer: more than {MAX_LINES} lines")
 
 
 def parse(lines: list[bytes]) -> Answer:
-    """The head of an answer; a provisional one has no body, and neither have those to OPTIONS that matter here.
+    """Parse the head of an answer; provisional answers, and the answers to OPTIONS that matter here, have no body.
 
     Raises CheckFailed.
     """

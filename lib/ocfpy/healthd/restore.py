@@ -1,4 +1,4 @@
-"""What a daemon knows from the one before it, by the document that that one has left (see status.status_document)."""
+"""Restores a pool's state from the document that the previous daemon left (see status.status_document)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def restore_desired(path: str) -> Desired:
-    """Where to go on: with the quorums that were lost, and the drains and slow starts that were under way, since when they are.
+    """Restore lost quorums, and drains and slow starts in progress with their start times.
 
-    That is told on the clock of the drains, CLOCK_MONOTONIC, which all processes share until the next boot: the wall clock, in
-    which the document has its times, may have been set meanwhile. A document of another boot or version says nothing.
+    Those times are on CLOCK_MONOTONIC, which all processes share until the next boot: the wall clock, in which the document has
+    its times, may have been set meanwhile. A document of another boot or version is ignored.
     """
     desired = Desired()
     try:
@@ -37,7 +37,7 @@ def restore_desired(path: str) -> Desired:
 
 
 def boot_id() -> str:
-    """Tells this boot of the host from all others."""
+    """The id of this boot of the host."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
 
