@@ -21,8 +21,10 @@ from ocfpy.healthd.client import (
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.presence import present
 from ocfpy.ocf.agent import Action, Status
+from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.dispatch import put_in_force
 from ocfpy.ocf.errors import HostError, OcfError
+from ocfpy.ocf.lifecycle import await_unclaimed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -220,14 +222,19 @@ anycast-vip and a location rule on the attribute.
 
         pool_control.stop(self.paths, claim, self.context.deadline, self.context.log)
 
+    def transitional_claim(self, claim: dict[str, str]) -> dict[str, str]:
+        from ocfpy.healthd import pool_control
+
+        return pool_control.transitional(self.paths, claim)
+
     def reload_agent(self, claim: dict[str, str]) -> None:
         from ocfpy.healthd import pool_control
 
         def check() -> None:
+            # The claim is written already: if two pools claim the same, one of them sees it here.
+            # A monitor does not wait for the other pool: the next monitor tries again.
+            await_unclaimed(self, claim, Deadline(0.0 if context.interval else context.deadline.remaining() / 2))
             self.check_host()
-            # dispatch has written the claim already: if two pools claim the same, one of them sees it here.
-            with self.context.lock(self.name):
-                self.check_claim(claim)
 
         context = self.context
         pool_control.reload(context.state, claim, self.paths, self.spec(), check, context.deadline, context.log)

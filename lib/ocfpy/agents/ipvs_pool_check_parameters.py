@@ -390,7 +390,7 @@ class CheckParameters(MemberParameters):
     def _parser_of_request(self) -> Callable[[str], object]:
         module = kind_of(self.check).module
         if module == "ldap":
-            from ocfpy.checks.ldap_search import parse_search  # only where it is needed
+            from ocfpy.checks.protocols.ldap_search import parse_search  # only where it is needed
 
             return parse_search
         return {"http_proxy": parse_proxy_request, "sip": parse_sip_uri}.get(module, unescape)

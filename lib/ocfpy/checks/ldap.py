@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ocfpy.checks import ber
 from ocfpy.checks.base import Check, CheckFailed, Stream
-from ocfpy.checks.ldap_search import NO_ATTRIBUTES, parse_search
+from ocfpy.checks.protocols import ber
+from ocfpy.checks.protocols.ldap_search import NO_ATTRIBUTES, parse_search
 from ocfpy.checks.words import said
 
 if TYPE_CHECKING:

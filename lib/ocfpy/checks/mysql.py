@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ocfpy.checks.base import Check, CheckFailed, Stream
 from ocfpy.checks.expect import unescape
-from ocfpy.checks.mysql_packets import (
+from ocfpy.checks.protocols.mysql import (
     END,
     ERROR,
     MORE,

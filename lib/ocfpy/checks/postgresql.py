@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ocfpy.checks.base import Check, CheckFailed, Stream
 from ocfpy.checks.expect import unescape
-from ocfpy.checks.scram import MECHANISM, Scram
+from ocfpy.checks.protocols.scram import MECHANISM, Scram
 from ocfpy.checks.words import said
 
 if TYPE_CHECKING:

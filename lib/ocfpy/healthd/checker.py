@@ -101,7 +101,7 @@ def _import_all() -> None:
             import_module(f"ocfpy.checks.{name}")
         except ImportError:
             pass  # a package that this node does not have: the keeper is told when a check needs it
-    for name in ("ssl", "ocfpy.checks.tls", "ocfpy.checks.ldap_search", "ocfpy.checks.pattern", "encodings.idna"):
+    for name in ("ssl", "ocfpy.checks.tls", "ocfpy.checks.protocols.ldap_search", "ocfpy.checks.pattern", "encodings.idna"):
         import_module(name)
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Callable
 
 from ocfpy.checks.command_mark import MARK
@@ -75,23 +76,23 @@ class CheckerProcess:
         self._out = bytearray()
         self._writing = False
         self._reader = LineReader(self._line, MAX_LINE)
-        page_fd, self._page = new_page()
-        self._control, control = socket.socketpair()
-        sockets, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.setblocking(False)
-        library_fd = os.open(LIBRARY, os.O_PATH | os.O_DIRECTORY)
-        try:
-            self.pid = _spawn(user, mark, [control.fileno(), theirs.fileno(), page_fd, library_fd])
+        with ExitStack() as ours, ExitStack() as theirs:
+            page_fd, self._page = new_page()
+            theirs.callback(os.close, page_fd)
+            ours.callback(self._page.close)
+            self._control, control = socket.socketpair()
+            ours.enter_context(self._control)
+            theirs.enter_context(control)
+            sockets, their_sockets = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours.enter_context(sockets)
+            theirs.enter_context(their_sockets)
+            library_fd = os.open(LIBRARY, os.O_PATH | os.O_DIRECTORY)
+            theirs.callback(os.close, library_fd)
+            self._control.setblocking(False)
+            self.pid = _spawn(user, mark, [control.fileno(), their_sockets.fileno(), page_fd, library_fd])
+            ours.callback(_reap, self.pid)
             self._pidfd = os.pidfd_open(self.pid)
-        except BaseException:
-            self._control.close()
-            sockets.close()
-            raise
-        finally:
-            os.close(library_fd)
-            os.close(page_fd)
-            control.close()
-            theirs.close()
+            ours.pop_all()
         self._grants = SocketGrants(sockets, find, self.malformed)
         self._loop.add_reader(self._pidfd, self._dead)
         self._loop.add_reader(self._control.fileno(), self._read)
@@ -225,9 +226,10 @@ def _spawn(user: User, mark: str, fds: list[int]) -> int:
     """Start the process with `fds` as its descriptors 3 and following. Raises OSError."""
     groups = " ".join(map(str, user.groups))
     argv = [sys.executable, "-I", LAUNCHER, str(user.uid), str(user.gid), groups, "1" if user.change else "0"]
-    # Move them above the numbers that they will get.
-    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for fd in fds]
+    # Moved above the numbers that they will get.
+    moved: list[int] = []
     try:
+        moved.extend(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for fd in fds)
         return os.posix_spawn(
             sys.executable,
             argv,
@@ -243,6 +245,12 @@ def _spawn(user: User, mark: str, fds: list[int]) -> int:
     finally:
         for fd in moved:
             os.close(fd)
+
+
+def _reap(pid: int) -> None:
+    """End a child of which there is no pidfd."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 def _usage(pid: int) -> tuple[str, float]:

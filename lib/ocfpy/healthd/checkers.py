@@ -75,9 +75,13 @@ class RemoteChecks:
             await self._loop.run_in_executor(None, find_user, user)  # the name service may be slow
         for request in requests:
             kinds.setdefault((self._key_of(request), request.settings, request.address.family), request)
-        await asyncio.gather(
-            *(self._group(self._key_of(request)).test(self._next_number(), request) for request in kinds.values())
-        )
+        try:
+            await asyncio.gather(
+                *(self._group(self._key_of(request)).test(self._next_number(), request) for request in kinds.values())
+            )
+        finally:
+            for key in {self._key_of(request) for request in requests}:
+                self._end_if_idle(key)
 
     def begin(self, state: CheckState, request: CheckRequest, on_change: OnChange) -> Subscription:
         """Begin a check with the verdict in `state`, or share another pool's check, whose verdict arrives at once."""
@@ -197,8 +201,13 @@ class RemoteChecks:
             group = self._groups[key[1]]
             group.end(shared)
             self._files.remove(file_keys(shared.request.settings), shared.request.settings.interval)
-            if not group.checks:
-                self._loop.call_later(LINGER_S, self._end_idle, key[1])
+            self._end_if_idle(key[1])
+
+    def _end_if_idle(self, key: GroupKey) -> None:
+        """Have a checker ended that has nothing to do for a moment."""
+        group = self._groups.get(key)
+        if group is not None and not group.busy:
+            self._loop.call_later(LINGER_S, self._end_idle, key)
 
     def _end_idle(self, key: GroupKey) -> None:
         group = self._groups.get(key)

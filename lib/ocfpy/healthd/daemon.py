@@ -17,10 +17,8 @@ Requests, one line each, and their answers, one line each (first words: client.p
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
-import resource
 import socket
 import struct
 import sys
@@ -42,6 +40,7 @@ from ocfpy.healthd.client import (
     UNKNOWN,
     Node,
 )
+from ocfpy.healthd.daemon_start import close_inherited, hold_lock, raise_file_limit, reporter
 from ocfpy.healthd.engine import Engine
 from ocfpy.healthd.fwmarks import FwmarkAllocator
 from ocfpy.healthd.gate import Gate
@@ -66,6 +65,8 @@ if TYPE_CHECKING:
     from ocfpy.pool.spec import PoolSpec
 
 REQUEST_TIMEOUT_S = 2.0
+LENGTHY = ("add ", "reload ")
+"""Requests that are answered when there are verdicts: the client may have been killed by then."""
 MAX_REQUEST = 1 << 16
 LOCK_LOOK_S = 1.0
 LAST_ROUTES_S = 3.0
@@ -89,23 +90,24 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     node = Node(os.path.abspath(argv[1]))
     lock_fd, ready_fd = (int(argv[2]), int(argv[3])) if len(argv) == 4 else (None, None)
-    _close_inherited({0, 1, 2, lock_fd, ready_fd})
-    report = _reporter(ready_fd)
+    close_inherited({0, 1, 2, lock_fd, ready_fd})
+    report = reporter(ready_fd)
     log = QueueLog("healthd", os.path.basename(node.directory), os.environ)
     try:
         os.umask(0o077)
-        _lock(node.lock, lock_fd)
-        _raise_file_limit()
+        hold_lock(node.lock, lock_fd)
+        raise_file_limit()
         os.environ[MARK] = node.directory  # fallback commands inherit it
         asyncio.run(Daemon(node, log).run(report))
     except BlockingIOError:
         report(f"{OCF_ERR_GENERIC} another health daemon already runs for {node.directory}")
     except OcfError as error:
+        log.error(f"the health daemon ends: {error.reason}")
         report(f"{error.code} {error.reason}")
     except BaseException as error:
         log.error(f"the health daemon ends: {traceback.format_exc()}")
-        log.flush(LAST_WORDS_S)
         report(f"{OCF_ERR_GENERIC} {type(error).__name__}: {error}")
+    log.flush(LAST_WORDS_S)
     # A thread may wait for a program that hangs; the interpreter would wait for the thread.
     os._exit(1)
 
@@ -124,8 +126,10 @@ class Daemon:
         self._attributes = NodePublisher(Attrd(log))
         self._gate = Gate(node.directory, log)
         self._checks: RemoteChecks
+        self._removals: dict[str, set[asyncio.Future[None]]] = {}
+        """Removals under way, by the key of the pool."""
         self._is_ending = False
-        self._tasks: set[asyncio.Future[None]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
 
     async def run(self, report: Callable[[str], None]) -> None:
         """Listen, adopt the pools in the directory, and serve until an exception ends it."""
@@ -157,11 +161,16 @@ class Daemon:
         return sorted(name[begin:end] for name in names)
 
     def _pool(self, key: str, adopted: bool) -> PoolTask:
-        return PoolTask(self.node.pool(key), self._engine, PoolLog(self.log, key), adopted)
+        removals = frozenset(self._removals.get(key, ()))
+        return PoolTask(self.node.pool(key), self._engine, PoolLog(self.log, key), adopted, removals)
 
     async def _adopt(self, pool: PoolTask) -> None:
-        end_old_daemon(pool.paths, pool.log)
+        await self._end_old_daemon(pool)
         await pool.adopt()
+
+    async def _end_old_daemon(self, pool: PoolTask) -> None:
+        """End a pool's own daemon of version 0.1.0; in a thread, because it reads all of /proc."""
+        await asyncio.get_running_loop().run_in_executor(None, end_old_daemon, pool.paths, pool.log)
 
     def _engine(self, pool: PoolTask, spec: PoolSpec) -> Engine:
         def why() -> str:
@@ -187,7 +196,7 @@ class Daemon:
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
-    def _done(self, task: asyncio.Future[None]) -> None:
+    def _done(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
@@ -201,9 +210,7 @@ class Daemon:
         """End a daemon whose files were removed: no action would find it, and the next start would begin a second one."""
         while _identity(self.node.lock) == self._lock:
             await asyncio.sleep(LOCK_LOOK_S)
-        gone = ServiceError(f"{self.node.lock} was removed: the daemon ends, and leaves the table to the next one")
-        self.log.error(gone.reason)
-        raise gone
+        raise ServiceError(f"{self.node.lock} was removed: the daemon ends, and leaves the table to the next one")
 
     async def _watch_idle(self) -> None:
         idle = 0.0
@@ -247,7 +254,7 @@ class Daemon:
             line = (await asyncio.wait_for(reader.readline(), REQUEST_TIMEOUT_S)).decode().strip()
             if self._is_ending:  # the client finds no daemon, and starts the next one
                 return
-            answer = await self._answer(line, writer)
+            answer = await self._answer_unless_gone(line, reader, writer)
             writer.write(f"{answer}\n".encode())
             await writer.drain()
         except (OSError, ValueError, asyncio.TimeoutError) as error:
@@ -256,6 +263,20 @@ class Daemon:
             writer.close()
         if not self.pools and line.startswith("remove "):
             await self._exit()
+
+    async def _answer_unless_gone(self, line: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+        """Answer a request. If the client goes away, the work goes on without it. Raises ConnectionError."""
+        work = asyncio.ensure_future(self._answer(line, writer))
+        if not line.startswith(LENGTHY):
+            return await work
+        gone = asyncio.ensure_future(reader.read(1))
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
+        if work.done():
+            return await work
+        self._tasks.add(work)
+        work.add_done_callback(self._done)
+        raise ConnectionError(f"the client of {line!r} is gone")
 
     async def _answer(self, line: str, writer: asyncio.StreamWriter) -> str:
         verb, _, rest = line.partition(" ")
@@ -297,8 +318,8 @@ class Daemon:
             await pool.reload()
             return RUNNING
         pool = self.pools[key] = self._pool(key, adopted=False)
-        end_old_daemon(pool.paths, pool.log)
         try:
+            await self._end_old_daemon(pool)
             await pool.start()
         except BaseException:
             if self.pools.get(key) is pool and not pool.is_superseded:  # else it belongs to another request by now
@@ -317,12 +338,23 @@ class Daemon:
         pool = self.pools.pop(key, None)
         if pool is None:
             return UNKNOWN
+        removal = asyncio.ensure_future(self._take_back(pool))
+        under_way = self._removals.setdefault(key, set())
+        under_way.add(removal)
+        try:
+            await removal
+        finally:
+            under_way.discard(removal)
+            if not under_way and self._removals.get(key) is under_way:
+                del self._removals[key]
+        return STOPPED
+
+    async def _take_back(self, pool: PoolTask) -> None:
         try:
             await pool.remove()
         finally:
             if pool.attribute:  # also of a pool that has no engine after a fault
                 self._gate.forget(pool.attribute)
-        return STOPPED
 
     def _status(self) -> dict[str, Any]:
         return {
@@ -356,16 +388,6 @@ def _namespace(process: str) -> str:
         return ""
 
 
-def _close_inherited(keep: set[int | None]) -> None:
-    """Close descriptors inherited from the action that starts the daemon, such as its own locks."""
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) not in keep:
-            try:
-                os.close(int(name))
-            except OSError:
-                pass  # the directory that was just read
-
-
 def _identity(path: str) -> tuple[int, int] | None:
     """The identity of a file; None where there is none."""
     try:
@@ -373,40 +395,3 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _lock(path: str, inherited: int | None) -> None:
-    """Take the lock for the life of this process, and write its pid there.
-
-    Raises BlockingIOError if another process holds it.
-    """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600) if inherited is None else inherited
-    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    os.set_inheritable(fd, False)
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-
-
-def _reporter(fd: int | None) -> Callable[[str], None]:
-    """Report once how the start went: to the agent, or on standard error."""
-    if fd is None:
-        return lambda text: print(text, file=sys.stderr, flush=True)
-    os.set_inheritable(fd, False)
-    open_fds = [fd]
-
-    def report(text: str) -> None:
-        for pipe in open_fds:
-            try:
-                os.write(pipe, f"{one_line(text)}\n".encode())
-            except OSError:
-                pass  # the agent has been killed; Pacemaker handles that
-            os.close(pipe)
-        open_fds.clear()
-
-    return report
-
-
-def _raise_file_limit() -> None:
-    """Raise the limit of descriptors: every check in progress has a socket, and a large pool has thousands."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 ANSWER_S = 4.5
 """How long `apply` waits for a bgpd: the worker may be in a conversation that hangs, which takes two seconds for each command."""
-VERBS = ("state", "apply", "snapshot")
+VERBS = ("state", "apply", "forget", "snapshot")
 
 
 class Gate:
@@ -121,11 +121,11 @@ class Gate:
     async def answer(self, words: str) -> str:
         """Answer one request line, without its first word "gate", by one line.
 
-        `state RESOURCE` answers at once with the state of the gate: `open SINCE`, `shut SINCE WHY`, `gone SINCE WHY` (its pool
-        was removed), `unknown WHY` (no pool has the attribute), `waiting WHY` (its pool has not reported yet), `leaving`, or
-        `absent` when the daemon has no registration. `apply RESOURCE` reads the registration's file again, makes bgpd agree with
-        the gate, and then answers the same, or `failed WHY`. `snapshot` is the JSON of snapshot(). SINCE is in seconds since the
-        epoch.
+        `state RESOURCE` answers at once with the gate's state: `open SINCE`, `shut SINCE WHY`, `gone SINCE WHY` (its pool was
+        removed), `unknown WHY` (no pool has it), `waiting WHY` (its pool has not reported yet), `leaving`, or `absent` when the
+        daemon has no registration. `apply RESOURCE` reads the registration's file again, makes bgpd agree with the gate, and then
+        answers the same, or `failed WHY`. `forget ATTRIBUTE` says that its pool was stopped without the daemon. `snapshot` is the
+        JSON of snapshot(). SINCE is in seconds since the epoch.
         """
         words = words[len("gate ") :] if words.startswith("gate ") else words
         verb, _, resource = words.strip().partition(" ")
@@ -133,6 +133,9 @@ class Gate:
             return self._state(resource)
         if verb == "apply":
             return await self._apply(resource)
+        if verb == "forget":
+            self.forget(resource)
+            return "forgotten"
         if verb == "snapshot":
             return json.dumps(self.snapshot())
         return f"failed the gate knows no request {verb!r}, only {', '.join(VERBS)}"

@@ -58,14 +58,13 @@ def reload(
 ) -> None:
     """Have the daemon apply `spec`; return when it is in force. Raises OcfError, DeadlineError."""
     before = virtual_in(paths.spec)
+    state.update(transitional(paths, claim))
     try:
         check_host()
     except OcfError:
         # The claim already lists services that will not be ours: a stop would remove what may be another pool's.
         _record(state, claim, before or claim["virtual"].split())
         raise
-    # Until the daemon has removed the old services, a stop has to know of them.
-    _record(state, claim, dict.fromkeys([*claim["virtual"].split(), *before]))
     ensure_daemon(paths.node, deadline, log)
     spec.write(paths.wanted)
     try:
@@ -73,6 +72,12 @@ def reload(
     except NoDaemon:
         raise ServiceError("the health daemon ended during the reload: see the system log") from None
     _record(state, claim, claim["virtual"].split())
+
+
+def transitional(paths: Paths, claim: dict[str, str]) -> dict[str, str]:
+    """Return the claim together with the services that the daemon has not removed yet: a stop has to know of them."""
+    words = dict.fromkeys([*claim["virtual"].split(), *virtual_in(paths.spec)])
+    return {**claim, "virtual": " ".join(words)}
 
 
 def stop(paths: Paths, claim: dict[str, str], deadline: Deadline, log: Log) -> None:
@@ -87,6 +92,7 @@ def stop(paths: Paths, claim: dict[str, str], deadline: Deadline, log: Log) -> N
         cleanup.clean_up(virtual, claim.get("attribute", ""), deadline, log)
         if has_pools(paths.node):
             _restart_for_others(paths, deadline, log)
+        _shut_gate(paths, claim.get("attribute", ""), deadline)
     cleanup.close_paths(paths)  # a daemon does not know of paths that it could not open completely
     cleanup.remove_files(paths)
 
@@ -132,6 +138,15 @@ def _restart_for_others(paths: Paths, deadline: Deadline, log: Log) -> None:
         ensure_daemon(paths.node, deadline, log)
     except OcfError as error:
         log.warning(f"the other pools of this node have no health daemon: {error.reason}")
+
+
+def _shut_gate(paths: Paths, attribute: str, deadline: Deadline) -> None:
+    """Have a daemon that never knew the pool, or only its name, withdraw the routes that depend on it."""
+    if attribute:
+        try:
+            ask(paths.node.socket, f"gate forget {attribute}", min(PING_S, deadline.remaining() / 4))
+        except (NoDaemon, DaemonHangs):
+            pass  # without a daemon no route waits for a pool
 
 
 def _request(paths: Paths, verb: str, what: str, deadline: Deadline) -> None:

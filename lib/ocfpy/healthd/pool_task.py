@@ -45,9 +45,17 @@ class PoolTask:
     """Runs one pool. `make_engine` creates its engine; `log` names the pool.
 
     `adopted` is whether the pool was running before this daemon: then its state is not news to the cluster.
+    It does not begin before `removals`, those of earlier pools with the same name, have ended.
     """
 
-    def __init__(self, paths: Paths, make_engine: MakeEngine, log: Log, adopted: bool) -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        make_engine: MakeEngine,
+        log: Log,
+        adopted: bool,
+        removals: frozenset[asyncio.Future[None]] = frozenset(),
+    ) -> None:
         self.paths = paths
         self.log = log
         self.adopted = adopted
@@ -56,6 +64,7 @@ class PoolTask:
         self.attribute = ""
         """The attribute that it has reported by, also while it has no engine."""
         self._make_engine = make_engine
+        self._removals = removals
         self._loop = asyncio.get_running_loop()
         self._retry_s = FIRST_RETRY_S
         self._retry: asyncio.Task[None] | None = None
@@ -67,11 +76,15 @@ class PoolTask:
         self.is_superseded = False
         """Whether an action of the cluster overtook the start of an adopted pool."""
         self._under_way: set[asyncio.Future[None]] = set()
+        self._going_over: asyncio.Task[None] | None = None
+        """The last reload."""
         self._state_before = self._remembered_state() if adopted else ""
         self._adopted_until = self._loop.time() + ADOPTION_S
 
     async def start(self) -> None:
         """Start the pool as its file says. Raises OcfError, OSError, ValueError."""
+        if self._removals:
+            await self._unless_it_fails(self._await_removals())
         if self._removed:
             raise ServiceError("the pool was removed meanwhile")
         self._take_wanted()
@@ -85,6 +98,11 @@ class PoolTask:
         self.write_status()
         self._watching = asyncio.ensure_future(self._watch_config())
         self._calm = self._loop.call_later(CALM_S, self._has_lasted)
+
+    async def _await_removals(self) -> None:
+        """Wait for earlier pools of this name: services, attribute and route that they still remove would be this pool's."""
+        await asyncio.wait(self._removals)
+        self._removals = frozenset()
 
     async def adopt(self) -> None:
         """Start a pool that a previous daemon ran, and retry until it succeeds."""
@@ -102,16 +120,25 @@ class PoolTask:
         if engine is None or not engine.ready:
             await self._begin_anew()
             return
+        try:
+            wanted = self._take()
+        except FileNotFoundError:
+            if self._going_over is None:
+                raise
+        else:
+            self._going_over = asyncio.ensure_future(self._go_over(engine, wanted))
+        # Of two requests at the same time, the first may have taken what the second was about.
+        await asyncio.shield(self._going_over)
+
+    async def _go_over(self, engine: Engine, wanted: PoolSpec) -> None:
         before = engine.spec
         try:
-            await self._unless_it_fails(engine.reload(read_spec(self.paths.wanted)))
+            await self._unless_it_fails(engine.reload(wanted))
         except Exception as error:
             self._note(before if engine.is_broken else engine.spec)
             if engine.is_broken:
                 self.failed(error)
             raise
-        finally:
-            unlink(self.paths.wanted)
         self.adopted = False
         engine.publisher.dampen = engine.spec.dampen
         self._note(engine.spec)
@@ -272,6 +299,13 @@ class PoolTask:
 
     def _has_lasted(self) -> None:
         self._retry_s = FIRST_RETRY_S
+
+    def _take(self) -> PoolSpec:
+        """Return the specification that an action wrote, and remove the file: another action may write its own now."""
+        try:
+            return read_spec(self.paths.wanted)
+        finally:
+            unlink(self.paths.wanted)
 
     def _take_wanted(self) -> None:
         """Make the specification that an action wrote, if any, the one that this daemon and the next apply."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ocfpy.checks.registry import kind_of
 from ocfpy.ocf import thirdparty
-from ocfpy.ocf.errors import HostError, NotInstalledError
+from ocfpy.ocf.errors import ClaimedError, HostError, NotInstalledError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,14 +66,14 @@ def require_reply_path(services: Iterable[ServiceSpec]) -> None:
 
 
 def require_unclaimed(others: Iterable[tuple[str, dict[str, str]]], claim: dict[str, str]) -> None:
-    """Raise HostError if another pool, by name and claim, has the same attribute or one of the same services."""
+    """Raise ClaimedError if another pool, by name and claim, has the same attribute or one of the same services."""
     wanted = set(claim["virtual"].split())
     for resource, record in others:
         if record.get("attribute") == claim["attribute"]:
-            raise HostError(
+            raise ClaimedError(
                 f"resource {resource} already has the node attribute {claim['attribute']}: each pool needs its own, because"
                 " the value says which pool is alive"
             )
         shared = sorted(wanted & set(record.get("virtual", "").split()))
         if shared:
-            raise HostError(f"resource {resource} already has {shared[0]}: a virtual service belongs to one pool")
+            raise ClaimedError(f"resource {resource} already has {shared[0]}: a virtual service belongs to one pool")

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ldap3.operation.search import compile_filter
 from ldap3.operation.search import parse_filter as oracle_parse
-from ocfpy.checks import ber, ldap_search
+from ocfpy.checks.protocols import ber, ldap_search
 from pyasn1.codec.ber import encoder
 
 from tests.unit.checks.canned import check_of, outcome, tell

@@ -11,9 +11,10 @@ from typing import Callable
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ocfpy.checks import mysql_packets, ntp, radius, sip
+from ocfpy.checks import ntp, radius, sip
 from ocfpy.checks.base import CheckFailed
-from ocfpy.checks.scram import Scram
+from ocfpy.checks.protocols import mysql
+from ocfpy.checks.protocols.scram import Scram
 from ocfpy.checks.words import MAX_SHOWN, said
 from pymysql._auth import scramble_caching_sha2, scramble_native_password
 
@@ -198,8 +199,8 @@ def test_postgresql_without_a_user_is_open_or_not(code: bytes, text: bytes, reas
 @FUZZ
 @given(st.text(st.characters(blacklist_categories=("Cs",)), min_size=1), st.binary(min_size=20, max_size=20))
 def test_mysql_passwords_are_proved_as_pymysql_does_it(password: str, salt: bytes) -> None:
-    assert mysql_packets.answer_to("mysql_native_password", password, salt) == scramble_native_password(password.encode(), salt)
-    assert mysql_packets.answer_to("caching_sha2_password", password, salt) == scramble_caching_sha2(password.encode(), salt)
+    assert mysql.answer_to("mysql_native_password", password, salt) == scramble_native_password(password.encode(), salt)
+    assert mysql.answer_to("caching_sha2_password", password, salt) == scramble_caching_sha2(password.encode(), salt)
 
 
 def packet_of(number: int, content: bytes) -> bytes:
@@ -290,7 +291,7 @@ def test_mysql_that_does_not_offer_tls_is_told_nothing() -> None:
 @FUZZ
 @given(st.binary(max_size=200))
 def test_mysql_packets_are_read_or_refused(data: bytes) -> None:
-    parsers: tuple[Callable[[bytes], object], ...] = (mysql_packets.parse_greeting, mysql_packets.row, mysql_packets.error_of)
+    parsers: tuple[Callable[[bytes], object], ...] = (mysql.parse_greeting, mysql.row, mysql.error_of)
     for parse in parsers:
         assert outcome(parse, data)
 

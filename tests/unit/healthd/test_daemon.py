@@ -21,6 +21,7 @@ from ocfpy import __version__
 from ocfpy.checks.settings import CheckSettings
 from ocfpy.healthd import lifecycle, pool_control
 from ocfpy.healthd.client import DaemonHangs, NoDaemon, Node, Paths, ask
+from ocfpy.healthd.gate_files import GateFiles, Registration
 from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.errors import DeadlineError, HostError, OcfError, ServiceError
 from ocfpy.ocf.log import Log
@@ -445,6 +446,19 @@ def test_a_stop_beside_a_daemon_that_hangs(node: Node) -> None:
     assert pid(node) != first
     assert says(node) == "unknown"
     eventually(lambda: says(node, "web") == "running", "the other one goes on")
+
+
+def test_a_pool_that_is_stopped_without_the_daemon_has_no_route(node: Node) -> None:
+    """The daemon cannot read the pool's file, and so does not know whose routes go with it."""
+    start(node, "web", web())
+    kill(node)
+    Path(node.pool("dns").spec).write_text("{}")
+    GateFiles(node.directory).write(Registration("bgp", "192.0.2.53/32", "healthy-dns", vty_dir=node.directory))
+    lifecycle.ensure_daemon(node, Deadline(LIMIT_S), LOG)
+    eventually(lambda: says(node).startswith("failed"), "it cannot be adopted")
+    assert ask(node.socket, "gate state bgp", LIMIT_S).startswith("unknown")
+    stop(node.pool("dns"), attribute="healthy-dns")
+    assert ask(node.socket, "gate state bgp", LIMIT_S).startswith("gone")
 
 
 def test_a_pool_is_removed_while_it_starts(node: Node, tmp_path: Path) -> None:

@@ -211,6 +211,17 @@ def test_removed_pool_takes_its_routes_along(stage: Stage) -> None:
     play(scene(), stage)
 
 
+def test_pool_that_was_stopped_without_the_daemon_takes_its_routes_along(stage: Stage) -> None:
+    async def scene() -> None:
+        await stage.register(route_map="")
+        stage.bgpd.statements["192.0.2.53/32"] = ""  # of the daemon that knew the pool
+        assert await stage.gate.answer("state bgp4") == f"unknown no pool of this node publishes {POOL}"
+        assert await stage.gate.answer(f"gate forget {POOL}") == "forgotten"
+        await until(lambda: not stage.bgpd.statements)
+
+    play(scene(), stage)
+
+
 def test_daemon_that_ends_finishes_its_withdrawals_first(stage: Stage) -> None:
     async def scene() -> None:
         stage.gate.pool(POOL, 1)

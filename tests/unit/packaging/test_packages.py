@@ -185,7 +185,7 @@ def test_launchers_use_the_systems_python_alone(path: str, flags: str) -> None:
     assert (ROOT / path).read_text().splitlines()[0] == f"#!/usr/bin/python3 {flags}"
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", sorted(AGENTS))
 def test_agents_go_the_short_way_for_their_metadata(name: str) -> None:
     """A shell that prints what was rendered at installation; everything else is Python's, isolated."""
     lines = (ROOT / "agents" / name).read_text().splitlines()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocfpy.checks.ber import boolean, encode
+from ocfpy.checks.protocols.ber import boolean, encode
 from ocfpy.ocf.values import Record
 
 SCOPES = {"base": 0, "one": 1, "sub": 2}
