@@ -1,4 +1,4 @@
-"""LDAP: the server takes a bind, and finds what is searched for."""
+"""LDAP: the server accepts a bind, and finds the entries of a search."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RESULTS = {
     1: "operations error",
     2: "protocol error",
     3: "time limit exceeded",
-    7: "the method of authentication is not supported",
+    7: "the authentication method is not supported",
     8: "stronger authentication is required",
     10: "a referral",
     11: "an administrative limit was exceeded",
@@ -27,14 +27,14 @@ _RESULTS = {
     51: "the server is busy",
     52: "the server is unavailable",
     53: "the server is unwilling to perform",
-    80: "an error inside the server",
+    80: "an internal error of the server",
 }
 
 
 class LdapCheck(Check):
-    """Binds as `user` or anonymously, and searches: what `request` says, without one the server's own entry (root DSE).
+    """Binds as `user` or anonymously, and searches for `request`, by default the server's own entry (root DSE).
 
-    There has to be an entry and, with `expect`, one that has it in one of its lines, `dn: ...` or `attribute: value`.
+    The search has to find an entry and, with `expect`, one with it in a line `dn: ...` or `attribute: value`.
     """
 
     async def attempt(self) -> None:

@@ -1,4 +1,4 @@
-"""MySQL and MariaDB: the server greets or, if there is a user, takes a login and answers a query.
+"""MySQL and MariaDB: the server sends its greeting or, if there is a user, accepts a login and answers a query.
 
 The protocol is spoken in protocols/mysql.py: the packaged libraries block, go on in the clear when a server that was to speak
 TLS does not, and tell the password to any server that asks for it in the clear.
@@ -14,7 +14,7 @@ QUERY = "SELECT 1"
 
 
 class MysqlCheck(Check):
-    """Logs in as `user`, and asks `request`; with `expect` one of the rows has to have it."""
+    """Logs in as `user` and sends the query `request`; with `expect` one of the rows has to contain it."""
 
     async def attempt(self) -> None:
         user = self.settings["user"]

@@ -1,4 +1,4 @@
-"""PostgreSQL: the server is open for connections or, if there is a user, takes a login and answers a query.
+"""PostgreSQL: the server accepts connections or, if there is a user, accepts a login and answers a query.
 
 The protocol is spoken in protocols/postgresql.py, because no library takes a socket that is already connected, and without that
 the checks would lose their source address, their mark and their timeout.
@@ -25,7 +25,7 @@ _CLOSED = ("57P01", "57P02", "57P03", "53300")
 
 
 class PostgresqlCheck(Check):
-    """Logs in as `user`, and asks `request`; with `expect` one of the rows has to have it."""
+    """Logs in as `user` and sends the query `request`; with `expect` one of the rows has to contain it."""
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)

@@ -1,4 +1,4 @@
-"""RADIUS: the server accepts a user or, without one, says that it is there; every answer proves the shared secret."""
+"""RADIUS: the server accepts a user or, without one, answers Status-Server; every answer proves the shared secret."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ocfpy.ocf.errors import HostError
 
 
 class RadiusCheck(Check):
-    """Access-Request for `user` with its `password`, or Status-Server without a user; `secret` is shared with the server."""
+    """Sends Access-Request for `user` with its `password`, or Status-Server without a user; `secret` is the shared secret."""
 
     async def attempt(self) -> None:
         user = self.settings["user"]

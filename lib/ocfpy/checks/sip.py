@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class SipCheck(Check):
-    """Asks for the abilities of the server itself or of `request`, a SIP URI."""
+    """Sends OPTIONS to the server itself or to `request`, a SIP URI."""
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)

@@ -80,7 +80,7 @@ def test_a_monitor_has_a_lost_daemon_replaced(tmp_path: Path, monkeypatch: pytes
     with contextlib.ExitStack() as stack:
         pool = lost(tmp_path, monkeypatch, lambda: bool(stack.enter_context(daemon_that_says(pool, "degraded new")) or True))
         status = pool.observe(pool.claim())
-    assert (status.kind, status.reason) == ("degraded", "the health daemon is gone: another one has taken its place")
+    assert (status.kind, status.reason) == ("degraded", "the health daemon is gone: it was replaced")
 
 
 def test_a_daemon_of_another_version_is_replaced_by_a_monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_a_daemon_of_another_version_is_replaced_by_a_monitor(tmp_path: Path, mo
     with daemon_that_says(pool, "version 0.0.9", "running"):
         status = pool.observe(pool.claim())
     assert status.kind == "degraded"
-    assert status.reason == "the health daemon is of version 0.0.9: another one has taken its place"
+    assert status.reason == "the health daemon is of version 0.0.9: it was replaced"
 
 
 def test_one_that_does_not_start_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_one_that_does_not_start_is_a_failure(tmp_path: Path, monkeypatch: pytes
     pool = lost(tmp_path, monkeypatch, ensure)
     status = pool.observe(pool.claim())
     assert status.kind == "failed"
-    assert status.reason.endswith(", and another one does not start: the table is full")
+    assert status.reason.endswith(", and a new one does not start: the table is full")
 
 
 def test_a_daemon_that_does_not_know_the_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_a_daemon_that_does_not_listen_yet_is_there(tmp_path: Path, monkeypatch:
     with open(pool.paths.node.lock, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         status = pool.observe(pool.claim())
-        assert (status.kind, status.reason) == ("failed", "the health daemon is there, but does not listen yet")
+        assert (status.kind, status.reason) == ("failed", "the health daemon runs, but does not listen yet")
     assert pool.observe(pool.claim()).kind == "stopped"
     pool.spec().write(pool.paths.spec)
     assert pool.observe(pool.claim()).kind == "failed", "the next daemon would run it"
@@ -361,7 +361,7 @@ def test_parameters_that_cannot_be_put_in_force_are_a_reason(told: Path) -> None
     probe(told, **changed)
     pool = monitored(told, **changed)
     with daemon_that_says(pool, "running"):
-        assert pool.observe(pool.claim()).reason == f"{before}attribute is another one, which takes a restart"
+        assert pool.observe(pool.claim()).reason == f"{before}attribute has changed, which requires a restart"
     assert (pool.context.state.read() or {})["attribute"] == "healthy-dns"
 
 

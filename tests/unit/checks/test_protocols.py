@@ -164,7 +164,7 @@ CLEARTEXT = message(b"R", struct.pack("!I", 3))
 
 def test_postgresql_is_not_told_a_password_in_the_clear() -> None:
     result, sent = tell(check_of("postgresql", user="probe", secret="s3cret"), [CLEARTEXT + LOGGED_IN])
-    assert result.reason == "the password is not told without TLS: the server wants it in the clear (check_starttls)"
+    assert result.reason == "the password is not sent without TLS: the server wants it in the clear (check_starttls)"
     assert not any(b"s3cret" in data for data in sent)
     answers = [CLEARTEXT + LOGGED_IN, message(b"C", b"SELECT 1\0") + message(b"Z", b"I")]
     assert tell(check_of("postgresql", user="probe"), answers)[0].ok, "where there is no password, there is nothing to tell"
@@ -226,19 +226,19 @@ ROWS = b"".join(packet_of(number, content) for number, content in enumerate((b"\
         ([packet_of(2, b"\1\3"), packet_of(3, b"\0\0\0")], ""),
         (
             [packet_of(2, b"\1\4")],
-            "the password is not told without TLS: it is wrong, or new to the server, which wants all of it (check_starttls)",
+            "the password is not sent without TLS: it is wrong, or new to the server, which wants all of it (check_starttls)",
         ),
         (
             [packet_of(2, b"\xfesha256_password\0abcdefgh12345678ijkl\0")],
-            "the password is not told without TLS: the server wants all of it (check_starttls)",
+            "the password is not sent without TLS: the server wants all of it (check_starttls)",
         ),
         ([packet_of(2, b"\xfemysql_native_password\0abcdefgh12345678ijkl\0"), packet_of(4, b"\0\0\0")], ""),
         (
             [packet_of(2, b"\xfemysql_clear_password\0")],
-            "the server wants the password by way of mysql_clear_password, which is not known here",
+            "the server requires the authentication plugin mysql_clear_password, which is not supported",
         ),
         ([packet_of(2, b"\xff\x15\4#28000Access denied")], "login as probe: error 1045: Access denied"),
-        ([packet_of(2, b"\1\7")], "not a MySQL answer: a login is not answered like that"),
+        ([packet_of(2, b"\1\7")], "not a MySQL answer: an unknown answer to the login"),
     ],
 )
 def test_mysql_logins(answers: list[bytes], reason: str) -> None:

@@ -163,7 +163,7 @@ def test_a_life(node: Node) -> None:
     assert says(node) == "running"
     assert [service["alive"] for service in status(node)["virtual"]] == [2]  # type: ignore[attr-defined]
     assert json.loads(Path(paths.status).read_text())["virtual"] == status(node)["virtual"]
-    assert ask(node.socket, "dance", LIMIT_S) == "failed 1 there is no request 'dance'"
+    assert ask(node.socket, "dance", LIMIT_S) == "failed 1 unknown request 'dance'"
     number = pid(node)
     assert os.getsid(number) == number, "it must not be in the session of the agent"
     stop(paths)
@@ -549,7 +549,7 @@ def test_two_by_hand_are_one_too_many(node: Node) -> None:
     start(node)
     done = subprocess.run([lifecycle.HEALTHD, node.directory], capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 1
-    assert "another health daemon runs" in done.stderr
+    assert "another health daemon already runs" in done.stderr
     assert says(node) == "running"
 
 

@@ -69,7 +69,7 @@ def test_pool_that_has_not_spoken_leaves_bgpd_alone(stage: Stage) -> None:
         stage.bgpd.statements["192.0.2.53/32"] = ""
         assert await stage.register() == f"unknown no pool of this node publishes {POOL}"
         stage.gate.pool(POOL, None)
-        assert await stage.gate.answer("apply bgp4") == f"waiting the pool of {POOL} has not looked at its backends yet"
+        assert await stage.gate.answer("apply bgp4") == f"waiting the pool of {POOL} has not checked its backends yet"
         assert stage.bgpd.sessions == []
         stage.gate.pool(POOL, 0, DEAD)
         await until(lambda: not stage.bgpd.statements)
@@ -318,13 +318,13 @@ def test_statement_without_effect_is_an_error(stage: Stage, monkeypatch: pytest.
         stage.gate.pool(POOL, 1)
         stage.bgpd.denied.add("192.0.2.53/32")
         said = await stage.register(route_map="DENY")
-        assert said.startswith("failed bgpd took the statement and made no path of it to 192.0.2.53/32: route-map DENY denies")
+        assert said.startswith("failed bgpd accepted the statement but has no path to 192.0.2.53/32: route-map DENY denies")
         stage.bgpd.denied.clear()
         await stage.register()
         stage.bgpd.deaf = True
         stage.gate.pool(POOL, 0)
         said = await stage.gate.answer("apply bgp4")
-        assert said == "failed bgpd took the statement and still has a path to 192.0.2.53/32"
+        assert said == "failed bgpd accepted the statement but still has a path to 192.0.2.53/32"
         assert stage.gate.snapshot()[0]["state"] == "announced"
 
     play(scene(), stage)

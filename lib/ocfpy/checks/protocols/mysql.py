@@ -32,7 +32,7 @@ CONNECT_WITH_DB, PROTOCOL_41, TLS, SECURE, PLUGIN_AUTH = 1 << 3, 1 << 9, 1 << 11
 
 
 class Greeting(Record):
-    """What the server says first: `salt` is what the password is mixed with, `plugin` how it wants it."""
+    """The server's greeting: `salt` is hashed with the password, `plugin` is the authentication method."""
 
     __slots__ = ("version", "capabilities", "salt", "plugin")  # noqa: RUF023 the order of the arguments
 
@@ -206,12 +206,12 @@ class MysqlConnection(Connection[Event]):
 
 
 def parse_greeting(packet: bytes) -> Greeting:
-    """HandshakeV10. Raises ValueError."""
+    """Parse HandshakeV10. Raises ValueError."""
     if not packet or packet[0] != PROTOCOL:
-        raise ValueError("the first packet is no greeting of version 10")
+        raise ValueError("the first packet is not a greeting of version 10")
     version, end, rest = packet[1:].partition(b"\0")
     if not end or len(rest) < 15:
-        raise ValueError("the greeting ends too early")
+        raise ValueError("the greeting is too short")
     # Thread, first part of the salt, filler, lower capabilities; then, in all servers of this century, the rest.
     salt, capabilities = rest[4:12], int.from_bytes(rest[13:15], "little")
     plugin = NATIVE
@@ -225,12 +225,12 @@ def parse_greeting(packet: bytes) -> Greeting:
 
 
 def tls_request(database: str) -> bytes:
-    """The beginning of a login, with which TLS is asked for."""
+    """Return the beginning of a login, which requests TLS."""
     return _head(_wanted(database) | TLS)
 
 
 def login(user: str, answer: bytes, plugin: str, database: str, over_tls: bool) -> bytes:
-    """HandshakeResponse41."""
+    """Return a HandshakeResponse41."""
     flags = _wanted(database) | (TLS if over_tls else 0)
     text = user.encode() + b"\0" + bytes((len(answer),)) + answer
     if database:
@@ -247,9 +247,9 @@ def _head(flags: int) -> bytes:
 
 
 def answer_to(plugin: str, password: str, salt: bytes) -> bytes:
-    """What proves the password, without telling it. Raises ValueError when the server wants it in another way."""
+    """Return the proof of the password, without the password. Raises ValueError for another authentication method."""
     if plugin not in (NATIVE, SHA2):
-        raise ValueError(f"the server wants the password by way of {said(plugin)}, which is not known here")
+        raise ValueError(f"the server requires the authentication plugin {said(plugin)}, which is not supported")
     if not password:
         return b""
     secret = password.encode()
@@ -264,14 +264,14 @@ def answer_to(plugin: str, password: str, salt: bytes) -> bytes:
 
 
 def error_of(packet: bytes) -> str:
-    """The words of an error packet."""
+    """Return the code and text of an error packet."""
     code = int.from_bytes(packet[1:3], "little")
     text = packet[3:]
     return f"error {code}: {said(text[6:] if text.startswith(b'#') else text)}"
 
 
 def number(data: bytes, at: int) -> tuple[int | None, int]:
-    """A length-encoded number (None: NULL) and where it ends. Raises ValueError."""
+    """Return a length-encoded number (None: NULL) and where it ends. Raises ValueError."""
     first = data[at] if at < len(data) else 0xFF
     if first < 0xFB:
         return first, at + 1
@@ -279,18 +279,18 @@ def number(data: bytes, at: int) -> tuple[int | None, int]:
         return None, at + 1
     size = {0xFC: 2, 0xFD: 3, 0xFE: 8}.get(first, 0)
     if not size or at + 1 + size > len(data):
-        raise ValueError("a number is longer than what is there")
+        raise ValueError("a number is longer than its packet")
     return int.from_bytes(data[at + 1 : at + 1 + size], "little"), at + 1 + size
 
 
 def row(packet: bytes) -> str:
-    """The values of a row, with | between them. Raises ValueError."""
+    """Return the values of a row, with | between them. Raises ValueError."""
     values = []
     at = 0
     while at < len(packet):
         size, at = number(packet, at)
         if at + (size or 0) > len(packet):
-            raise ValueError("a row is longer than what is there")
+            raise ValueError("a row is longer than its packet")
         values.append(packet[at : at + (size or 0)].decode(errors="replace"))
         at += size or 0
     return "|".join(values)
