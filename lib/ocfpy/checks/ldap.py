@@ -49,7 +49,7 @@ class LdapCheck(Check):
             user = self.settings["user"]
             secret = self.secret() if user else ""
             if user and not secret:
-                raise CheckFailed("check_secret is empty, and a bind without a password is an anonymous one")
+                raise CheckFailed("check_secret is empty: a bind without a password would be anonymous")
             await self._succeed(stream, connection, connection.bind(user, secret))
             self.doing = "waiting for the answer to the search"
             await self._search(stream, connection)

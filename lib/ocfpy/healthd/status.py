@@ -37,7 +37,7 @@ def verdict_line(engine: Engine) -> str:
     """Return what monitor is told: one of the first words of client.py, and a reason if there is one."""
     stuck = engine.stuck_for()
     if stuck:
-        return f"{FAILED} the IPVS table has not been looked at for {stuck:.0f} s"
+        return f"{FAILED} the IPVS table has not been compared for {stuck:.0f} s"
     lost = engine.checks.lost_for()
     if lost > STUCK_AFTER_S:
         return f"{FAILED} no check has run for {lost:.0f} s: the system log says why the checker does not start"

@@ -171,7 +171,7 @@ class MysqlConnection(Connection[Event]):
             return Send(self._packet(self._in_full("it is wrong, or new to the server, which wants")))
         if kind == MORE and rest == SHA2_KNOWN:
             return None
-        raise ValueError("a login is not answered like that")
+        raise ValueError("an unknown answer to the login")
 
     def _answer(self) -> bytes:
         if self._plugin == SHA256:  # MySQL says so of some of the users that it does not have, too
@@ -184,7 +184,7 @@ class MysqlConnection(Connection[Event]):
     def _in_full(self, why: str) -> bytes:
         """The password itself. Raises ProtocolError, with `why` it is asked for, where others could read it."""
         if self._password and not self._over_tls:
-            raise ProtocolError(f"the password is not told without TLS: {why} all of it (check_starttls)")
+            raise ProtocolError(f"the password is not sent without TLS: {why} all of it (check_starttls)")
         return self._password.encode() + b"\0"
 
     def _begin_rows(self, packet: bytes) -> Event | Send | None:

@@ -145,7 +145,7 @@ class PostgresqlConnection(Connection[Event]):
             return None
         if method == CLEARTEXT:
             if password and not self._over_tls:
-                raise ProtocolError("the password is not told without TLS: the server wants it in the clear (check_starttls)")
+                raise ProtocolError("the password is not sent without TLS: the server wants it in the clear (check_starttls)")
             return Send(_message(PASSWORD, password.encode() + b"\0"))
         if method == MD5:
             return Send(_message(PASSWORD, _md5_answer(self._user, password, data[:4])))
