@@ -1,4 +1,4 @@
-"""What the process of the health daemon does before it serves: its lock, its descriptors, and word of how the start went."""
+"""What the health daemon does before it serves: take its lock, close descriptors, and report how the start went."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ocfpy.ocf.errors import one_line
 
 
 def close_inherited(keep: set[int | None]) -> None:
-    """Closes what the action that starts the daemon has open, such as locks of its own."""
+    """Close descriptors inherited from the action that starts the daemon, such as its own locks."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) not in keep:
             try:
@@ -22,7 +22,7 @@ def close_inherited(keep: set[int | None]) -> None:
 
 
 def hold_lock(path: str, inherited: int | None) -> None:
-    """Holds the lock for as long as this process lives, and writes its number there.
+    """Take the lock for the life of this process, and write its pid there.
 
     BlockingIOError: another does.
     """
@@ -34,7 +34,7 @@ def hold_lock(path: str, inherited: int | None) -> None:
 
 
 def reporter(fd: int | None) -> Callable[[str], None]:
-    """Says once how the start went: to the agent, or to whoever reads standard error."""
+    """Report once how the start went: to the agent, or on standard error."""
     if fd is None:
         return lambda text: print(text, file=sys.stderr, flush=True)
     os.set_inheritable(fd, False)
@@ -45,7 +45,7 @@ def reporter(fd: int | None) -> Callable[[str], None]:
             try:
                 os.write(pipe, f"{one_line(text)}\n".encode())
             except OSError:
-                pass  # the agent has been killed meanwhile; Pacemaker sees to the rest
+                pass  # the agent has been killed; Pacemaker handles that
             os.close(pipe)
         open_fds.clear()
 
@@ -53,6 +53,6 @@ def reporter(fd: int | None) -> Callable[[str], None]:
 
 
 def raise_file_limit() -> None:
-    """Every check in progress has a socket, and a large pool has thousands."""
+    """Raise the limit of descriptors: every check in progress has a socket, and a large pool has thousands."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,4 +1,4 @@
-"""What the daemon says about itself: a line for monitor, and a document for people and programs."""
+"""The daemon's reports: a line for monitor, and a document for people and programs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ocfpy.healthd.client import DEGRADED, FAILED, RUNNING, STARTING
 from ocfpy.healthd.restore import boot_id
 from ocfpy.ipvs.proc import read_proc
-from ocfpy.pool.placement import DRAINED, POOLED, UNKNOWN
+from ocfpy.pool.placement import DRAINED, POOLED, UNKNOWN, UP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,23 +22,25 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 SERVERS_NAMED = 8
-"""As many as a reason names, which Pacemaker keeps in the CIB."""
+"""Servers that a reason names; Pacemaker keeps the reason in the CIB."""
 STUCK_AFTER_S = 20.0
-"""How long a pool may be without a checker: one is replaced within 2 s as a rule, and has 10 s to start on a busy node."""
+"""How long a pool may be without a checker: a replacement usually takes 2 s, and up to 10 s on a busy node."""
 DRAINING = "draining"
 SORRY = "sorry server"
 LEAVING = "leaving"
-"""States of real servers, besides those of pool.py: with connections still, in place of nobody alive, not configured."""
+STILL_SERVING = "leaving, still serving"
+"""States of real servers, besides those of placement.py: with connections still, in place of nobody alive, not configured, not
+configured and in service because the new servers are not up."""
 
 
 def verdict_line(engine: Engine) -> str:
-    """What monitor is told: one of the first words of client.py, and a reason when there is one."""
+    """Return what monitor is told: one of the first words of client.py, and a reason if there is one."""
     stuck = engine.stuck_for()
     if stuck:
-        return f"{FAILED} the IPVS table has not been looked at for {stuck:.0f} s"
-    lost = engine.checks.lost_for(engine.spec.resource)
+        return f"{FAILED} the IPVS table has not been compared for {stuck:.0f} s"
+    lost = engine.checks.lost_for()
     if lost > STUCK_AFTER_S:
-        return f"{FAILED} no check has been made for {lost:.0f} s: the system log says why the checker does not start"
+        return f"{FAILED} no check has run for {lost:.0f} s: the system log says why the checker does not start"
     if engine.table_error is not None:
         return f"{FAILED} {engine.table_error.reason}"
     if not engine.ready:
@@ -53,7 +55,7 @@ def verdict_line(engine: Engine) -> str:
 
 
 def _troubles(engine: Engine, service: ServiceSpec) -> list[str]:
-    """What an operator should know of a service."""
+    """Return the faults of a service that an operator should know."""
     virtual, found = service.virtual, []
     places = engine.desired.places.get(virtual, {})
     alive = engine.desired.alive().get(virtual, 0)
@@ -69,16 +71,19 @@ def _troubles(engine: Engine, service: ServiceSpec) -> list[str]:
         found.append(f"no backend of {virtual} is alive: {down}")
     elif virtual in engine.desired.without_quorum:
         needed = max(service.quorum, service.quorum_up)
-        found.append(f"only {alive} backends of {virtual} are alive, and its quorum takes {needed}: {down}")
+        found.append(f"only {alive} backends of {virtual} are alive, its quorum is {needed}: {down}")
     elif any(place.state == POOLED for place in places.values()):
         found.append(f"min_up keeps servers of {virtual} in service that are down: {down}")
+    if engine.desired.is_handover_stuck(virtual):
+        names = ", ".join(map(str, engine.desired.still_serving(virtual)[:SERVERS_NAMED]))
+        found.append(f"{names} of {virtual} leaving, still serving: {engine.desired.handover(virtual)}: {down}")
     if virtual in engine.contested:
-        found.append(f"somebody else keeps changing {virtual}: does another daemon manage it?")
+        found.append(f"another program keeps changing {virtual}: stop the other daemon that manages it")
     return found
 
 
 def no_backend_reason(engine: Engine) -> str:
-    """Why a pool has no live backend: what its first service without one has to say of its servers."""
+    """Why a pool has no live backend: the fault of the first service without one."""
     for service in engine.spec.services:
         for trouble in _troubles(engine, service)[:1]:
             return trouble
@@ -88,7 +93,7 @@ def no_backend_reason(engine: Engine) -> str:
 def _why(engine: Engine, service: ServiceSpec, real: RealServer, state: str) -> str:
     """Why a server has no traffic, or should not have it."""
     if state == DRAINED:
-        return "is taken out by hand"
+        return "is drained by hand"
     watch = engine.watch_of(service, real)
     if watch.verdict.up:
         return "has weight 0"
@@ -98,7 +103,7 @@ def _why(engine: Engine, service: ServiceSpec, real: RealServer, state: str) -> 
 def status_document(engine: Engine) -> Json:
     """The state of the pool. Times are seconds since the epoch, durations seconds.
 
-    As the wall clock may be set, `boot` says at what time of it the clock was 0 by which drains and slow starts are timed.
+    The wall clock may be set: `boot` has the time at which the clock of drains and slow starts was 0.
     """
     try:
         kernel = read_proc(only=set(engine.spec.virtual).__contains__)
@@ -125,7 +130,7 @@ def status_document(engine: Engine) -> Json:
 
 
 class _Clock:
-    """Tells the time since the epoch of an instant of the event loop."""
+    """Converts an instant of the event loop to the time since the epoch."""
 
     def __init__(self, engine: Engine) -> None:
         self.zero = round(engine.wall() - engine.now(), 3)
@@ -143,12 +148,19 @@ def _service(
     reals = [
         {**_real(real, wanted, kernel), **_checked(engine, service, real)} for real in service.reals.values()
     ]
-    reals += [
-        {**_real(real, wanted, kernel), "state": SORRY if real.weight else LEAVING, "reason": ""}
-        for key, real in wanted.items()
-        if key not in service.reals
-    ]
-    for document, key in zip(reals, [*service.reals, *(key for key in wanted if key not in service.reals)]):
+    leaving = engine.desired.leaving.get(virtual, {})
+    others = {key: real for key, real in wanted.items() if key not in service.reals}
+    others.update({key: leaver.real for key, leaver in leaving.items() if key not in service.reals})
+    for key, real in others.items():
+        if key in leaving:
+            reals.append({**_real(real, wanted, kernel), **_checked(engine, service, real), "configured": 0})
+        else:
+            reals.append({**_real(real, wanted, kernel), "state": SORRY if real.weight else LEAVING, "reason": ""})
+    for document, key in zip(reals, [*service.reals, *others]):
+        if key in leaving and key in places and places[key].weight:
+            document["state"] = STILL_SERVING
+            if places[key].state == UP:
+                document["reason"] = str(engine.desired.handover(virtual))
         drain = engine.desired.draining.get((virtual, key))
         if drain is not None:
             document["drain"] = _drain(drain, clock)
@@ -161,13 +173,14 @@ def _service(
         "scheduler": service.settings.scheduler,
         "alive": engine.desired.alive().get(virtual, 0),
         "down_but_pooled": sum(1 for place in places.values() if place.state == POOLED),
+        "leaving_still_serving": len(engine.desired.still_serving(virtual)),
         "quorum": virtual not in engine.desired.without_quorum,
         "real_servers": reals,
     }
 
 
 def _real(real: RealServer, wanted: Mapping[RealKey, RealServer], kernel: Mapping[RealKey, ProcReal]) -> Json:
-    """Where a server stands: `weight` in the kernel (null: not there), `wanted` there by now, `configured` in the end."""
+    """Where a server stands: `weight` in the kernel (null: absent), `wanted` there now, `configured` in the end."""
     there = kernel.get(real.key)
     return {
         "server": str(real),
@@ -181,7 +194,7 @@ def _real(real: RealServer, wanted: Mapping[RealKey, RealServer], kernel: Mappin
 
 
 def _checked(engine: Engine, service: ServiceSpec, real: RealServer) -> Json:
-    """What the check of a server says, and the state that follows."""
+    """The check of a server, and the state that follows."""
     watch = engine.watch_of(service, real)
     place = engine.desired.places.get(service.virtual, {}).get(real.key)
     return {
@@ -199,5 +212,5 @@ def _checked(engine: Engine, service: ServiceSpec, real: RealServer) -> Json:
 
 
 def _drain(drain: Drain, clock: _Clock) -> Json:
-    """With what the server was busy with when the daemon looked last."""
+    """A drain, with the connections that the daemon last saw."""
     return {"since": clock.wall(drain.begun), "until": clock.wall(drain.ends), **drain.busy._asdict()}

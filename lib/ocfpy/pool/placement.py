@@ -115,7 +115,12 @@ def alive(found: Mapping[RealKey, Place]) -> int:
 
 def has_quorum(service: ServiceSpec, alive: int, had: bool) -> bool:
     """Whether enough servers are alive for the cluster to count on the service: fewer keep it than get it back."""
-    return alive >= (service.quorum if had else max(service.quorum, service.quorum_up))
+    return alive >= quorum_needed(service, had)
+
+
+def quorum_needed(service: ServiceSpec, had: bool) -> int:
+    """Return how many servers have to be alive for the service to have its quorum."""
+    return service.quorum if had else max(service.quorum, service.quorum_up)
 
 
 def _place(service: ServiceSpec, real: RealServer, seen: Observation) -> Place:

@@ -224,7 +224,7 @@ def test_a_question_that_ends_the_checker_is_answered_with_no(tmp_path: Path, mo
     launcher(tmp_path / "launcher", monkeypatch, "import os\nchecker.make_check = lambda *_: os._exit(7)")
 
     async def story(world: World) -> None:
-        with pytest.raises(OcfError, match="was lost during this one: it ended with exit code 7"):
+        with pytest.raises(OcfError, match="was lost during this check: it ended with exit code 7"):
             await world.begin(PATIENT, 80)
 
     run(tmp_path / "base", story)
@@ -285,7 +285,7 @@ def test_one_that_does_not_read_is_replaced_before_it_costs_the_keeper_memory(
         for port in range(1, 5000):
             told, request = world.request(PATIENT, port)
             world.checks.begin(told.state, request, told.on_change)
-        await until(lambda: any("has not read 1 MiB" in line for line in world.log.lines))
+        await until(lambda: any("did not read 1 MiB" in line for line in world.log.lines))
 
     run(tmp_path / "base", story)
 

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, cast
 
 import pytest
 from ocfpy.checks import command_mark
@@ -18,6 +18,7 @@ from ocfpy.healthd.client import Node
 from ocfpy.healthd.daemon import Daemon
 from ocfpy.healthd.engine import Engine
 from ocfpy.healthd.local_checks import LocalChecks
+from ocfpy.healthd.pool_checks import PoolChecks
 from ocfpy.healthd.pool_task import PoolTask
 from ocfpy.ocf.errors import ServiceError
 from ocfpy.ocf.log import Log
@@ -56,7 +57,9 @@ class Stage:
 
     def _engine(self, pool: PoolTask, spec: PoolSpec) -> Engine:
         world = World(spec)
-        world.engine.checks, world.engine.wall = LocalChecks(time.time, world.faults.append), time.time
+        engine, checks = world.engine, LocalChecks(time.time, world.faults.append)
+        engine.checks = PoolChecks(spec.resource, checks, None, time.time, cast(Any, world.log), engine.look_now)
+        engine.wall = time.time
         self.worlds.append(world)
         return world.engine
 

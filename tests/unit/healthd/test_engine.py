@@ -223,7 +223,7 @@ def test_without_quorum_the_cluster_is_told_0_and_why() -> None:
         assert world.kernel.weights() == {DNS: {ONE: 1, TWO: 0}}
         assert world.cluster.value == 0
         assert verdict_line(world.engine) == (
-            f"degraded only 1 backends of {DNS} are alive, and its quorum takes 2: {TWO}:53 connection refused"
+            f"degraded only 1 backends of {DNS} are alive, its quorum is 2: {TWO}:53 connection refused"
         )
 
     clock.run(story())
@@ -253,7 +253,7 @@ def test_a_reload_whose_checks_cannot_be_made_changes_nothing() -> None:
         world = World(pool(f"{DNS} {WEB}"))
         world.dead = {TWO}
         await world.engine.start()
-        spec, watches, weights = world.engine.spec, dict(world.engine.watches), world.kernel.weights()
+        spec, watches, weights = world.engine.spec, dict(world.engine.checks.states), world.kernel.weights()
         make_check = world.local.make_check
 
         def refuse(
@@ -266,7 +266,7 @@ def test_a_reload_whose_checks_cannot_be_made_changes_nothing() -> None:
         world.local.make_check = refuse
         with pytest.raises(RuntimeError, match="a label is empty"):
             await world.engine.reload(pool(DNS, f"10.0.0.13 {ONE} {TWO}", CheckSettings("dns")))
-        assert (world.engine.spec, world.engine.watches) == (spec, watches)
+        assert (world.engine.spec, world.engine.checks.states) == (spec, watches)
         tried = len(world.checks)
         await asyncio.sleep(20)
         assert len(world.checks) - tried == pytest.approx(40, abs=4), "the checks of before go on, and no others"
@@ -316,7 +316,7 @@ def test_an_engine_that_is_stuck_says_so() -> None:
 
         world.kernel.keep = world.kernel.make = never  # type: ignore[assignment, method-assign]
         await asyncio.sleep(60)
-        assert verdict_line(world.engine).startswith("failed the IPVS table has not been looked at for ")
+        assert verdict_line(world.engine).startswith("failed the IPVS table has not been compared for ")
 
     clock.run(story())
 
@@ -358,12 +358,12 @@ def test_checks_by_way_of_the_service_are_one_for_each_service_and_end_with_it(
 
     async def story() -> None:
         world = World(pool(f"{DNS} {WEB}", check=vip_checked))
-        world.engine.ways = VipPaths(FwmarkAllocator(str(tmp_path / "ipvs-pool-dns")))
+        world.engine.checks.paths = VipPaths(FwmarkAllocator(str(tmp_path / "ipvs-pool-dns")))
         await world.engine.start()
         assert len({way.mark for way in world.ways if way is not None}) == 4
         assert len(kernel.table) == 4
         assert {name for _, name in world.checks} == {"192.0.2.53"}
-        assert f"{ONE}:53 by way of {DNS} is up" in world.log.lines
+        assert f"{ONE}:53 through {DNS} is up" in world.log.lines
         assert world.cluster.value == 2, "the private services count for nobody"
         await world.engine.reload(pool(DNS, check=vip_checked))
         assert len(kernel.table) == 2
