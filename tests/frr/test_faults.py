@@ -253,7 +253,7 @@ def test_what_makes_routers_slow_is_logged(breakable: Site, resource: MakeResour
     log = (breakable.lb.directory / "agent.log").read_text()
     for sentence in (
         "10.1.0.2 is sent an announcement up to 7 s late (a withdrawal at once)",
-        "a route-map or prefix-list has its effect only after",
+        "a route-map or prefix-list takes effect only after",
         "10.1.0.98 would send here for 180 s",
     ):
         assert sentence in log

@@ -1,6 +1,6 @@
 """Shows a collected status to people: tables on a terminal with rich, plain columns everywhere else.
 
-Reasons quote what servers sent. It is data: no markup of rich, no control sequence, no character that `out` cannot write.
+Reasons quote what servers sent, so they are data: no markup of rich, no control sequence, no character that `out` lacks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PRESENT = {True: "yes", False: "no", None: "unknown"}
 
 
 def as_text(found: dict[str, Any], out: TextIO) -> None:
-    """Writes everything in `found` (see collect.collect) to `out`."""
+    """Write everything in `found` (see collect.collect) to `out`."""
     for pool in found["pools"]:
         attribute = pool.get("attribute", {})
         said = f", {attribute['name']}={attribute['value']}" if attribute else ""
@@ -77,7 +77,7 @@ def _servers(service: dict[str, Any]) -> Iterable[tuple[str, ...]]:
 
 
 def _neighbors(route: dict[str, Any]) -> str:
-    """The neighbors that bgpd advertises it to, or why it cannot be asked."""
+    """The neighbors that bgpd advertises it to, or why bgpd cannot be asked."""
     neighbors = route.get("neighbors")
     if neighbors is None:
         return f"unknown: {route.get('trouble', '')}"
@@ -85,7 +85,7 @@ def _neighbors(route: dict[str, Any]) -> str:
 
 
 def _gate(gate: dict[str, Any] | None) -> str:
-    """What the health daemon has done with a gated route, since when, and what keeps it from doing more; "-" without a gate."""
+    """What the health daemon did with a gated route, since when, and what keeps it from doing more; "-" without a gate."""
     if gate is None:
         return "-"
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(gate["since"]))
@@ -95,7 +95,7 @@ def _gate(gate: dict[str, Any] | None) -> str:
 
 
 def _weight(real: dict[str, Any]) -> str:
-    """What the kernel has; where it is going, when that is something else."""
+    """The weight in the kernel; and the one it is moving to, if that differs."""
     now = real["weight"]
     wanted = real.get("wanted", now)
     goal = real.get("configured", wanted) if real["state"] == "up" else wanted
@@ -110,7 +110,7 @@ def _connections(real: dict[str, Any]) -> str:
 def _why(real: dict[str, Any]) -> str:
     if "drain" in real:
         clients = real["drain"].get("clients")
-        waits = f", waits for persistent clients: {clients}" if clients else ""
+        waits = f", waiting for persistent clients: {clients}" if clients else ""
         return f"removed in {_duration(real['drain']['until'] - time.time())} at the latest{waits}"
     return str(real["reason"])
 
@@ -143,7 +143,7 @@ def _table(title: str, columns: tuple[str, ...], rows: Rows, out: TextIO) -> Non
 
 
 def _rich_table(title: str, columns: tuple[str, ...], rows: Rows, out: TextIO) -> bool:
-    """Whether there was rich to do it with. A str would be read as markup, a Text is not."""
+    """Print with rich if it is installed; return whether it is. A str would be read as markup, a Text is not."""
     try:
         from rich.console import Console
         from rich.table import Table

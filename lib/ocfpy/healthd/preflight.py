@@ -71,8 +71,7 @@ def require_unclaimed(others: Iterable[tuple[str, dict[str, str]]], claim: dict[
     for resource, record in others:
         if record.get("attribute") == claim["attribute"]:
             raise ClaimedError(
-                f"resource {resource} already has the node attribute {claim['attribute']}: each pool needs its own, because"
-                " the value says which pool is alive"
+                f"resource {resource} already has the node attribute {claim['attribute']}: each pool needs its own"
             )
         shared = sorted(wanted & set(record.get("virtual", "").split()))
         if shared:

@@ -47,7 +47,7 @@ def why_dead(
         table, ask = ask(()), None
         services = list(table)
     if not services:
-        return f"there is no virtual service on {address}: is ipvs-pool running here?"
+        return f"there is no virtual service on {address}: start ipvs-pool on this node"
     dead = _dead(table, services, min_backends, sorry)
     if ask is not None and _closes(mode, dead, services):
         dead = _dead(ask(list(dead)), list(dead), min_backends, sorry)
@@ -77,7 +77,7 @@ def _why_dead(
 ) -> str:
     service = table.get(virtual)
     if service is None:
-        return f"there is no virtual service {virtual}: is ipvs-pool running here?"
+        return f"there is no virtual service {virtual}: start ipvs-pool on this node"
     reals = {
         (address, port): real
         for (address, port), real in service.reals.items()
