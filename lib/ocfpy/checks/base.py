@@ -1,4 +1,4 @@
-"""What every check does: one attempt at a server, ended by success, a reason in words, or the timeout."""
+"""The base class of all checks: one attempt at a server, ended by success, a reason, or the timeout."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ _WORDS = {
     errno.EHOSTUNREACH: "host unreachable",
     errno.ENETUNREACH: "network unreachable",
     errno.ETIMEDOUT: "no answer from the network",
-    errno.EADDRNOTAVAIL: "the address to check from is not on this node",
+    errno.EADDRNOTAVAIL: "the source address (check_bind) is not on this node",
 }
 
 
 Shortcut = Callable[[asyncio.AbstractEventLoop, Callable[[Result], None]], None]
-"""Begins an attempt, and returns; the result is told later on, or at once."""
+"""Begins an attempt, and returns; the result follows later, or at once."""
 
 
 class Check:
-    """One server and how it is tried.
+    """One server and its check.
 
     Subclasses implement `attempt`; an object makes one attempt at a time. `virtual` is the service that the server is
-    checked for, `way` leads to the server when the address is that of the service. `matches` says of a text whether it has
-    what is expected, None when nothing is. `source` is the address of check_bind in the server's family, or empty.
+    checked for, `way` leads to the server when the address is that of the service. `matches` returns whether a text contains the
+    expected one, None when nothing is expected. `source` is the address of check_bind in the server's family, or empty.
     """
 
     virtual: VirtualService | None = None
@@ -81,19 +81,19 @@ class Check:
             self._tls = context_for(settings)
 
     async def attempt(self) -> int | None:
-        """Returns when the server is fine; None, or the percentage of its weight that it asks for.
+        """Return if the server is fine: None, or the percentage of its weight that it asks for.
 
-        Raises CheckFailed or OSError; sets `doing` to what it waits for. Whatever takes time is done with what `open`
-        and `open_datagrams` return, or waits for `self.timer`: that is what the timeout ends.
+        Raises CheckFailed or OSError; sets `doing` to what it waits for. All waiting goes through `self.timer`, or through what
+        `open` and `open_datagrams` return, so that the timeout can end it.
         """
         raise NotImplementedError
 
     def shortcut(self) -> Shortcut | None:
-        """What does the same as `run` without a task, where one wait is all that there is to do; None for all other checks."""
+        """Return the equivalent of `run` without a task, if the check is a single wait; None for all other checks."""
         return None
 
     async def run(self) -> Result:
-        """One attempt, never longer than the timeout, never an exception of its own."""
+        """Make one attempt, never longer than the timeout; never raises."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         reason, lack, weight = "", "", None
@@ -114,7 +114,7 @@ class Check:
             reason = self.in_words(error)
         except MemoryError:
             lack = "out of memory"
-        except Exception as error:  # an answer that nobody thought of must not end the checks
+        except Exception as error:  # an unexpected answer must not end the checks
             reason = f"{type(error).__name__}: {error}{self._where()}"
         finally:
             self.timer.stop()
@@ -124,21 +124,21 @@ class Check:
         return Result(not reason, reason and readable(reason), seconds, None if reason else weight)
 
     def timed_out(self) -> str:
-        """The reason of a check that took too long."""
+        """The reason of a check that timed out."""
         return f"timed out after {self.settings.timeout:g} s{self._where()}{self._hint()}"
 
     def lack(self, error: OSError) -> str:
-        """What this node lacks, where the error is its own and says nothing about the server; empty where it does."""
+        """What this node lacks, if the error is about this node and not the server; otherwise empty."""
         if error.errno == errno.EADDRNOTAVAIL and self.source:
             return ""
         return NODE_TROUBLES.get(error.errno or 0, "")
 
     def in_words(self, error: OSError) -> str:
-        """The reason of one that ended with an error."""
+        """The reason of a check that ended with an error."""
         return (_WORDS.get(error.errno or 0) or f"{error.strerror or error}{self._where()}") + self._hint()
 
     async def _read_files(self) -> None:
-        """What may have changed since the last attempt. Raises HostError."""
+        """Read again what may have changed since the last attempt. Raises HostError."""
         for name, path in self._secret_files.items():
             self.doing = f"reading the secret in {path}"
             self._secrets[name] = await self.provider.secret(path, self.timer)
@@ -154,7 +154,7 @@ class Check:
         return f" (through {self.host}: {self.way.hint()})" if self.way is not None else ""
 
     async def open(self) -> Stream:
-        """A connection to the server, to be used in a `with`; over TLS where the type says so."""
+        """Return a connection to the server, for use in a `with`; over TLS if the type is."""
         stream = Stream(await self.connect(socket.SOCK_STREAM), self.timer)
         if self.kind.tls:
             try:
@@ -165,17 +165,17 @@ class Check:
         return stream
 
     async def open_datagrams(self) -> Datagrams:
-        """A datagram socket that is connected to the server, to be used in a `with`."""
+        """Return a datagram socket that is connected to the server, for use in a `with`."""
         return Datagrams(await self.connect(socket.SOCK_DGRAM), self.timer)
 
     async def start_tls(self, stream: Stream) -> None:
-        """Goes over to TLS on a connection, as after STARTTLS."""
+        """Switch to TLS on a connection, as after STARTTLS."""
         self.doing = "in the TLS handshake"
         name = self.settings["tls_name"] or _without_port(self.settings["host"]) or self.host
         await stream.start_tls(self._tls, name)
 
     async def connect(self, kind: int, proto: int = 0, port: int | None = None) -> socket.socket:
-        """A socket connected to the server, on another port than its own if one is given; the caller closes it."""
+        """Return a socket connected to the server, on another port than its own if one is given; the caller closes it."""
         self.doing = "connecting"
         port = self.port if port is None else port
         sock, error = await self.provider.connected(self, kind, proto, port)
@@ -191,19 +191,19 @@ class Check:
         return sock
 
     def connecting(self, kind: int) -> tuple[socket.socket, int]:
-        """A socket without privilege, and the error that its connect has come to. Raises OSError."""
+        """Return a socket without privilege, and the errno of its connect. Raises OSError."""
         self.doing = "connecting"
         return connecting(self, kind, 0, self.port)
 
     def secret(self, option: str = "secret") -> str:
-        """What check_secret, or another option that may be in a file, stands for: itself, or the first line of the file.
+        """Return the value of check_secret, or another option that may be in a file: itself, or the first line of the file.
 
-        The file is read before each attempt, so that a changed password is known at once.
+        The file is read before each attempt, so that a changed password is used at once.
         """
         return self._secrets.get(option, self.settings[option])
 
     def parsed(self, option: str, parse: Callable[[str], T]) -> T:
-        """What `parse` makes of an option that may be in a file. Raises HostError for a file that it cannot be made of."""
+        """Return an option that may be in a file, parsed. Raises HostError if the file's content is not valid."""
         try:
             return parse(self.secret(option))
         except ValueError as error:
@@ -212,13 +212,13 @@ class Check:
 
 
 def readable(reason: str) -> str:
-    """Parts of a reason may be the server's own words, which end up in logs and on terminals."""
+    """Return a reason as one printable line: parts of it may be the server's own words, which end up in logs and on terminals."""
     line = one_line(reason)
-    return (line if len(line) <= MAX_REASON else f"{line[:MAX_REASON]}...") or "a failure without words"
+    return (line if len(line) <= MAX_REASON else f"{line[:MAX_REASON]}...") or "a failure without a message"
 
 
 def _without_port(host: str) -> str:
-    """The host of a Host header: without its port, an IPv6 address without its brackets."""
+    """Return the host of a Host header: without its port, an IPv6 address without its brackets."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
     if host.count(":") > 1:

@@ -1,4 +1,4 @@
-"""DNS: the server answers a question with a wanted rcode and, if that is NOERROR, a record of the type asked for."""
+"""DNS: the server answers a query with a wanted rcode and, if that is NOERROR, a record of the queried type."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from ocfpy.ocf.addresses import Address
 
 UDP_SIZE = 1232
-"""Bytes of the answer that fit into a datagram, said with EDNS: what the DNS flag day of 2020 recommends."""
+"""EDNS size of a UDP answer in bytes, as the DNS flag day of 2020 recommends."""
 SHOWN = 4
-"""Records that a reason repeats."""
+"""Most records that a reason repeats."""
 _NO_EDNS = (dns.rcode.FORMERR, dns.rcode.NOTIMP)
-"""How a server says that it does not know EDNS (RFC 6891, 7)."""
+"""How a server answers when it does not know EDNS (RFC 6891, 7)."""
 
 
 class DnsCheck(Check):
-    """Asks over UDP or TCP; an answer that is truncated over UDP is asked for again over TCP, as resolvers do it.
+    """Queries over UDP or TCP; an answer that is truncated over UDP is queried again over TCP, as resolvers do.
 
-    With `expect`, one of the records must have it in its text form, such as an address. With `cd` the question has the bit
-    Checking Disabled.
+    With `expect`, one of the records must contain it in its text form, such as an address. `cd` sets the bit Checking
+    Disabled.
     """
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
@@ -67,11 +67,11 @@ class DnsCheck(Check):
             self.doing = "waiting for the answer"
             server.send(query)
             answer = b""
-            while answer[:2] != query[:2]:  # anything else is late or not from the server
+            while answer[:2] != query[:2]:  # another answer is late or not from the server
                 answer = await server.receive()
         header = _header(answer, query)
         if header.truncated:
-            return await self._ask_over_tcp(query, "over TCP, because that over UDP is truncated")
+            return await self._ask_over_tcp(query, "over TCP, because the UDP answer is truncated")
         return answer, header
 
     async def _ask_over_tcp(self, query: bytes, why: str = "") -> tuple[bytes, Header]:
@@ -88,7 +88,7 @@ class DnsCheck(Check):
         return answer, _header(answer, query)
 
     def _texts(self, answer: bytes) -> list[str]:
-        """The records of the wanted type; without an expected text the first is enough, as what it says does not matter."""
+        """Require records of the wanted type; without an expected text one is enough, whatever it contains."""
         records = records_of(answer, self.rdtype)
         if self.matches is None:
             records = records[:1]
@@ -106,13 +106,13 @@ class DnsCheck(Check):
 
 
 def _header(answer: bytes, query: bytes) -> Header:
-    """The header of an answer to `query`. Raises CheckFailed."""
+    """Return the header of an answer to `query`. Raises CheckFailed."""
     try:
         header = parse_header(answer)
-        # An error may come without the question (RFC 1035, 4.1.1, does not ask for it, and some servers leave it out).
+        # An error may come without the question (RFC 1035, 4.1.1, does not require it, and some servers leave it out).
         asked = same_question(answer, query) if header.questions or not header.rcode else True
     except ValueError as error:
         raise CheckFailed(f"not a DNS answer: {error}") from None
     if header.number != parse_header(query).number or not header.is_response or not asked:
-        raise CheckFailed("the answer is to another question")
+        raise CheckFailed("the answer belongs to another question")
     return header

@@ -1,4 +1,4 @@
-"""FTP: the server takes a login and, if there is a path, sends that file."""
+"""FTP: the server accepts a login and, if there is a path, sends that file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ocfpy.checks.dialogue import MAX_LINES, Dialogue, refused
 from ocfpy.ipvs.model import MAX_PORT
 
 MAX_FILE = 1 << 20
-"""Bytes of the file in which the expected text has to be."""
+"""Bytes of the file that are searched for the expected text."""
 ANONYMOUS = "anonymous"
 EVERYTHING = "/"
 GO_ON, LOGGED_IN, COMING = "331", "230", "1"
@@ -19,9 +19,9 @@ _EPSV = re.compile(rb"\((.)\1\1(\d{1,5})\1\)")
 
 
 class FtpCheck(Dialogue):
-    """Logs in and, with another path than /, fetches that file in binary; with `expect` it has to have that in it.
+    """Logs in and, with another path than /, fetches that file in binary mode; with `expect` it has to contain that.
 
-    The connection for the data is a passive one, always to the address that is checked.
+    The data connection is passive, always to the checked address.
     """
 
     async def greeting(self, stream: Stream) -> None:
@@ -54,7 +54,7 @@ class FtpCheck(Dialogue):
 
 
     async def _passive(self, stream: Stream) -> int:
-        """The port at which the server waits for the connection for the data."""
+        """Return the port at which the server waits for the data connection."""
         if self.family == socket.AF_INET6:  # RFC 2428
             await self.say(stream, "EPSV", "EPSV")
             line = await _reply(stream, "EPSV", "229")
@@ -71,7 +71,7 @@ class FtpCheck(Dialogue):
 
 
 async def _reply(stream: Stream, what: str, *codes: str) -> bytes:
-    """The last line of a reply (RFC 959, 4.2), which has to begin with one of these."""
+    """Return the last line of a reply (RFC 959, 4.2), which has to begin with one of these."""
     for _ in range(MAX_LINES):
         line = await stream.line()
         if re.match(rb"\d{3}( |$)", line):

@@ -1,4 +1,4 @@
-"""HTTP: the server answers a request with a wanted status and, if asked for, with a text in the body."""
+"""HTTP: the server answers a request with a wanted status and, if requested, with a text in the body."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class HttpCheck(Check):
-    """One request on a connection of its own; the answer is read to its end, or for the first MiB.
+    """One request on its own connection; the answer is read to its end, or for the first MiB.
 
-    Redirects are not followed: a 302 is wanted or it is a failure. With `user` the request has the credentials of the
-    Basic scheme, with `request` a body.
+    Redirects are not followed: a 302 is wanted or it is a failure. With `user` the request has Basic
+    credentials, with `request` a body.
     """
 
     authorization = "Authorization"
@@ -31,7 +31,7 @@ class HttpCheck(Check):
         super().__init__(address, port, settings)
         self.wanted = tuple(map(parse_status, settings["status"].split()))
         if not self._secret_files:
-            self._message()  # what cannot be sent is said now, not in each check
+            self._message()  # an invalid request fails now, not in each check
 
     def _body(self) -> bytes:
         return self.parsed("request", unescape)
@@ -67,9 +67,9 @@ class HttpCheck(Check):
             if body:
                 request += http.send(h11.Data(body)) or b""
             return method, request + (http.send(h11.EndOfMessage()) or b"")
-        except (h11.LocalProtocolError, UnicodeEncodeError):  # their words repeat the value, which may be secret
+        except (h11.LocalProtocolError, UnicodeEncodeError):  # their messages repeat the value, which may be secret
             raise HostError(
-                "the request cannot be sent: host, path and headers are ASCII, and Content-Length is that of the body"
+                "the request cannot be sent: host, path and headers must be ASCII, and Content-Length that of the body"
             ) from None
 
     async def attempt(self) -> None:

@@ -7,9 +7,9 @@ from ocfpy.checks.http import HttpCheck
 
 
 class HttpProxyCheck(HttpCheck):
-    """Asks for `request`: `http://...` is fetched, `host:port` is where a tunnel (CONNECT) has to lead.
+    """Requests `request`: `http://...` is fetched, `host:port` is the destination of a tunnel (CONNECT).
 
-    What the answer has to be is said as for an HTTP server. With `user` the proxy gets the credentials.
+    The answer is judged like that of an HTTP server. With `user` the proxy gets the credentials.
     """
 
     authorization = "Proxy-Authorization"

@@ -1,4 +1,4 @@
-"""IMAP: the server greets, says what it can and, if there is a user, takes a login."""
+"""IMAP: the server sends its greeting and capabilities and, if there is a user, accepts a login."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ocfpy.checks.dialogue import MAX_LINES, Dialogue, refused
 
 
 class ImapCheck(Dialogue):
-    """Greeting, CAPABILITY, STARTTLS and a login where they are asked for, LOGOUT."""
+    """Greeting, CAPABILITY, STARTTLS and a login if configured, LOGOUT."""
 
     async def greeting(self, stream: Stream) -> None:
         line = await stream.line()
@@ -22,7 +22,7 @@ class ImapCheck(Dialogue):
     async def converse(self, stream: Stream) -> None:
         can = await self._capabilities(stream)
         if not can & {"IMAP4REV1", "IMAP4REV2"}:
-            raise CheckFailed("the server does not say that it speaks IMAP4rev1 or IMAP4rev2")
+            raise CheckFailed("the server offers neither IMAP4rev1 nor IMAP4rev2")
         if self.settings["user"]:
             await self._log_in(stream, can)
         await self._ask(stream, "a4", "LOGOUT", "LOGOUT")
@@ -37,13 +37,13 @@ class ImapCheck(Dialogue):
         if "AUTH=PLAIN" in can and "SASL-IR" in can:
             command = f"AUTHENTICATE PLAIN {self.plain()}"
         elif "LOGINDISABLED" in can:
-            raise CheckFailed("the server takes no login" + ("" if self.settings.speaks_tls else " without TLS"))
+            raise CheckFailed("the server accepts no login" + ("" if self.settings.speaks_tls else " without TLS"))
         else:
             command = f"LOGIN {_quoted(user)} {_quoted(self.secret())}"
         await self._ask(stream, "a3", command, f"login as {user}")
 
     async def _ask(self, stream: Stream, tag: str, command: str, what: str) -> list[bytes]:
-        """The untagged lines of an answer, which has to be OK."""
+        """Return the untagged lines of an answer, which has to be OK."""
         await self.say(stream, f"{tag} {command}", what)
         lines: list[bytes] = []
         for _ in range(MAX_LINES):

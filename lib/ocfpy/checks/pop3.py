@@ -1,4 +1,4 @@
-"""POP3: the server greets, says what it can and, if there is a user, takes a login."""
+"""POP3: the server sends its greeting and capabilities and, if there is a user, accepts a login."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ocfpy.checks.dialogue import MAX_LINES, Dialogue, refused
 
 
 class Pop3Check(Dialogue):
-    """Greeting, CAPA, STLS and a login where they are asked for, QUIT."""
+    """Greeting, CAPA, STLS and a login if configured, QUIT."""
 
     async def greeting(self, stream: Stream) -> None:
         await _ok(stream, "greeting")
@@ -30,7 +30,7 @@ class Pop3Check(Dialogue):
         await _ok(stream, "QUIT")
 
     async def _capabilities(self, stream: Stream) -> set[bytes]:
-        """What the server can do (RFC 2449); nothing where it does not know the question."""
+        """Return the server's capabilities (RFC 2449); none if it does not know the command."""
         await self.say(stream, "CAPA", "CAPA")
         line = await stream.line()
         if line.startswith(b"-ERR"):

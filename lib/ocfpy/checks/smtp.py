@@ -1,4 +1,4 @@
-"""SMTP: the server greets, offers its services and, if there is a user, takes a login; no mail is sent."""
+"""SMTP: the server sends its greeting and extensions and, if there is a user, accepts a login; no mail is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ READY, BYE, LOGGED_IN, FINE, GO_ON = 220, 221, 235, 250, 334
 
 
 class SmtpCheck(Dialogue):
-    """Greeting, EHLO, STARTTLS and AUTH where they are asked for, QUIT."""
+    """Greeting, EHLO, STARTTLS and AUTH if configured, QUIT."""
 
     async def greeting(self, stream: Stream) -> None:
         await _expect(stream, READY, "greeting")
@@ -30,7 +30,7 @@ class SmtpCheck(Dialogue):
         await _expect(stream, BYE, "QUIT")
 
     async def _hello(self, stream: Stream) -> dict[str, list[str]]:
-        """What the server offers, each with its parameters."""
+        """Return the server's extensions, each with its parameters."""
         # An address literal (RFC 5321, 4.1.3): the one name that this node has for certain.
         host, _ = stream.local()
         await self.say(stream, f"EHLO [{'IPv6:' if ':' in host else ''}{host}]", "EHLO")
@@ -53,7 +53,7 @@ class SmtpCheck(Dialogue):
 
 
 async def _expect(stream: Stream, code: int, what: str) -> list[str]:
-    """The texts of a reply (RFC 5321, 4.2.1), which has to have this code."""
+    """Return the texts of a reply (RFC 5321, 4.2.1), which has to have this code."""
     texts = []
     for _ in range(MAX_LINES):
         line = await stream.line()

@@ -1,4 +1,4 @@
-"""TCP: the server takes a connection and, if asked for, answers what it should."""
+"""TCP: the server accepts a connection and, if requested, answers as expected."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from ocfpy.ocf.addresses import Address
 
 MAX_ANSWER = 65536
-"""Bytes of an answer in which the expected text has to be."""
+"""Bytes of an answer that are searched for the expected text."""
 
 FAILED = select.EPOLLERR | select.EPOLLHUP
 
 
 class TcpCheck(Check):
-    """Connects and sends `request`, if there is one; with `expect` it reads what the server says, until it is there."""
+    """Connects and sends `request`, if there is one; with `expect` it reads until that text arrives."""
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
         self.request = settings["request"]
 
     def shortcut(self) -> Shortcut | None:
-        """There is one where there is nothing to do but to connect."""
+        """Return one if connecting is all there is to do."""
         return None if self.request or self.matches is not None or self.way is not None else self._connect
 
     def _connect(self, loop: asyncio.AbstractEventLoop, tell: Callable[[Result], None]) -> None:

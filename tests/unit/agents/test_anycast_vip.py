@@ -167,9 +167,9 @@ def test_start_fails_whenever_monitor_would_and_does_not_touch_the_address(host:
         (
             {"tcp": "100"},
             {"min_backends": "2"},
-            "only 1 of 3 backends of tcp/192.0.2.53:53 are alive, which is less",
+            "only 1 of 3 backends of tcp/192.0.2.53:53 are alive, 2 are needed",
         ),
-        ({"tcp": "100"}, {"min_backends": "34%"}, "less than 2 (10.0.0.2:53, 10.0.0.3:53 at weight 0)"),
+        ({"tcp": "100"}, {"min_backends": "34%"}, "2 are needed (10.0.0.2:53, 10.0.0.3:53 at weight 0)"),
         ({"tcp": "100"}, {"min_backends": "33%"}, ""),
         ({"tcp": "10", "udp": "00"}, {"services": DNS4}, ""),
         (

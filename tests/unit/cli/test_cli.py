@@ -154,7 +154,7 @@ def test_drain_and_undrain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (("drain", "10.0.0.13"), "no pool on this node has the real server 10.0.0.13"),
         (("undrain", "10.0.0.13"), "no pool on this node has the real server 10.0.0.13"),
         (("undrain", "10.0.0.12", "--pool", "web"), "pool web does not have the real server 10.0.0.12"),
-        (("drain", "web1"), "host names are not looked up"),
+        (("drain", "web1"), "host names are not resolved"),
         (("drain", "10.0.0.11", "--pool", "ldap"), "this node has no pool ldap"),
         (("undrain", "10.0.0.11"), "10.0.0.11 is not drained in all pools"),
     ):

@@ -75,7 +75,7 @@ def test_a_mere_connection_says_the_same_with_a_task_and_without(host: str, kind
 
 def test_an_address_that_is_not_here_cannot_be_checked_from() -> None:
     check = make_check(parse_address("127.0.0.1"), 9, settings("tcp", bind="192.0.2.99"))
-    assert asyncio.run(begun(check)).reason == "the address to check from is not on this node"
+    assert asyncio.run(begun(check)).reason == "the source address (check_bind) is not on this node"
 
 
 @pytest.mark.parametrize("more", [{"request": "x"}, {"expect": "x"}])

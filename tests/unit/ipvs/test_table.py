@@ -201,7 +201,7 @@ def test_real_server_of_a_service_that_vanished_is_a_failure() -> None:
         ipvs.apply([Change(EDIT, DNS, real=REAL), Change(ADD, DNS, real=REAL)])
     assert failure.value.errno == ESRCH
     assert failure.value.code == codes.OCF_ERR_GENERIC
-    assert "somebody removed tcp/192.0.2.53:53" in failure.value.reason
+    assert "another process removed tcp/192.0.2.53:53" in failure.value.reason
     assert "(and 1 more changes failed)" in failure.value.reason
 
 
