@@ -115,9 +115,9 @@ anycast-vip and a location rule on the attribute.
             return self._with_daemon_replaced(fault)
         return self._observe_leftovers(claim, fault)
 
-    def _asked(self) -> tuple[str, str]:
-        """Return the first word of the daemon's answer about the pool, and the reason. Raises NoDaemon, DaemonHangs."""
-        limit_s = max(LEAST_TIMEOUT_S, min(MONITOR_TIMEOUT_S, self.context.deadline.remaining() / 2))
+    def _asked(self, timeout_s: float = MONITOR_TIMEOUT_S) -> tuple[str, str]:
+        """The first word of what the daemon says of the pool, and the reason. Raises NoDaemon, DaemonHangs."""
+        limit_s = max(LEAST_TIMEOUT_S, min(timeout_s, self.context.deadline.remaining() / 2))
         paths = self.paths
         word, _, reason = ask(paths.node.socket, f"monitor {paths.key} {__version__}", limit_s).partition(" ")
         return word, reason
@@ -128,11 +128,11 @@ anycast-vip and a location rule on the attribute.
         The new daemon adopts the tables of all pools, and no client notices; the restart after a failure would remove the
         services from the kernel, and the addresses from the node.
         """
-        from ocfpy.healthd.lifecycle import ANSWERS_AGAIN_S, ensure_daemon
+        from ocfpy.healthd.lifecycle import ANSWERS_AGAIN_S, STARVED_S, ensure_daemon
 
         try:
             started = ensure_daemon(self.paths.node, self.context.deadline, self.context.log, ANSWERS_AGAIN_S)
-            word, reason = self._asked()
+            word, reason = self._asked(STARVED_S)
         except OcfError as error:
             return Status.failed(f"{fault}, and a new one does not start: {error.reason}")
         except (NoDaemon, DaemonHangs):

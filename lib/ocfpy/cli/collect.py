@@ -8,6 +8,7 @@ from typing import Any
 
 from ocfpy.cli.facts import look_at_addresses, look_at_announcements
 from ocfpy.healthd.client import FOREIGN, DaemonHangs, NoDaemon, Node, ask
+from ocfpy.healthd.restore import MEMORY
 from ocfpy.ipvs.model import endpoint
 from ocfpy.ipvs.table import IpvsTable
 from ocfpy.ocf.errors import NotInstalledError
@@ -95,6 +96,7 @@ def _pool(rundir: str, name: str, daemon: Json, state: str) -> Json:
             document = json.load(file)
     except (FileNotFoundError, ValueError):
         document = {"resource": name, "virtual": []}
+    document.pop(MEMORY, None)
     return {**document, "state": state, "stale": True}
 
 

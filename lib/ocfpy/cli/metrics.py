@@ -23,6 +23,7 @@ HELP = {
     "pool_attribute_in_cluster": ("gauge", "1 if the cluster has accepted the attribute's value."),
     "service_backends_alive": ("gauge", "Real servers that are up, without those that are down but pooled."),
     "service_backends_down_but_pooled": ("gauge", "Real servers that are down and kept in service by min_up."),
+    "service_backends_leaving": ("gauge", "Real servers that are leaving and still serve, because the new ones are not up."),
     "service_quorum": ("gauge", "1 if the virtual service has its quorum."),
     "real_server_up": ("gauge", "1 if the checks say that the real server is up."),
     "real_server_weight": ("gauge", "Weight in the kernel; no sample if the server is not in the table."),
@@ -91,6 +92,7 @@ def _samples(found: Json) -> Iterator[Sample]:
 def _of_service(service: Json, labels: Labels) -> Iterator[Sample]:
     yield "service_backends_alive", labels, service.get("alive")
     yield "service_backends_down_but_pooled", labels, service.get("down_but_pooled")
+    yield "service_backends_leaving", labels, service.get("leaving_still_serving")
     yield "service_quorum", labels, _flag(service.get("quorum"))
     yield from _of_traffic("service", service, labels)
     for real in service["real_servers"]:

@@ -18,6 +18,7 @@ _COLOURS = {
     "down": "red",
     "down but pooled": "bold red",
     "unknown": "yellow",
+    "leaving, still serving": "yellow",
     "draining": "cyan",
     "drained": "cyan",
     "sorry server": "magenta",

@@ -16,6 +16,7 @@ from ocfpy.healthd.checker_launch import LIBRARY_FD
 from ocfpy.healthd.checker_protocol import HEARTBEAT_S, MAX_LINE, LineReader, Malformed
 from ocfpy.healthd.running_check import new_page, running
 from ocfpy.healthd.socket_grants import SocketGrants
+from ocfpy.ocf.process import usage
 
 if TYPE_CHECKING:
     from ocfpy.healthd.privileges import User
@@ -39,7 +40,6 @@ RECEIVE_SIZE = 65536
 LAST_READS = 4
 """How often a dead checker's socket is read: it holds what fits into it, about 200 KiB."""
 _HIGH_FD = 64
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Ended:
@@ -170,7 +170,7 @@ class CheckerProcess:
             self._silent = 0
             return
         self._silent += 1
-        state, cpu = _usage(self.pid)
+        state, cpu = usage(self.pid)
         if self._silent == 1:
             self._cpu = cpu
         if self._silent < SILENT_TICKS:
@@ -251,13 +251,3 @@ def _reap(pid: int) -> None:
     """End a child of which there is no pidfd."""
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-
-
-def _usage(pid: int) -> tuple[str, float]:
-    """State and processor time, in seconds, of a process: proc(5), fields 3, 14 and 15 of stat."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return fields[0], (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
-    except OSError:
-        return "", 0.0

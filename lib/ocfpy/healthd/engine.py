@@ -6,21 +6,20 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Callable
 
-from ocfpy.healthd.check_request import check_request
-from ocfpy.healthd.check_state import CheckState
 from ocfpy.healthd.drained import Drained
 from ocfpy.healthd.fallback_command import FallbackCommands
+from ocfpy.healthd.pool_checks import PoolChecks
 from ocfpy.ipvs.model import endpoint
 from ocfpy.ocf.errors import OcfError, ServiceError
 from ocfpy.pool.desired import IDLE, NEVER, Desired
-from ocfpy.pool.hysteresis import Verdict
-from ocfpy.pool.placement import Observation, check_key
+from ocfpy.pool.leaving import with_candidates
+from ocfpy.pool.placement import Observation
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine, Hashable
 
-    from ocfpy.checks.settings import CheckSettings
-    from ocfpy.healthd.check_request import CheckRequest, Checks
+    from ocfpy.healthd.check_request import Checks
+    from ocfpy.healthd.check_state import CheckState
     from ocfpy.healthd.ipvs_worker import Connections, IpvsWorker
     from ocfpy.healthd.pool_report import PoolReport
     from ocfpy.healthd.publisher import Publisher
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from ocfpy.ipvs.model import RealServer, Table, VirtualService
     from ocfpy.ipvs.plan import Change
     from ocfpy.ocf.context import Log
-    from ocfpy.pool.desired import Where
-    from ocfpy.pool.placement import CheckKey
     from ocfpy.pool.spec import PoolSpec, ServiceSpec
 
     Look = Callable[[Hashable, Callable[[], object], float], Awaitable[bool]]
@@ -45,18 +42,6 @@ STUCK_AFTER_S = 10.0
 
 LOOK_S = 0.5
 """Longest time that one read of the drain directory delays the table: it may be on a file server that hangs."""
-
-
-def _is_checked(settings: CheckSettings) -> bool:
-    """Return whether this check type has anything to run."""
-    return settings.type not in ("on", "off")
-
-
-def _is_decided(watch: CheckState) -> bool:
-    """Return whether nothing waits for it: it has a verdict, or its check cannot be made and no traffic depends on it."""
-    if watch.verdict.up is None:
-        return watch.result is not None and watch.result.ok is None and not watch.verdict.trusted
-    return True
 
 
 async def look_at_once(name: Hashable, work: Callable[[], object], seconds: float) -> bool:
@@ -100,10 +85,8 @@ class Engine:
             from ocfpy.healthd.local_checks import LocalChecks
 
             checks = LocalChecks(wall, on_fault)
-        self.checks = checks
-        self.watches: dict[CheckKey, CheckState] = {}
-        self._watch_of: dict[Where, CheckState] = {}
         self._loop = asyncio.get_running_loop()
+        self.checks = PoolChecks(spec.resource, checks, ways, wall, log, self.look_now)
         self.ready = False
         self._is_abandoned = False
         self.is_broken = False
@@ -115,11 +98,11 @@ class Engine:
         self.fallbacks = FallbackCommands(log)
         self.contested: frozenset[VirtualService] = frozenset()
         self.hints = hints
-        self.ways = ways
         self.look = look
         self._drained_anew = False
         self._drain_dir_hangs = False
         self.warnings: list[str] = []
+        self._said_of_leaving: dict[VirtualService, str] = {}
         self._owned: set[VirtualService] = set()
         self._drifts: dict[VirtualService, int] = {}
         self._reloading = asyncio.Lock()
@@ -129,16 +112,17 @@ class Engine:
         self._due = NEVER
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self) -> None:
-        """Return when every server has its first verdict, the kernel has the table and the cluster knows the attribute.
+    async def start(self, before: PoolSpec | None = None) -> None:
+        """Returns when every server has its first verdict, the kernel has them and the cluster has been told.
 
-        Raises OcfError when the kernel rejects the table, and any error that prevents a check.
+        `before` is the specification that an earlier daemon went by, if it was another one. Raises OcfError when the kernel
+        refuses the table, and whatever prevents a check from being made.
         """
         async with self._reloading:
-            await self._prepare(self.spec)
-            found = await self.kernel.read()
+            await self.checks.prepare(with_candidates(self.spec, before, self.desired.leaving))
+            found = await self.kernel.read({*self.spec.virtual, *self.spec.former})
             self._require_wanted()
-            self._begin(self.spec, found)
+            self._begin(self.spec, found, before)
         await self._synchronise()
         self._require_wanted()
         if self.table_error is not None:
@@ -156,13 +140,12 @@ class Engine:
         """
         async with self._reloading:
             try:
-                await self._prepare(spec)
-                found = await self.kernel.read()
+                await self.checks.prepare(with_candidates(spec, self.spec, self.desired.leaving))
+                found = await self.kernel.read({*spec.virtual, *spec.former, *self._owned})
             except BaseException:
-                if self.ways is not None:
-                    self.ways.keep(self.spec)
+                self.checks.keep_paths(self.desired.with_leavers(self.spec))
                 raise
-            self._begin(spec, found)
+            self._begin(spec, found, self.spec)
         self._settled.clear()
         await self._settled.wait()
         if self.table_error is not None:
@@ -176,17 +159,14 @@ class Engine:
             self.fallbacks.end(),
             self.kernel.remove(self._owned | set(self.spec.virtual)),
         )
-        if self.ways is not None:
-            self.ways.keep(None)
+        self.checks.keep_paths(None)
 
     def abandon(self) -> None:
         """End everything, and leave the kernel's table and the attribute unchanged."""
         self._is_abandoned = True
         for task in self._tasks:
             task.cancel()
-        for watch in self.watches.values():
-            if watch.run is not None:
-                watch.run.end()
+        self.checks.end()
 
     def _require_wanted(self) -> None:
         """Raise ServiceError if the engine was abandoned while it waited: it must not begin anything more."""
@@ -194,9 +174,8 @@ class Engine:
             raise ServiceError("the pool was stopped meanwhile")
 
     def watch_of(self, service: ServiceSpec, real: RealServer) -> CheckState:
-        """Return the state of a real server's check; an empty one before the engine has begun."""
-        watch = self._watch_of.get((service.virtual, real.key))
-        return watch or self._watch(None, check_request(self.spec.resource, service, real, None))
+        """The check of a real server; before the engine has begun, one that has said nothing."""
+        return self.checks.of(service, real)
 
     def look_now(self) -> None:
         """Apply drained servers and verdicts to the table now."""
@@ -211,29 +190,11 @@ class Engine:
         idle = self._loop.time() - self._looked_at
         return idle if idle > max(STUCK_AFTER_S, 3 * self.spec.interval) else 0.0
 
-    def _begin(self, spec: PoolSpec, found: Table) -> None:
-        """Apply `spec`, which is prepared: begin new checks, end those no longer wanted.
+    def _begin(self, spec: PoolSpec, found: Table, before: PoolSpec | None) -> None:
+        """Goes over to `spec`, which is prepared: starts the checks that are new, ends those that are no longer wanted.
 
-        `found` is the kernel's table.
+        `found` is what the kernel has; `before` the specification that was in force.
         """
-        watches: dict[CheckKey, CheckState] = {}
-        watch_of: dict[Where, CheckState] = {}
-        checks: list[tuple[CheckState, CheckRequest]] = []
-        known = {key: watch for (_, key), watch in self._watch_of.items()}
-        for service in spec.services:
-            for key, real in service.reals.items():
-                name = check_key(service, real)
-                if name not in watches and name in self.watches:
-                    watches[name] = self.watches[name]
-                elif name not in watches:
-                    before = self._watch_of.get((service.virtual, key)) or known.get(key)
-                    request = self._request(spec, service, real)
-                    watches[name] = self._watch(before, request)
-                    if _is_checked(request.settings):
-                        checks.append((watches[name], request))
-                watch_of[service.virtual, key] = watches[name]
-        ended = [watch for name, watch in self.watches.items() if watches.get(name) is not watch]
-        self.watches, self._watch_of, self.spec = watches, watch_of, spec
         for virtual in spec.virtual:
             if virtual in found and virtual not in self._owned and virtual not in spec.former:
                 scheduler, reals = found[virtual][0].scheduler, len(found[virtual][1])
@@ -247,58 +208,10 @@ class Engine:
                 self.log.warning(warning)
         self.warnings = warnings
         self._owned |= {*spec.virtual, *spec.former}
-        self.desired.adopt(spec, found)
+        self.spec = spec
+        self.desired.adopt(spec, found, before)
         self.drained = Drained(spec.drain_dir, spec.resource, spec.drain_hosts)
-        for old in ended:
-            if old.run is not None:
-                old.run.end()
-        if self.ways is not None:
-            self.ways.keep(spec)
-        for (virtual, key), watch in watch_of.items():
-            in_kernel = self.desired.table.get(virtual, (None, {}))[1].get(key)
-            if watch.verdict.up is None and in_kernel and in_kernel.weight:
-                watch.verdict = Verdict(None, watch.verdict.against, trusted=True)
-        for watch, request in checks:
-            watch.run = self.checks.begin(watch, request, self._note)
-        self._changed.set()
-
-    async def _prepare(self, spec: PoolSpec) -> None:
-        """Find out whether the checks of `spec` can be made, before anything changes. Raises any error that prevents it."""
-        if self.ways is not None:
-            self.ways.open(spec)
-        requests: dict[CheckKey, CheckRequest] = {}
-        for service in spec.services:
-            for real in service.reals.values():
-                request = self._request(spec, service, real)
-                if request.key not in self.watches and _is_checked(request.settings):
-                    requests.setdefault(request.key, request)
-        await self.checks.prepare(list(requests.values()))
-
-    def _request(self, spec: PoolSpec, service: ServiceSpec, real: RealServer) -> CheckRequest:
-        path = self.ways.way(service, real) if self.ways is not None else None
-        return check_request(spec.resource, service, real, path)
-
-    def _watch(self, before: CheckState | None, request: CheckRequest) -> CheckState:
-        """Create the check state of a real server, with the previous verdict."""
-        settings = request.settings
-        watch = CheckState(request.name, settings, Verdict(), self.wall())
-        if not _is_checked(settings):
-            watch.verdict = Verdict(settings.type == "on")
-        elif before is not None:
-            watch.verdict, watch.since = Verdict(before.verdict.up), before.since
-            watch.failed_at = before.failed_at
-        return watch
-
-    def _note(self, watch: CheckState, before: Verdict, share: int) -> None:
-        """Act on a result that `watch` already has; `before` and `share` are its verdict and percentage before that."""
-        up = watch.verdict.up
-        if up != before.up:
-            watch.since = self.wall()
-            if not up and (before.up or before.trusted):
-                watch.failed_at = self._loop.time()
-            self.log.info(f"{watch.name} is up" if up else f"{watch.name} is down: {watch.reason}")
-        elif watch.percent == share:
-            return
+        self.checks.go_over(self.desired.with_leavers(spec), self.desired.table)
         self._changed.set()
 
     def _see(self, service: ServiceSpec, real: RealServer) -> Observation:
@@ -351,8 +264,8 @@ class Engine:
                 self.log.error(error.reason)
         self.table_error = error
         self._looked_at = self._loop.time()
-        decided = all(map(_is_decided, self.watches.values()))
-        # A verdict that came while the kernel was busy is not in the table yet: the next round is at once.
+        decided = self.checks.decided
+        # A verdict that came while the kernel was at work is not in the table yet: the next round is at once.
         if decided and spec is self.spec and not self._changed.is_set():
             self.publisher.want(self.desired.for_cluster())
             self.fallbacks.see(spec.services, self.desired.alive())
@@ -375,16 +288,39 @@ class Engine:
         self._drain_dir_hangs = hangs
 
     def _update(self, spec: PoolSpec, now: float) -> None:
-        """Compute the wanted table."""
-        pooled, leaving = self.desired.pooled(), set(self.desired.draining)
+        """Works out the wanted table anew."""
+        pooled, draining, leaving = self.desired.pooled(), set(self.desired.draining), self.desired.leaving_servers()
         self.desired.update(spec, self._see, now)
         self._due = self.desired.next_change(now)
+        if leaving - self.desired.leaving_servers():
+            self._end_checks_of_left(spec)
+        self._log_leaving(spec)
         for virtual, servers in self.desired.pooled().items():
             if servers - pooled.get(virtual, set()):
                 names = ", ".join(endpoint(*key) for key in sorted(servers, key=str))
                 self.log.warning(f"min_up keeps servers of {virtual} in service that are down: {names}")
-        for virtual, key in self.desired.draining.keys() - leaving:
-            self.log.info(f"draining {endpoint(*key)} of {virtual}: weight 0 until its connections have ended")
+        for virtual, key in self.desired.draining.keys() - draining:
+            self.log.info(f"{endpoint(*key)} of {virtual} is leaving: weight 0 until its connections have ended")
+
+    def _end_checks_of_left(self, spec: PoolSpec) -> None:
+        """Ends the checks of servers that served until the new ones did."""
+        try:
+            self.checks.go_over(self.desired.with_leavers(spec), self.desired.table)
+        except (OcfError, OSError) as error:  # a way to a virtual service that stays open for nothing
+            self.log.warning(f"the check of a server that has left cannot be cleaned up: {error}")
+
+    def _log_leaving(self, spec: PoolSpec) -> None:
+        """Logs which servers serve on although they are leaving: when that begins, and when the new ones are not up."""
+        lines: dict[VirtualService, str] = {}
+        for virtual in spec.virtual:
+            names = ", ".join(map(str, self.desired.still_serving(virtual)))
+            if self.desired.is_handover_stuck(virtual):
+                lines[virtual] = f"{names} of {virtual} leaving, still serving: {self.desired.handover(virtual)}"
+            elif names:
+                lines[virtual] = f"{names} of {virtual} leaving, still serving until the new servers have been checked"
+            if lines.get(virtual) != self._said_of_leaving.get(virtual) and virtual in lines:
+                self.log.warning(lines[virtual])
+        self._said_of_leaving = lines
 
     async def _respect_removals(self, spec: PoolSpec, now: float) -> None:
         """Leave out servers that are down and that an operator removed from the kernel, in services that allow it."""

@@ -39,9 +39,6 @@ blocks."""
 class TableLike(Protocol):
     """What is needed of ocfpy.ipvs.table.IpvsTable."""
 
-    def read(self, only: Only | None = None) -> Table:
-        """Return the kernel's services for which `only` is true; all services without it."""
-
     def read_services(self, virtuals: Iterable[VirtualService]) -> Table:
         """Return these services as the kernel has them, each looked up by its key."""
 
@@ -106,9 +103,13 @@ class IpvsWorker:
         self._known: Table | None = None
         self._comparisons = 0
 
-    async def read(self) -> Table:
-        """Return the kernel's whole table. Raises OcfError."""
-        return await self._in_thread(self._read)
+    async def read(self, virtuals: Iterable[VirtualService]) -> Table:
+        """What the kernel holds of these services, each looked up by its key. Raises OcfError.
+
+        A list of all services may miss one while others come and go, and a node that starts all its pools would read it once for
+        each of them.
+        """
+        return await self._in_thread(lambda: self._read(virtuals))
 
     async def connections(self, virtual: Iterable[VirtualService]) -> Connections:
         """Return what keeps each real server of some services busy. Raises OcfError.
@@ -135,8 +136,8 @@ class IpvsWorker:
         return await self._in_thread(lambda: self._reconcile(wanted, owned))
 
     async def remove(self, owned: Set[VirtualService]) -> list[Change]:
-        """Remove these services; each is looked up by its key, because /proc and lists may miss one. Raises OcfError."""
-        return await self._in_thread(lambda: self._apply(plan(self._opened().read_services(owned), {}, owned), {}))
+        """Remove these services. Raises OcfError."""
+        return await self._in_thread(lambda: self._reconcile({}, owned))
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         self._job = job = self._thread.submit(call)
@@ -160,7 +161,7 @@ class IpvsWorker:
         return self._reconcile(wanted, owned)
 
     def _reconcile(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
-        return self._apply(plan(self._read(_of(wanted, owned)), wanted, owned), wanted)
+        return self._apply(plan(self._read({*wanted, *owned}), wanted, owned), wanted)
 
     def _apply(self, changes: list[Change], wanted: Table) -> list[Change]:
         self._known = None
@@ -172,8 +173,8 @@ class IpvsWorker:
         self._known = wanted
         return changes
 
-    def _read(self, only: Only | None = None) -> Table:
-        self._known = self._opened().read(only)
+    def _read(self, virtuals: Iterable[VirtualService]) -> Table:
+        self._known = self._opened().read_services(virtuals)
         return self._known
 
     def _connections(self, virtual: Iterable[VirtualService]) -> Connections:

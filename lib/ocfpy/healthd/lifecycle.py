@@ -16,7 +16,7 @@ from ocfpy import __version__
 from ocfpy.checks.command_mark import MARK
 from ocfpy.healthd.client import FOREIGN, POOL_PREFIX, RUNNING, DaemonHangs, NoDaemon, Node, ask
 from ocfpy.ocf.errors import HostError, OcfError, ServiceError
-from ocfpy.ocf.process import has_open
+from ocfpy.ocf.process import has_open, usage
 from ocfpy.ocf.state import names_in
 
 TYPE_CHECKING = False
@@ -30,7 +30,11 @@ HEALTHD = f"{LIBRARY}/healthd"
 ANSWER_S = 2.0
 """How long the daemon may take to answer; it does nothing that blocks. Half of the time left, if that is less."""
 ANSWERS_AGAIN_S = 0.5
-"""The same for a daemon that has just failed to answer a monitor."""
+"""The same for one that has just not answered a monitor."""
+STARVED_S = 10.0
+"""How long a daemon may leave questions unanswered that would run if this node gave it a processor."""
+BUSY_S = 1.0
+"""Seconds of processor time that it has used meanwhile: it is not starved, it is busy with something that does not end."""
 SILENT_S = 10.0
 """How long a process may hold the lock without listening before it counts as hung: on a busy node a start takes seconds."""
 
@@ -38,15 +42,17 @@ SILENT_S = 10.0
 def ensure_daemon(node: Node, deadline: Deadline, log: Log, answer_s: float = ANSWER_S) -> bool:
     """Return when a daemon of this version answers; return whether it had to be started or replaced.
 
-    A daemon that does not answer within `answer_s` is killed; a shorter time is enough if it failed to answer a moment ago.
+    One that does not answer within `answer_s` is killed: less is enough where it has failed to answer a moment ago. One that
+    waits for a processor has STARVED_S: on a node that is so busy another one would be no quicker.
 
     Raises HostError when the daemon belongs to another network namespace, ServiceError when it does not start, DeadlineError.
     """
-    replaced, silent = False, Silence()
+    replaced, silent, starvation = False, Silence(), Starvation()
 
     def look() -> bool:
         nonlocal replaced
         holder = Holder(node.lock)
+        starvation.begins(holder.pid)
         try:
             limit_s = max(0.1, min(answer_s, deadline.remaining() / 2))
             word, _, rest = ask(node.socket, f"version {__version__}", limit_s).partition(" ")
@@ -57,8 +63,9 @@ def ensure_daemon(node: Node, deadline: Deadline, log: Log, answer_s: float = AN
             log.info(f"replacing the health daemon ({holder.pid}), of version {rest}, with one of version {__version__}")
             holder.kill()
         except DaemonHangs:
-            log.warning(f"replacing the health daemon ({holder.pid}): no answer within {limit_s:g} s")
-            holder.kill()
+            if not starvation.excuses():
+                log.warning(f"replacing the health daemon ({holder.pid}): no answer within {limit_s:g} s")
+                holder.kill()
         except NoDaemon:
             lock = take_lock(node)
             if lock is not None:
@@ -74,6 +81,24 @@ def ensure_daemon(node: Node, deadline: Deadline, log: Log, answer_s: float = AN
 
     deadline.poll(look, "the health daemon of this node to answer")
     return replaced
+
+
+class Starvation:
+    """Tells a daemon that does not answer because this node gives it no processor from one that hangs."""
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._since = self._cpu_s = 0.0
+
+    def begins(self, pid: int) -> None:
+        """A process is asked, for the first time or again."""
+        if pid != self._pid:
+            self._pid, self._since, self._cpu_s = pid, time.monotonic(), usage(pid)[1]
+
+    def excuses(self) -> bool:
+        """Whether that process may go on, although it has not answered."""
+        state, cpu_s = usage(self._pid)
+        return state == "R" and cpu_s - self._cpu_s < BUSY_S and time.monotonic() - self._since < STARVED_S
 
 
 class Silence:

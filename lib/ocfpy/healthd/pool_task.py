@@ -9,8 +9,10 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable
 
+from ocfpy.healthd.adoption import overdue_line, patience_s
 from ocfpy.healthd.cleanup import remove_files, unlink
 from ocfpy.healthd.client import DEGRADED, FAILED, RUNNING, STARTING
+from ocfpy.healthd.restore import MEMORY, memory_document
 from ocfpy.healthd.status import status_document, verdict_line
 from ocfpy.ocf.errors import OcfError, ServiceError, one_line
 from ocfpy.ocf.state import replace_file
@@ -34,9 +36,7 @@ STATUS_DELAY_S = 0.05
 """Delay before the status file is written, so that changes share a write that comes after the table and the routes."""
 FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 60.0
-"""Pause before a pool is started again after a fault: the first and the longest. It doubles each time."""
-ADOPTION_S = 30.0
-"""How long an adopted pool reports its previous state while some real servers have no verdict yet."""
+"""How soon after a fault a pool is started again: at first, and at the longest. The pause doubles each time."""
 CALM_S = 60.0
 """A pool that has run this long without a fault starts again with the shortest pause."""
 
@@ -79,7 +79,7 @@ class PoolTask:
         self._going_over: asyncio.Task[None] | None = None
         """The last reload."""
         self._state_before = self._remembered_state() if adopted else ""
-        self._adopted_until = self._loop.time() + ADOPTION_S
+        self._adopted_at = self._loop.time()
 
     async def start(self) -> None:
         """Start the pool as its file says. Raises OcfError, OSError, ValueError."""
@@ -87,11 +87,12 @@ class PoolTask:
             await self._unless_it_fails(self._await_removals())
         if self._removed:
             raise ServiceError("the pool was removed meanwhile")
+        before = self._before_wanted()
         self._take_wanted()
         spec = read_spec(self.paths.spec)
         self.attribute = spec.attribute
         engine = self.engine = self._make_engine(self, spec)
-        await self._unless_it_fails(engine.start())
+        await self._unless_it_fails(engine.start(before))
         self.fault = ""
         if not set(spec.former) <= set(spec.virtual):
             self._note(spec)
@@ -186,9 +187,8 @@ class PoolTask:
             return f"{FAILED} {self.fault}"
         line = f"{STARTING} no verdict on every real server yet" if self.engine is None else verdict_line(self.engine)
         if line.startswith(STARTING) and self.adopted:
-            if self._loop.time() < self._adopted_until:
-                return self._state_before
-            return f"{DEGRADED} the health daemon was replaced, and has no verdict on every real server yet"
+            seconds = self._loop.time() - self._adopted_at
+            return self._state_before if seconds < patience_s(self.engine) else overdue_line(self.engine, seconds)
         return line
 
     def _remembered_state(self) -> str:
@@ -209,6 +209,7 @@ class PoolTask:
                 document: Json = json.load(file)
         except (OSError, ValueError):
             document = {"resource": self.paths.key, "virtual": []}
+        document.pop(MEMORY, None)
         return {**document, "state": self.verdict()}
 
     def changed(self) -> None:
@@ -225,7 +226,8 @@ class PoolTask:
             return
         trouble = ""
         try:
-            replace_file(self.paths.status, json.dumps(status_document(self.engine)).encode())
+            document = {**status_document(self.engine), MEMORY: memory_document(self.engine.desired)}
+            replace_file(self.paths.status, json.dumps(document).encode())
         except OSError as error:
             trouble = f"{self.paths.status} cannot be written: {error.strerror}"
             if trouble != self._status_trouble:
@@ -306,6 +308,15 @@ class PoolTask:
             return read_spec(self.paths.wanted)
         finally:
             unlink(self.paths.wanted)
+
+    def _before_wanted(self) -> PoolSpec | None:
+        """What a daemon went by until it was killed in a reload; None if there was no such reload."""
+        if not os.path.exists(self.paths.wanted):
+            return None
+        try:
+            return read_spec(self.paths.spec)
+        except (OSError, ValueError):
+            return None
 
     def _take_wanted(self) -> None:
         """Make the specification that an action wrote, if any, the one that this daemon and the next apply."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ocfpy.healthd.client import DEGRADED, FAILED, RUNNING, STARTING
 from ocfpy.healthd.restore import boot_id
 from ocfpy.ipvs.proc import read_proc
-from ocfpy.pool.placement import DRAINED, POOLED, UNKNOWN
+from ocfpy.pool.placement import DRAINED, POOLED, UNKNOWN, UP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,9 @@ STUCK_AFTER_S = 20.0
 DRAINING = "draining"
 SORRY = "sorry server"
 LEAVING = "leaving"
-"""States of real servers beside those of placement.py: with connections left, a sorry server, and not configured any more."""
+STILL_SERVING = "leaving, still serving"
+"""States of real servers, besides those of placement.py: with connections still, in place of nobody alive, not configured, not
+configured and in service because the new servers are not up."""
 
 
 def verdict_line(engine: Engine) -> str:
@@ -36,7 +38,7 @@ def verdict_line(engine: Engine) -> str:
     stuck = engine.stuck_for()
     if stuck:
         return f"{FAILED} the IPVS table has not been compared for {stuck:.0f} s"
-    lost = engine.checks.lost_for(engine.spec.resource)
+    lost = engine.checks.lost_for()
     if lost > STUCK_AFTER_S:
         return f"{FAILED} no check has run for {lost:.0f} s: the system log says why the checker does not start"
     if engine.table_error is not None:
@@ -72,6 +74,9 @@ def _troubles(engine: Engine, service: ServiceSpec) -> list[str]:
         found.append(f"only {alive} backends of {virtual} are alive, its quorum is {needed}: {down}")
     elif any(place.state == POOLED for place in places.values()):
         found.append(f"min_up keeps servers of {virtual} in service that are down: {down}")
+    if engine.desired.is_handover_stuck(virtual):
+        names = ", ".join(map(str, engine.desired.still_serving(virtual)[:SERVERS_NAMED]))
+        found.append(f"{names} of {virtual} leaving, still serving: {engine.desired.handover(virtual)}: {down}")
     if virtual in engine.contested:
         found.append(f"another program keeps changing {virtual}: stop the other daemon that manages it")
     return found
@@ -143,12 +148,19 @@ def _service(
     reals = [
         {**_real(real, wanted, kernel), **_checked(engine, service, real)} for real in service.reals.values()
     ]
-    reals += [
-        {**_real(real, wanted, kernel), "state": SORRY if real.weight else LEAVING, "reason": ""}
-        for key, real in wanted.items()
-        if key not in service.reals
-    ]
-    for document, key in zip(reals, [*service.reals, *(key for key in wanted if key not in service.reals)]):
+    leaving = engine.desired.leaving.get(virtual, {})
+    others = {key: real for key, real in wanted.items() if key not in service.reals}
+    others.update({key: leaver.real for key, leaver in leaving.items() if key not in service.reals})
+    for key, real in others.items():
+        if key in leaving:
+            reals.append({**_real(real, wanted, kernel), **_checked(engine, service, real), "configured": 0})
+        else:
+            reals.append({**_real(real, wanted, kernel), "state": SORRY if real.weight else LEAVING, "reason": ""})
+    for document, key in zip(reals, [*service.reals, *others]):
+        if key in leaving and key in places and places[key].weight:
+            document["state"] = STILL_SERVING
+            if places[key].state == UP:
+                document["reason"] = str(engine.desired.handover(virtual))
         drain = engine.desired.draining.get((virtual, key))
         if drain is not None:
             document["drain"] = _drain(drain, clock)
@@ -161,6 +173,7 @@ def _service(
         "scheduler": service.settings.scheduler,
         "alive": engine.desired.alive().get(virtual, 0),
         "down_but_pooled": sum(1 for place in places.values() if place.state == POOLED),
+        "leaving_still_serving": len(engine.desired.still_serving(virtual)),
         "quorum": virtual not in engine.desired.without_quorum,
         "real_servers": reals,
     }

@@ -1,13 +1,13 @@
 """Parses an ldirectord.cf into a Config, by the lexical rules of ldirectord's own read_config.
 
 1. A virtual section begins with `virtual=` or `virtual6=` in the first column and consists of the lines after it that are
-indented by four blanks or a tab. Any other line ends it, also an empty one; a comment line does not.
+   indented by four blanks or a tab. Any other line ends it, also an empty one; a comment line does not.
 2. In a section a # begins a comment anywhere, also inside quotes. Before it, only a whole line is a comment.
 3. The last occurrence of a repeated directive counts.
 4. The text of a comment is ignored, and may have any encoding. Elsewhere a non-ASCII blank, which ldirectord does not
-treat as a blank, is an error.
+   treat as a blank, is an error.
 5. Values that ldirectord reads in part, dropping the rest ("3s" is 3, "500ms" is 500 seconds), are an error here, unless
-the rest is a comment.
+   the rest is a comment.
 """
 
 from __future__ import annotations

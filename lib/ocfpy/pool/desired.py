@@ -3,22 +3,38 @@
 Times are seconds of any clock that does not jump. Invariants from one table to the next (test_desired.py):
 
 T0. A server that leaves for another reason than a failed check has weight 0 until its connections have ended,
-`drain_timeout` at the longest, and only then is removed.
+    `drain_timeout` at the longest, and only then is removed.
 T1. A service with traffic before and after a change has traffic throughout, in the order in which `plan` makes the changes.
 T2. The weight of a server that comes back never shrinks, and is complete after `slow_start`.
+T3. No reload takes the last weight of a service that has a live server: a server that is no longer wanted keeps its
+    weight as long as it is up, until the new ones have traffic (leaving.py).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
-from ocfpy.pool.placement import DOWN, POOLED, UNKNOWN, UP, Observation, Place, alive, has_quorum, kernel_members, places
+from ocfpy.pool.leaving import Handover, handover, leavers, still_needed, with_leavers
+from ocfpy.pool.placement import (
+    DOWN,
+    POOLED,
+    UNKNOWN,
+    UP,
+    Observation,
+    Place,
+    alive,
+    has_quorum,
+    kernel_members,
+    places,
+    quorum_needed,
+)
 from ocfpy.pool.ramp import next_step, weight_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ocfpy.ipvs.model import RealKey, RealServer, Table, VirtualService
+    from ocfpy.pool.leaving import Leavers
     from ocfpy.pool.spec import PoolSpec, ServiceSpec
 
     Where = tuple[VirtualService, RealKey]
@@ -76,14 +92,23 @@ class Desired:
         self.draining: dict[Where, Drain] = {}
         self.ramping: dict[Where, Ramp] = {}
         self.without_quorum: set[VirtualService] = set()
+        self.leaving: Leavers = {}
+        """The servers that are no longer wanted and serve until the new ones do, by service."""
+        self.handovers: dict[VirtualService, Handover] = {}
+        """For each service with leaving servers, how far the new ones were at the last update."""
         self.settled = False
         """Whether the pool runs. Before that no server starts slowly: the first ones would get all traffic."""
         self._ended: set[Where] = set()
         self._left_out: set[Where] = set()
 
-    def adopt(self, spec: PoolSpec, found: Table) -> None:
-        """Apply a specification: existing entries of services that are new to us count as ours."""
+    def adopt(self, spec: PoolSpec, found: Table, before: PoolSpec | None = None) -> None:
+        """Apply a specification: existing entries of services that are new to us count as ours.
+
+        `before` is the specification that was in force, None for the first.
+        """
         self.table = {**{virtual: found[virtual] for virtual in spec.virtual if virtual in found}, **self.table}
+        self.leaving = leavers(spec, self.table, before, self.leaving)
+        self.handovers = {}
 
     def update(self, spec: PoolSpec, see: See, now: float) -> Table:
         """Compute the table wanted now. `see` returns the observation of a server, without its weight in the kernel."""
@@ -92,7 +117,14 @@ class Desired:
         self.draining, self.ramping, self.places = {}, {}, {}
         for service in spec.services:
             before = self.table.get(service.virtual, (None, {}))[1]
-            found = places(service, _seen(service, before, see))
+            seen = _seen(service, before, see)
+            found = places(service, seen)
+            if self._hold_leavers(service, seen, found):
+                leaving = self.leaving[service.virtual]
+                service = with_leavers(service, leaving)
+                seen = _seen(service, before, see)
+                unchecked = {key: seen[key]._replace(up=None) for key, leaver in leaving.items() if leaver.check is None}
+                found = places(service, {**seen, **unchecked})
             reals = kernel_members(service, found)
             if service.slow_start:
                 self._ramp(service, found, before, reals, ramping, now)
@@ -114,6 +146,35 @@ class Desired:
         self._ended.clear()
         self.table = table
         return table
+
+    def with_leavers(self, spec: PoolSpec) -> PoolSpec:
+        """Return the specification with the leaving servers that are to be checked among the real servers."""
+        if not self.leaving:
+            return spec
+        checked = {
+            virtual: {key: leaver for key, leaver in leaving.items() if leaver.check is not None}
+            for virtual, leaving in self.leaving.items()
+        }
+        return spec.replace(services=tuple(with_leavers(service, checked.get(service.virtual, {})) for service in spec.services))
+
+    def leaving_servers(self) -> set[Where]:
+        """Return the leaving servers that are to serve for as long as they are up."""
+        return {(virtual, key) for virtual, leaving in self.leaving.items() for key in leaving}
+
+    def still_serving(self, virtual: VirtualService) -> list[RealServer]:
+        """Return the leaving servers of a service that have traffic."""
+        found = self.places.get(virtual, {})
+        return [leaver.real for key, leaver in self.leaving.get(virtual, {}).items() if key in found and found[key].weight]
+
+    def is_handover_stuck(self, virtual: VirtualService) -> bool:
+        """Whether leaving servers serve on because the new ones fail, and not because their checks are still under way."""
+        if virtual not in self.handovers or not self.still_serving(virtual):
+            return False
+        return all(place.state != UNKNOWN for place in self.places[virtual].values())
+
+    def handover(self, virtual: VirtualService) -> Handover:
+        """Return how far the new servers of a service are that has leaving ones."""
+        return self.handovers.get(virtual, Handover(0, 1))
 
     def next_change(self, now: float) -> float:
         """Return when a weight grows by itself, or a drain times out."""
@@ -157,6 +218,20 @@ class Desired:
     def for_cluster(self) -> int:
         """Return the attribute's value: the live backends of the service that has the fewest, 0 for one without quorum."""
         return min(0 if virtual in self.without_quorum else count for virtual, count in self.alive().items())
+
+    def _hold_leavers(
+        self, service: ServiceSpec, seen: Mapping[RealKey, Observation], found: Mapping[RealKey, Place]
+    ) -> bool:
+        """Whether leaving servers go on serving; those that do not are forgotten."""
+        virtual = service.virtual
+        leaving = self.leaving.pop(virtual, {})
+        self.handovers.pop(virtual, None)
+        quorum = quorum_needed(service, virtual not in self.without_quorum)
+        held = still_needed(service, seen, found, leaving, quorum) if leaving else {}
+        if held:
+            self.leaving[virtual] = held
+            self.handovers[virtual] = handover(service, seen, found, quorum)
+        return bool(held)
 
     def _ramp(
         self,

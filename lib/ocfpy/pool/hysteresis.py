@@ -23,7 +23,7 @@ def step(verdict: Verdict, ok: bool, rise: int, fall: int) -> Verdict:
 
     1. The first result decides about a new server, so that a pool starts within one check.
     2. A server that was already in service (the daemon was restarted) keeps its place until `fall` results in
-    a row are bad: one lost packet at a restart must not take it out.
+       a row are bad: one lost packet at a restart must not take it out.
     3. From then on `rise` good results in a row bring a server back, `fall` bad ones take it out.
     """
     if verdict.up == ok:

@@ -4,10 +4,10 @@ The rules, for each virtual service separately:
 
 1. A server drained by hand gets no traffic, whatever its check says.
 2. A server that is up has its weight, or the percentage of it that its check asks for. If the scheduler drops the clients of a
-server at weight 0, it is removed at 0 %.
+   server at weight 0, it is removed at 0 %.
 3. A server without a verdict stays as it was found: in service, or absent.
 4. A server that is down gets weight 0, or without `quiesce` is removed; unless fewer than `min_up` servers would
-have traffic. Then those stay that failed last, "down but pooled".
+   have traffic. Then those stay that failed last, "down but pooled".
 5. When no server has traffic the sorry servers have it.
 
 So, for any verdicts (tests/unit/pool/test_placement.py has the same numbers):
@@ -115,7 +115,12 @@ def alive(found: Mapping[RealKey, Place]) -> int:
 
 def has_quorum(service: ServiceSpec, alive: int, had: bool) -> bool:
     """Whether enough servers are alive for the quorum; keeping it takes fewer than regaining it."""
-    return alive >= (service.quorum if had else max(service.quorum, service.quorum_up))
+    return alive >= quorum_needed(service, had)
+
+
+def quorum_needed(service: ServiceSpec, had: bool) -> int:
+    """Return how many servers have to be alive for the service to have its quorum."""
+    return service.quorum if had else max(service.quorum, service.quorum_up)
 
 
 def _place(service: ServiceSpec, real: RealServer, seen: Observation) -> Place:

@@ -206,16 +206,24 @@ def virtual_in(path: str) -> list[str]:
         return []
 
 
+def server_document(real: RealServer, check: CheckSettings | None = None) -> Json:
+    """Return a real server, with its own way of being checked if it has one, as `read_server` takes it."""
+    document = _real_document(real)
+    return document if check is None else {**document, "check": _fields(check)}
+
+
+def read_server(document: Json) -> tuple[RealServer, CheckSettings | None]:
+    """Return what `server_document` was given. Raises ValueError, KeyError, TypeError or AttributeError for something else."""
+    fields = dict(document)
+    check = fields.pop("check", None)
+    return _real(fields), None if check is None else CheckSettings(**check)
+
+
 def _service_document(service: ServiceSpec) -> Json:
-    reals = []
-    for real in service.reals.values():
-        reals.append(_real_document(real))
-        if real.key in service.checks:
-            reals[-1]["check"] = _fields(service.checks[real.key])
     document = _fields(
         service,
         virtual=str(service.virtual),
-        reals=reals,
+        reals=[server_document(real, service.checks.get(real.key)) for real in service.reals.values()],
         sorry=list(map(_real_document, service.sorry.values())),
         settings=_fields(service.settings),
         check=_fields(service.check),
@@ -225,21 +233,18 @@ def _service_document(service: ServiceSpec) -> Json:
 
 
 def _service(fields: Json) -> ServiceSpec:
-    checks = [one.pop("check", None) for one in fields["reals"]]
-    reals = list(map(_real, fields["reals"]))
+    servers = list(map(read_server, fields["reals"]))
     settings = fields["settings"]
     settings["flags"] = tuple(settings["flags"])
     return ServiceSpec(
         **{
             **fields,
             "virtual": parse_virtual(fields["virtual"]),
-            "reals": by_key(reals),
+            "reals": by_key(real for real, _ in servers),
             "sorry": by_key(map(_real, fields["sorry"])),
             "settings": ServiceSettings(**settings),
             "check": CheckSettings(**fields["check"]),
-            "checks": {
-                real.key: CheckSettings(**check) for real, check in zip(reals, checks) if check is not None
-            },
+            "checks": {real.key: check for real, check in servers if check is not None},
         }
     )
 

@@ -169,6 +169,15 @@ def reloads(pool: Pool, stream: Stream, servers: list[Host]) -> Iterator[str]:
     stream.flow()
     yield f"reload-agent: {leaving.name} is no longer wanted, and drains"
 
+    pool.have(of(leaving))
+    pool.must("reload-agent")
+    pool.wait(leaving, 1)
+    for server in servers:
+        if server is not leaving:
+            pool.wait(server, 0)
+    stream.flow()
+    yield "reload-agent: all servers replaced"
+
 
 def steps(directory: str) -> Iterator[str]:
     with balanced() as (lb, servers, client):

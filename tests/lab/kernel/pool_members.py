@@ -36,6 +36,7 @@ from pool_drains import drains  # type: ignore[import-not-found]  # beside this 
 
 LIMIT_S = 40.0
 """For what takes a few check intervals; the rest is for a busy machine."""
+ANSWER_S = 10.0
 SESSIONS = 9
 SLOW_START_S = 8
 ROUNDING_S = 0.1
@@ -224,6 +225,10 @@ def steps(pool: Pool, client: Host) -> Iterator[str]:
     pool.agent.must("monitor")
     yield f"the sorry server is there for when nobody is, in {len(observer.seen)} states without an empty moment"
 
+    yield blue_green(pool, client)
+    pool.change(real_servers=pool.reals(ONE, TWO, THREE))
+    pool.until(full, "all are in")
+
     pool.change(sorry_server="", min_up="2", quorum="2")
     one.stop()
     pool.until({**full, ONE: 0}, "one is out")
@@ -256,6 +261,28 @@ def steps(pool: Pool, client: Host) -> Iterator[str]:
 
     pool.agent.must("stop")
     expect(pool.weights(), {}, "the table after stop")
+
+
+def blue_green(pool: Pool, client: Host) -> str:
+    """All servers are replaced while the new one is not up, with a sorry server; the daemon is killed meanwhile."""
+    pool.change(real_servers=pool.reals(ONE))
+    pool.until({ONE: 10}, "one is alone")
+    pool.servers[TWO].stop()
+    with Observer(lambda: answer(client, VIP4, ANSWER_S)) as asked, pool.observed() as observer:
+        pool.change(real_servers=pool.reals(TWO))
+        expect(pool.weights(), {ONE: 10, TWO: 0}, "the table while the new server is down")
+        expect((pool.states()[ONE], pool.status()["attribute"]["value"]), ("leaving, still serving", 1), "state and attribute")
+        pool.agent.must("monitor", OCF_DEGRADED)
+        reason = pool.agent.reason
+        pool.kill()
+        pool.agent.must("monitor", OCF_DEGRADED)
+        expect(pool.states()[ONE], "leaving, still serving", "its state after kill -9")
+        pool.servers[TWO].serve()
+        took = pool.until({TWO: 10}, "the new server is in, and the old one has drained")
+    never_empty(observer.seen, "all servers are replaced")
+    expect([state for state in observer.seen if SORRY in state], [], "moments with the sorry server")
+    expect(list(dict.fromkeys(asked.seen)), [ONE, TWO], "who answered the client, in this order")
+    return f"all servers replaced: the old one serves, over kill -9, and goes {took:.1f} s after the new one came: {reason}"
 
 
 def members(directory: str) -> Iterator[str]:

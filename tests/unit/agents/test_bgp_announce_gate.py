@@ -19,7 +19,7 @@ from ocfpy.healthd.gate_files import GateFiles, Registration
 
 from tests.frr.gate_server import GateServer
 from tests.unit.agents.test_bgp_announce import FakeBgpd, Resource
-from tests.unit.healthd.test_gate import Heard
+from tests.unit.healthd.gate_stage import Heard
 from tests.unit.ocf.test_cost import COSTLY
 
 POOL = "healthy-dns"

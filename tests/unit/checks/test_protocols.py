@@ -11,10 +11,11 @@ from typing import Callable
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ocfpy.checks import ntp, radius, sip
+from ocfpy.checks import ntp
 from ocfpy.checks.base import CheckFailed
-from ocfpy.checks.protocols import mysql
+from ocfpy.checks.protocols import mysql, radius, sip
 from ocfpy.checks.protocols.scram import Scram
+from ocfpy.checks.radius import judge
 from ocfpy.checks.words import MAX_SHOWN, said
 from pymysql._auth import scramble_caching_sha2, scramble_native_password
 
@@ -68,7 +69,7 @@ def test_radius_as_in_the_rfc() -> None:
     assert radius.hide(b"arctangent", SHARED, AUTHENTICATOR).hex() == "0dbe708d93d413ce3196e43f782a0aee"
     assert radius.is_genuine(ACCEPT, AUTHENTICATOR, SHARED)
     assert not radius.is_genuine(ACCEPT, AUTHENTICATOR, b"other")
-    radius.judge(ACCEPT, "nemo")
+    judge(radius.answer_of(ACCEPT), "nemo")
 
 
 def answered(code: int, attributes: bytes, signed: bool) -> bytes:
@@ -92,9 +93,9 @@ def test_radius_answers_that_were_tampered_with(code: int, text: bytes, signed: 
 
 def test_radius_refusals() -> None:
     with pytest.raises(CheckFailed, match="user nemo is rejected: go away"):
-        radius.judge(answered(3, b"\x12\x09go away", True), "nemo")
+        judge(radius.answer_of(answered(3, b"\x12\x09go away", True)), "nemo")
     with pytest.raises(CheckFailed, match="user nemo is challenged for more than a password"):
-        radius.judge(answered(11, b"", True), "nemo")
+        judge(radius.answer_of(answered(11, b"", True)), "nemo")
     with pytest.raises(CheckFailed, match="more than 128 bytes"):
         radius.hide(bytes(129), SHARED, AUTHENTICATOR)
 

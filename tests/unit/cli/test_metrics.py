@@ -31,6 +31,7 @@ FOUND: dict[str, Any] = {
                     "service": "udp/[2001:db8::1]:53",
                     "alive": 1,
                     "down_but_pooled": 1,
+                    "leaving_still_serving": 0,
                     "quorum": False,
                     "traffic": TRAFFIC,
                     "real_servers": [
@@ -92,7 +93,8 @@ def test_what_nobody_knows_has_no_number() -> None:
 
 
 NOT_OF_EVERY_VERSION = (
-    "in_cluster", "alive", "down_but_pooled", "quorum", "active", "inactive", "since", "up", "seconds", "check", "attribute",
+    "in_cluster", "leaving_still_serving",
+    "alive", "down_but_pooled", "quorum", "active", "inactive", "since", "up", "seconds", "check", "attribute",
 )  # fmt: skip
 
 

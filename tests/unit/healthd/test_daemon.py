@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ from ocfpy.checks.settings import CheckSettings
 from ocfpy.healthd import lifecycle, pool_control
 from ocfpy.healthd.client import DaemonHangs, NoDaemon, Node, Paths, ask
 from ocfpy.healthd.gate_files import GateFiles, Registration
+from ocfpy.healthd.restore import MEMORY
 from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.errors import DeadlineError, HostError, OcfError, ServiceError
 from ocfpy.ocf.log import Log
@@ -315,6 +317,36 @@ def test_reload(node: Node) -> None:
     assert ask(node.socket, "reload web", LIMIT_S) == "failed 1 the health daemon does not run the pool web"
 
 
+def on_ports(*ports: int) -> PoolSpec:
+    """Servers on this host, which the daemon's checker can reach."""
+    reals = " ".join(f"127.0.0.1:{port},forward=nat" for port in ports)
+    check = CheckSettings("tcp", interval=0.2, timeout=0.1, rise=1, fall=1)
+    return pool("tcp/192.0.2.53:53", reals, check, drain_timeout=60.0)
+
+
+def states(node: Node) -> dict[int, str]:
+    service = status(node)["virtual"][0]  # type: ignore[index]
+    return {int(real["server"].partition(":")[2]): real["state"] for real in service["real_servers"]}
+
+
+def test_blue_and_green_through_the_daemon_and_its_death(node: Node) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as old, socket.socket() as new:
+        new.bind(("127.0.0.1", 0))  # without a listen, so that it refuses
+        blue, green = old.getsockname()[1], new.getsockname()[1]
+        paths = start(node, spec=on_ports(blue))
+        on_ports(green).write(paths.wanted)
+        assert ask(node.socket, "reload dns", LIMIT_S) == "running"
+        assert states(node) == {blue: "leaving, still serving", green: "down"}
+        eventually(lambda: "leaving" in json.loads(Path(paths.status).read_text())["state"], "it is written down")
+        assert MEMORY not in status(node), "what only the next daemon reads is not shown"
+        kill(node)
+        lifecycle.ensure_daemon(node, Deadline(LIMIT_S), LOG)
+        said = f"degraded 127.0.0.1:{blue} of tcp/192.0.2.53:53 leaving, still serving: no new server is up"
+        eventually(lambda: ask(node.socket, "monitor dns", LIMIT_S).startswith(said), "the next daemon goes on")
+        new.listen()
+        eventually(lambda: states(node) == {green: "up"}, "the new server is up, and the old one has drained")
+
+
 def test_a_reload_that_fails_is_answered_and_changes_nothing(node: Node) -> None:
     paths = start(node)
     before = pid(node)
@@ -350,6 +382,39 @@ def test_one_that_hangs_is_replaced(node: Node) -> None:
         assert lifecycle.ensure_daemon(node, Deadline(LIMIT_S), LOG)
     assert pid(node) != first
     eventually(lambda: says(node) == "running", "it goes on")
+
+
+def test_one_that_waits_for_a_processor_is_waited_for(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy node another one would be no quicker, and would have to begin with all that this one has done."""
+    start(node)
+    first = pid(node)
+    asked: list[int] = []
+
+    def starving(number: int) -> tuple[str, float]:
+        asked.append(number)
+        if len(asked) > 4:
+            os.kill(first, signal.SIGCONT)  # it gets its turn
+        return "R", 7.0
+
+    monkeypatch.setattr(lifecycle, "usage", starving)
+    with stopped(first):
+        assert not lifecycle.ensure_daemon(node, Deadline(LIMIT_S), LOG, 0.1)
+    assert pid(node) == first
+    assert set(asked) == {first}
+
+
+@pytest.mark.parametrize(("state", "cpu_s", "starved_s"), [("S", 0.0, 60.0), ("R", lifecycle.BUSY_S, 60.0), ("R", 0.0, 0.3)])
+def test_one_that_hangs_or_loops_or_starves_for_long_is_not(
+    node: Node, monkeypatch: pytest.MonkeyPatch, state: str, cpu_s: float, starved_s: float
+) -> None:
+    start(node)
+    first = pid(node)
+    used = iter([0.0])
+    monkeypatch.setattr(lifecycle, "usage", lambda _: (state, next(used, cpu_s)))
+    monkeypatch.setattr(lifecycle, "STARVED_S", starved_s)
+    with stopped(first):
+        assert lifecycle.ensure_daemon(node, Deadline(LIMIT_S), LOG, 0.1)
+    assert pid(node) != first
 
 
 def test_monitors_that_find_it_hung_together_start_one(node: Node) -> None:

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, cast
 
 import pytest
 from ocfpy.checks import command_mark
@@ -18,6 +18,7 @@ from ocfpy.healthd.client import Node
 from ocfpy.healthd.daemon import Daemon
 from ocfpy.healthd.engine import Engine
 from ocfpy.healthd.local_checks import LocalChecks
+from ocfpy.healthd.pool_checks import PoolChecks
 from ocfpy.healthd.pool_task import PoolTask
 from ocfpy.ocf.errors import ServiceError
 from ocfpy.ocf.log import Log
@@ -56,7 +57,9 @@ class Stage:
 
     def _engine(self, pool: PoolTask, spec: PoolSpec) -> Engine:
         world = World(spec)
-        world.engine.checks, world.engine.wall = LocalChecks(time.time, world.faults.append), time.time
+        engine, checks = world.engine, LocalChecks(time.time, world.faults.append)
+        engine.checks = PoolChecks(spec.resource, checks, None, time.time, cast(Any, world.log), engine.look_now)
+        engine.wall = time.time
         self.worlds.append(world)
         return world.engine
 
@@ -154,7 +157,7 @@ def test_a_reload_takes_what_was_wanted_when_it_began(tmp_path: Path) -> None:
         stage.want()
         await stage.ask("add")
         held = Held(stage.worlds[0].kernel.read)
-        stage.worlds[0].kernel.read = held  # type: ignore[method-assign]
+        stage.worlds[0].kernel.read = held  # type: ignore[method-assign, assignment]
         stage.want("udp/192.0.2.53:53 tcp/192.0.2.53:53")
         first = stage.ask("reload")
         await held.entered.wait()
@@ -173,7 +176,7 @@ def test_a_reload_whose_wish_another_one_has_taken_waits_for_it(tmp_path: Path) 
         stage.want()
         await stage.ask("add")
         held = Held(stage.worlds[0].kernel.read)
-        stage.worlds[0].kernel.read = held  # type: ignore[method-assign]
+        stage.worlds[0].kernel.read = held  # type: ignore[method-assign, assignment]
         stage.want(OTHER)
         first, second = stage.ask("reload"), stage.ask("reload")
         await held.entered.wait()

@@ -253,7 +253,7 @@ def test_a_reload_whose_checks_cannot_be_made_changes_nothing() -> None:
         world = World(pool(f"{DNS} {WEB}"))
         world.dead = {TWO}
         await world.engine.start()
-        spec, watches, weights = world.engine.spec, dict(world.engine.watches), world.kernel.weights()
+        spec, watches, weights = world.engine.spec, dict(world.engine.checks.states), world.kernel.weights()
         make_check = world.local.make_check
 
         def refuse(
@@ -266,7 +266,7 @@ def test_a_reload_whose_checks_cannot_be_made_changes_nothing() -> None:
         world.local.make_check = refuse
         with pytest.raises(RuntimeError, match="a label is empty"):
             await world.engine.reload(pool(DNS, f"10.0.0.13 {ONE} {TWO}", CheckSettings("dns")))
-        assert (world.engine.spec, world.engine.watches) == (spec, watches)
+        assert (world.engine.spec, world.engine.checks.states) == (spec, watches)
         tried = len(world.checks)
         await asyncio.sleep(20)
         assert len(world.checks) - tried == pytest.approx(40, abs=4), "the checks of before go on, and no others"
@@ -358,7 +358,7 @@ def test_checks_by_way_of_the_service_are_one_for_each_service_and_end_with_it(
 
     async def story() -> None:
         world = World(pool(f"{DNS} {WEB}", check=vip_checked))
-        world.engine.ways = VipPaths(FwmarkAllocator(str(tmp_path / "ipvs-pool-dns")))
+        world.engine.checks.paths = VipPaths(FwmarkAllocator(str(tmp_path / "ipvs-pool-dns")))
         await world.engine.start()
         assert len({way.mark for way in world.ways if way is not None}) == 4
         assert len(kernel.table) == 4

@@ -46,10 +46,10 @@ def test_the_table_stays_as_it_is_while_a_checker_is_replaced(tmp_path: Path) ->
         begun = len(kernel.history)
         os.kill(world.pid, signal.SIGKILL)
         await until(lambda: world.replaced == 1 and world.pids() != [None])
-        seen = engine.watches
+        seen = engine.checks.states
         with pytest.raises(OcfError, match="EmptyLabel"):
             await engine.reload(pool(WEB, "127.0.0.1", CheckSettings("dns", name="a..b", port=port)))
-        assert engine.watches is seen
+        assert engine.checks.states is seen
         assert all(table == {WEB: {"127.0.0.1": 1, "127.0.0.2": 0}} for _, table in kernel.history[begun:])
         await engine.reload(pool(WEB, "127.0.0.1", check.replace(port=port)))
         assert kernel.weights() == {WEB: {"127.0.0.1": 1}}
@@ -65,6 +65,6 @@ def test_a_pool_none_of_whose_servers_answers_starts_and_says_why(tmp_path: Path
         engine, _, cluster = engine_of(world, free_port(), CheckSettings("tcp", interval=0.5, timeout=0.5))
         await engine.start()
         assert cluster.value == 0
-        assert {watch.reason for watch in engine.watches.values()} == {"connection refused"}
+        assert {watch.reason for watch in engine.checks.states.values()} == {"connection refused"}
 
     run(tmp_path / "base", story)

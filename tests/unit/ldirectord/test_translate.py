@@ -265,7 +265,7 @@ def test_combined() -> None:
         (f"{HEAD}    real=10.0.0.1 gate l:5 u:3\n", 2, "lower=5 is above upper=3"),
         ("virtual=7\n    checktype=connect\n    real=10.0.0.1 gate\n", 3, "set checkport"),
         ("virtual=192.0.2.1:53\n    real=10.0.0.1 gate\n", 2, "needs request and receive"),
-        (f"{HEAD}    protocol=udp\n    ops=yes\n    checktype=on\n    real=10.0.0.1 masq\n", 5, "forward=nat does not work with one_packet"),
+        (f"{HEAD}    protocol=udp\n    ops=yes\n    checktype=on\n    real=10.0.0.1 masq\n", 5, "forward=nat does not work"),
         ("virtual=192.0.2.1:1521\n    real=10.0.0.1 gate\n", 2, "service=oracle is refused"),
         (f'{HEAD}    real=10.0.0.1 gate "http://10.0.0.2/", "x"\n', 2, "for another server than 10.0.0.1"),
         ("virtual6=[::2]:80\n    real6=[::1]->[::3] gate\n", 2, "range of IPv6"),

@@ -20,24 +20,29 @@ VIRTUAL = parse_virtual(DNS)
 
 
 class Story:
-    """A pool in time. `up`, `drained` and `busy` are addresses."""
+    """A pool in time. `up`, `unknown` (without a verdict), `drained` and `busy` are addresses."""
 
     def __init__(self, spec: PoolSpec, up: str = "10.0.0.11 10.0.0.12") -> None:
         self.spec, self.up = spec, up
         self.drained, self.busy = "", ""
         self.now = 0.0
+        self.unknown = ""
         self.desired = Desired()
         self.step()
         self.desired.settled = True
 
     def see(self, service: ServiceSpec, real: RealServer) -> Observation:
         address = str(real.address)
-        return Observation(address in self.up.split(), drained=address in self.drained.split() or not real.weight)
+        up = None if address in self.unknown.split() else address in self.up.split()
+        return Observation(up, drained=address in self.drained.split() or not real.weight)
 
     def step(self, seconds: float = 0.0, **changes: Any) -> dict[str, int]:
         """The weights of the first service, so many seconds later."""
+        before = self.spec
         for name, value in changes.items():
             setattr(self, name, value)
+        if self.spec is not before:
+            self.desired.adopt(self.spec, {}, before)
         self.now += seconds
         busy = {where: Busy(clients=int(str(where[1][0]) in self.busy.split())) for where in self.desired.draining}
         self.desired.end_drains(busy, self.now)
@@ -167,6 +172,40 @@ def test_a_new_server_starts_slowly_and_at_the_start_of_the_pool_nobody_does() -
     assert story.step(1, spec=more, up="10.0.0.11 10.0.0.12 10.0.0.13")["10.0.0.13"] == 1
 
 
+def test_servers_beside_adopted_ones_begin_at_once_at_the_start_of_the_pool() -> None:
+    spec = pool(reals=SLOW, slow_start=30.0)
+    (service,) = spec.services
+    desired = Desired()
+    first = next(iter(service.reals.values()))
+    desired.adopt(spec, {VIRTUAL: (service.settings, {first.key: first})})
+    table = desired.update(spec, lambda *_: Observation(True), 0.0)
+    assert [real.weight for real in table[VIRTUAL][1].values()] == [10, 10]
+
+
+def test_the_next_change_is_the_nearest_of_drains_and_slow_starts() -> None:
+    three = f"{SLOW} 10.0.0.13,weight=10"
+    story = Story(pool(reals=three, slow_start=30.0, drain_timeout=60.0), up="10.0.0.12 10.0.0.13")
+    story.step(1, up="10.0.0.11 10.0.0.12 10.0.0.13", drained="10.0.0.12", busy="10.0.0.12")
+    assert story.desired.next_change(story.now) == story.now + 3, "the slow start's"
+    story.step(27)
+    story.step(3, busy="10.0.0.12")
+    assert story.desired.next_change(story.now) == 61.0, "the drain's"
+
+
+def test_a_quorum_is_as_it_was_while_adopted_servers_have_no_verdict() -> None:
+    """Each counts once: one that is up and one that may be are two."""
+    reals = "10.0.0.11 10.0.0.12 10.0.0.13"
+    for quorum, is_lost in ((2, False), (3, True)):
+        spec = pool(reals=reals, quorum=quorum)
+        (service,) = spec.services
+        desired = Desired()
+        adopted = list(service.reals.values())[:2]
+        desired.adopt(spec, {VIRTUAL: (service.settings, by_key(adopted))})
+        verdicts = {"10.0.0.11": True, "10.0.0.12": None, "10.0.0.13": False}
+        desired.update(spec, lambda _, real, verdicts=verdicts: Observation(verdicts[str(real.address)]), 0.0)  # type: ignore[misc]
+        assert (VIRTUAL in desired.without_quorum) == is_lost
+
+
 def test_the_cluster_is_told_of_the_weakest_service_and_of_lost_quorums() -> None:
     reals = "10.0.0.11 10.0.0.12 10.0.0.13"
     story = Story(pool(f"{DNS} {WEB}", reals, quorum=2, quorum_up=3), up=reals)
@@ -232,15 +271,18 @@ def has_traffic(table: Table) -> bool:
 SUBSETS = st.lists(st.sampled_from(ADDRESSES), unique=True).map(" ".join)
 
 
+MOMENTS = st.tuples(SUBSETS, SUBSETS, SUBSETS, SUBSETS, st.sampled_from([0.0, 1.0, 7.0, 30.0]))
+
+
 @bounded
-@given(st.data(), st.lists(st.tuples(SUBSETS, SUBSETS, SUBSETS, st.sampled_from([0.0, 1.0, 7.0, 30.0])), max_size=8))
-def test_whatever_happens(data: st.DataObject, events: list[tuple[str, str, str, float]]) -> None:
+@given(st.data(), st.lists(MOMENTS, max_size=8))
+def test_whatever_happens(data: st.DataObject, events: list[tuple[str, str, str, str, float]]) -> None:
     story = Story(data.draw(specs()), up=data.draw(SUBSETS))
     before = story.desired.table
-    for up, drained, busy, seconds in events:
+    for up, unknown, drained, busy, seconds in events:
         changes = {"spec": data.draw(specs())} if data.draw(st.booleans()) else {}
         held = {key: real for key, real in before[VIRTUAL][1].items() if real.weight}
-        story.step(seconds, up=up, drained=drained, busy=busy, **changes)
+        story.step(seconds, up=up, unknown=unknown, drained=drained, busy=busy, **changes)
         after = story.desired.table
         states = carried_out(before, plan(before, after, set(before)))
         assert (states[-1] if states else before) == after
@@ -251,7 +293,7 @@ def test_whatever_happens(data: st.DataObject, events: list[tuple[str, str, str,
             for key in held.keys() - after[VIRTUAL][1].keys():  # T0
                 assert str(key[0]) in ADDRESSES
                 assert str(key[0]) not in up.split()
-                assert key in service.reals
+                assert key in service.reals or key in story.desired.leaving.get(VIRTUAL, {})
         assert all(after[VIRTUAL][1][key].weight == 0 for _, key in story.desired.draining)
         assert len(story.desired.draining) == 0 or service.drain_timeout
         before = after

@@ -1,1 +1,1 @@
-"""Wire protocols without I/O: bytes in, their meaning out, with limits on what a server may make of them."""
+"""Wire protocols without I/O: bytes in, events out, with limits on what a server can send."""

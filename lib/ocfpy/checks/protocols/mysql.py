@@ -1,16 +1,30 @@
-"""The packets of the MySQL protocol that a check needs, and its two ways to prove a password."""
+"""The protocol of MySQL and MariaDB, the client's side: a login by either way to prove a password, and a query."""
 
 from __future__ import annotations
 
 import hashlib
 import struct
+from typing import NamedTuple, Union
 
+from ocfpy.checks.errors import ProtocolError
+from ocfpy.checks.protocols.connection import Connection, Send
 from ocfpy.checks.words import said
 from ocfpy.ocf.values import Record
 
 PROTOCOL = 10
 ERROR, OK, MORE, SWITCH, END = 0xFF, 0x00, 0x01, 0xFE, 0xFE
-MAX_PACKET = 1 << 24
+QUERY_COMMAND, QUIT_COMMAND = b"\x03", b"\x01"
+MAX_PACKET = 1 << 16
+MAX_PACKETS = 1000
+"""Limits of what is read: bytes of a packet, packets in all."""
+ANNOUNCED_PACKET = 1 << 24
+"""Bytes of a packet that the server is told it may send."""
+HEAD = 4
+"""Bytes before each packet: its size, and its number in the exchange."""
+SHA2_KNOWN, SHA2_IN_FULL = b"\x03", b"\x04"
+"""The server knows this password already, or wants it whole, over TLS."""
+NOTHING_MORE = 9
+"""Bytes of an end packet are fewer than this; a row that begins like one is longer."""
 UTF8MB4 = 45
 NATIVE, SHA2, SHA256 = "mysql_native_password", "caching_sha2_password", "sha256_password"
 # Capabilities, as in the manual's "Capabilities Flags".
@@ -27,6 +41,168 @@ class Greeting(Record):
         self.capabilities = capabilities
         self.salt = salt
         self.plugin = plugin
+
+    @property
+    def offers_tls(self) -> bool:
+        """Whether the server goes over to TLS when it is asked to."""
+        return bool(self.capabilities & TLS)
+
+
+class LoggedIn(NamedTuple):
+    """The server has taken the login, and waits for a query."""
+
+
+class Row(NamedTuple):
+    """A row of the answer to a query, as it came."""
+
+    packet: bytes
+
+    def text(self) -> str:
+        """Its values, with | between them. Raises ProtocolError."""
+        try:
+            return row(self.packet)
+        except ValueError as error:
+            raise _malformed(error) from None
+
+
+class Done(NamedTuple):
+    """The answer to a query is complete."""
+
+
+class ServerError(NamedTuple):
+    """The server refuses what it was asked."""
+
+    text: str
+
+
+Event = Union[Greeting, LoggedIn, Row, Done, ServerError]
+
+
+class MysqlConnection(Connection[Event]):
+    """A greeting, then a login, then a query: in this order, as far as the caller goes.
+
+    The password is told to a server that wants it in full `over_tls` only.
+    """
+
+    def __init__(self, user: str, password: str, database: str, over_tls: bool) -> None:
+        super().__init__()
+        self._user = user
+        self._password = password
+        self._database = database
+        self._over_tls = over_tls
+        self._plugin, self._salt = NATIVE, b""
+        self._next = 0
+        self._received = 0
+        self._descriptions = 0
+        self._step = self._greet
+
+    def request_tls(self) -> bytes:
+        """The request to go over to TLS, in answer to a greeting that offers it."""
+        return self._packet(tls_request(self._database))
+
+    def log_in(self) -> bytes:
+        """The request to log in, in answer to the greeting."""
+        if self._plugin not in (NATIVE, SHA2):
+            self._plugin = NATIVE  # the server says then what the user's own is
+        self._step = self._judge_login
+        answer = self._answer()
+        return self._packet(login(self._user, answer, self._plugin, self._database, self._over_tls))
+
+    def query(self, text: bytes) -> bytes:
+        """A query; its rows are the next events."""
+        self._step = self._begin_rows
+        return self._command(QUERY_COMMAND + text)
+
+    def quit(self) -> bytes:
+        """The end of the session, which the server does not answer."""
+        return self._command(QUIT_COMMAND)
+
+    def next_event(self) -> Event | Send | None:
+        """What the next packets come to. Raises ProtocolError."""
+        try:
+            while (packet := self._take_packet()) is not None:
+                event = ServerError(error_of(packet)) if packet[0] == ERROR else self._step(packet)
+                if event is not None:
+                    return event
+            return None
+        except ValueError as error:
+            raise _malformed(error) from None
+
+    def _command(self, packet: bytes) -> bytes:
+        self._next = 0  # each command begins an exchange of its own
+        return self._packet(packet)
+
+    def _packet(self, packet: bytes) -> bytes:
+        head = len(packet).to_bytes(3, "little") + bytes((self._next % 256,))
+        self._next += 1
+        return head + packet
+
+    def _take_packet(self) -> bytes | None:
+        """The next packet, which is not empty; None until it is there. Raises ValueError."""
+        head = self._incoming.peek(HEAD)
+        if head is None:
+            return None
+        size = int.from_bytes(head[:3], "little")
+        if self._received >= MAX_PACKETS:
+            raise ValueError("more than anybody reads")
+        if not 0 < size <= MAX_PACKET:
+            raise ValueError(f"a packet of {size} bytes")
+        packet = self._incoming.take(HEAD + size)
+        if packet is None:
+            return None
+        self._received += 1
+        self._next = head[3] + 1
+        return packet[HEAD:]
+
+    def _greet(self, packet: bytes) -> Event | Send | None:
+        greeting = parse_greeting(packet)
+        self._plugin, self._salt = greeting.plugin, greeting.salt
+        return greeting
+
+    def _judge_login(self, packet: bytes) -> Event | Send | None:
+        kind, rest = packet[0], packet[1:]
+        if kind == OK:
+            return LoggedIn()
+        if kind == SWITCH:
+            name, _, salt = rest.partition(b"\0")
+            self._plugin, self._salt = name.decode("ascii", "replace"), salt.rstrip(b"\0")
+            return Send(self._packet(self._answer()))
+        if kind == MORE and self._plugin == SHA2 and rest == SHA2_IN_FULL:
+            return Send(self._packet(self._in_full("it is wrong, or new to the server, which wants")))
+        if kind == MORE and rest == SHA2_KNOWN:
+            return None
+        raise ValueError("an unknown answer to the login")
+
+    def _answer(self) -> bytes:
+        if self._plugin == SHA256:  # MySQL says so of some of the users that it does not have, too
+            return self._in_full("the server wants")
+        try:
+            return answer_to(self._plugin, self._password, self._salt)
+        except ValueError as error:
+            raise ProtocolError(str(error)) from None
+
+    def _in_full(self, why: str) -> bytes:
+        """The password itself. Raises ProtocolError, with `why` it is asked for, where others could read it."""
+        if self._password and not self._over_tls:
+            raise ProtocolError(f"the password is not sent without TLS: {why} all of it (check_starttls)")
+        return self._password.encode() + b"\0"
+
+    def _begin_rows(self, packet: bytes) -> Event | Send | None:
+        if packet[0] == OK:
+            return Done()
+        columns, _ = number(packet, 0)
+        self._descriptions = (columns or 0) + 1  # the end of them is a packet, too
+        self._step = self._describe
+        return None
+
+    def _describe(self, packet: bytes) -> Event | Send | None:
+        self._descriptions -= 1
+        if not self._descriptions:
+            self._step = self._read_row
+        return None
+
+    def _read_row(self, packet: bytes) -> Event | Send | None:
+        return Done() if packet[0] == END and len(packet) < NOTHING_MORE else Row(packet)
 
 
 def parse_greeting(packet: bytes) -> Greeting:
@@ -67,7 +243,7 @@ def _wanted(database: str) -> int:
 
 
 def _head(flags: int) -> bytes:
-    return struct.pack("<IIB23x", flags, MAX_PACKET, UTF8MB4)
+    return struct.pack("<IIB23x", flags, ANNOUNCED_PACKET, UTF8MB4)
 
 
 def answer_to(plugin: str, password: str, salt: bytes) -> bytes:
@@ -118,3 +294,7 @@ def row(packet: bytes) -> str:
         values.append(packet[at : at + (size or 0)].decode(errors="replace"))
         at += size or 0
     return "|".join(values)
+
+
+def _malformed(error: ValueError) -> ProtocolError:
+    return ProtocolError(f"not a MySQL answer: {error}")
