@@ -1,6 +1,6 @@
 # ocf-anycast: build, check and install. `make test` and `make demo` are all that a bare Debian 12 needs to be told.
 
-# Debian's own interpreter, whatever PATH says: it is the one that has the distribution's modules, and the one agents run with.
+# Debian's own interpreter and not the first in PATH: it has the distribution's modules, and the agents run with it.
 PYTHON  := /usr/bin/python3
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 NAME    := ocf-anycast
@@ -80,7 +80,7 @@ gzip -9nf $(MAN)/man7/ocf_anycast_$(1).7
 
 endef
 
-# What a target needs is installed before it is made, whatever -j says.
+# The packages of a target are installed before it is built, also with -j.
 .NOTPARALLEL:
 
 .PHONY: all install stage deb rpm wheel test lint demo bench checks-table clean deps force $(SUITES:%=test-%)

@@ -169,7 +169,7 @@ class Announcer:
         self._statement(prefix, _announcement(prefix, route_map))
 
     def withdraw(self, prefix: Address) -> None:
-        """Run `no network`, whatever route-map the statement has; a missing statement is no error."""
+        """Run `no network`, with any route-map in the statement; a missing statement is no error."""
         try:
             self._statement(prefix, _withdrawal(prefix))
         except CommandRefused as refusal:

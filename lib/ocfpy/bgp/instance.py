@@ -101,7 +101,7 @@ class Instance:
         return faults
 
     def has_group(self, name: str) -> bool:
-        """Whether there is such a peer-group, with neighbors or without."""
+        """Whether this peer-group exists, with neighbors or without."""
         return self._has(f"neighbor {name} peer-group")
 
     def summarised_by(self, prefix: Address) -> str:

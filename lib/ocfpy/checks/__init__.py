@@ -25,7 +25,7 @@ def make_check(
 
     `virtual` is the service that the server is checked for, if the type is `per_service`; `way` is for a check of
     the service's own address, which is then `address`. `provider` supplies what the check needs from its node.
-    Raises OcfError when this host cannot make such a check, and ValueError.
+    Raises OcfError when this host cannot make the check, and ValueError.
     """
     from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""Limits what one attempt of a check may cost this node, whatever the server sends: processor time, searches, and bytes.
+"""Limits what one attempt of a check may cost this node: processor time, searches, and bytes.
 
 A server decides what its answer costs to parse: a DNS message of 64 KiB can take a library half a minute. The timeout of a
 check does not help, because no code checks the clock while the processor is busy. So every step of an attempt runs under

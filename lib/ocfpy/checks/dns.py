@@ -88,7 +88,7 @@ class DnsCheck(Check):
         return answer, _header(answer, query)
 
     def _texts(self, answer: bytes) -> list[str]:
-        """Require records of the wanted type; without an expected text one is enough, whatever it contains."""
+        """Require records of the wanted type; without an expected text any record is enough."""
         records = records_of(answer, self.rdtype)
         if self.matches is None:
             records = records[:1]

@@ -9,7 +9,7 @@ from ocfpy.checks.protocols.ldap import SIZE_LIMIT_EXCEEDED, SUCCESS, Disconnect
 from ocfpy.checks.protocols.ldap_search import NO_ATTRIBUTES, parse_search
 from ocfpy.checks.words import said
 
-# RFC 4511, A.1: those that a check is likely to meet.
+# RFC 4511, A.1: the result codes that a check is likely to meet.
 _RESULTS = {
     1: "operations error",
     2: "protocol error",
@@ -81,16 +81,16 @@ class LdapCheck(Check):
 
 
 async def _answer(stream: Stream, connection: LdapConnection) -> Result | Entry | Reference:
-    """The next answer to the last request. Raises CheckFailed, also when the server says that it ends the connection."""
+    """Return the next answer to the last request. Raises CheckFailed, also for a notice of disconnection."""
     event = await stream.event(connection)
     if isinstance(event, Disconnection):
         _judge(event.result, "connection")
-        raise CheckFailed("the answer is to another request")
+        raise CheckFailed("the answer belongs to another request")
     return event
 
 
 def _judge(result: Result, what: str, *good: int) -> None:
-    """Raises CheckFailed unless a result says that it went well."""
+    """Raise CheckFailed unless a result reports success."""
     if result.code not in (good or (SUCCESS,)):
         more = f": {said(result.text)}" if result.text else ""
         raise CheckFailed(f"{what}: {_RESULTS.get(result.code, 'result')} ({result.code}){more}")

@@ -1,7 +1,7 @@
 """MySQL and MariaDB: the server sends its greeting or, if there is a user, accepts a login and answers a query.
 
-The protocol is spoken in protocols/mysql.py: the packaged libraries block, go on in the clear when a server that was to speak
-TLS does not, and tell the password to any server that asks for it in the clear.
+The protocol is in protocols/mysql.py: the packaged libraries block, continue in the clear when a server does not offer the
+required TLS, and send the password to any server that asks for it in the clear.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class MysqlCheck(Check):
 
 
 async def _next(stream: Stream, connection: MysqlConnection, what: str) -> Event:
-    """The next event; an error of the server's is a failure of `what`. Raises CheckFailed."""
+    """Return the next event; an error of the server is a failure of `what`. Raises CheckFailed."""
     event = await stream.event(connection)
     if isinstance(event, ServerError):
         raise CheckFailed(f"{what}: {event.text}")

@@ -1,7 +1,7 @@
 """PostgreSQL: the server accepts connections or, if there is a user, accepts a login and answers a query.
 
-The protocol is spoken in protocols/postgresql.py, because no library takes a socket that is already connected, and without that
-the checks would lose their source address, their mark and their timeout.
+The protocol is in protocols/postgresql.py, because no library takes a connected socket, and without that the checks would lose
+their source address, their mark and their timeout.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 QUERY = "SELECT 1"
 NOBODY = "postgres"
-"""Whom to ask for when there is no user to log in as: pg_isready does it likewise."""
-# The errors of a server that takes nobody: shutting down or starting, and too many connections.
+"""The user name in the request when there is no user to log in as, like pg_isready."""
+# The errors of a server that accepts no connections: shutting down or starting, and too many connections.
 _CLOSED = ("57P01", "57P02", "57P03", "53300")
 
 
@@ -64,13 +64,13 @@ class PostgresqlCheck(Check):
 
 
 def _judge_openness(event: Event) -> None:
-    """Whatever the server says, as long as it is not that it takes nobody: as pg_isready has it."""
+    """Accept any reply but 'not accepting connections', like pg_isready."""
     if isinstance(event, ServerError) and event.code in _CLOSED:
         raise CheckFailed(event.text)
 
 
 async def _next(stream: Stream, connection: PostgresqlConnection, what: str) -> Event:
-    """The next event; an error of the server's is a failure of `what`. Raises CheckFailed."""
+    """Return the next event; an error of the server is a failure of `what`. Raises CheckFailed."""
     event = await stream.event(connection)
     if isinstance(event, ServerError):
         raise CheckFailed(f"{what}: {event.text}")

@@ -15,7 +15,7 @@ class RadiusCheck(Check):
         user = self.settings["user"]
         shared = self.secret().encode()
         if not shared:
-            raise HostError("check_secret is empty: it is the secret that this node shares with the RADIUS servers")
+            raise HostError("check_secret is empty: set the secret that this node shares with the RADIUS servers")
         exchange = RadiusExchange(shared)
         request = exchange.request(user, self.secret("password") if user else "")
         with await self.open_datagrams() as server:
@@ -28,7 +28,7 @@ class RadiusCheck(Check):
 
 
 def judge(answer: Answer, user: str) -> None:
-    """Raises CheckFailed unless a genuine answer says that all is well."""
+    """Raise CheckFailed unless a genuine answer reports success."""
     code = answer.code
     if code == ACCEPT or (code == ACCOUNTING_RESPONSE and not user):
         return

@@ -113,10 +113,10 @@ class Engine:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, before: PoolSpec | None = None) -> None:
-        """Returns when every server has its first verdict, the kernel has them and the cluster has been told.
+        """Return when every server has its first verdict, the kernel has the table and the cluster knows the attribute.
 
-        `before` is the specification that an earlier daemon went by, if it was another one. Raises OcfError when the kernel
-        refuses the table, and whatever prevents a check from being made.
+        `before` is the specification of an earlier daemon, if it differs. Raises OcfError when the kernel
+        rejects the table, and any error that prevents a check.
         """
         async with self._reloading:
             await self.checks.prepare(with_candidates(self.spec, before, self.desired.leaving))
@@ -191,9 +191,9 @@ class Engine:
         return idle if idle > max(STUCK_AFTER_S, 3 * self.spec.interval) else 0.0
 
     def _begin(self, spec: PoolSpec, found: Table, before: PoolSpec | None) -> None:
-        """Goes over to `spec`, which is prepared: starts the checks that are new, ends those that are no longer wanted.
+        """Apply `spec`, which is prepared: begin new checks, end those no longer wanted.
 
-        `found` is what the kernel has; `before` the specification that was in force.
+        `found` is the kernel's table; `before` the specification that was in force.
         """
         for virtual in spec.virtual:
             if virtual in found and virtual not in self._owned and virtual not in spec.former:
@@ -265,7 +265,7 @@ class Engine:
         self.table_error = error
         self._looked_at = self._loop.time()
         decided = self.checks.decided
-        # A verdict that came while the kernel was at work is not in the table yet: the next round is at once.
+        # A verdict that came while the kernel was busy is not in the table yet: the next round is at once.
         if decided and spec is self.spec and not self._changed.is_set():
             self.publisher.want(self.desired.for_cluster())
             self.fallbacks.see(spec.services, self.desired.alive())

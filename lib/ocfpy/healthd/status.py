@@ -29,7 +29,7 @@ DRAINING = "draining"
 SORRY = "sorry server"
 LEAVING = "leaving"
 STILL_SERVING = "leaving, still serving"
-"""States of real servers, besides those of placement.py: with connections still, in place of nobody alive, not configured, not
+"""States of real servers, beside those of placement.py: with connections left, a sorry server, not configured any more, not
 configured and in service because the new servers are not up."""
 
 

@@ -1,4 +1,4 @@
-"""What the catalogue asks of the CIB: resources, constraints, templates and the tag, as typed data."""
+"""The CIB that a catalogue describes: resources, constraints, templates and the tag, as typed data."""
 
 from __future__ import annotations
 
