@@ -51,7 +51,7 @@ from ocfpy.healthd.pool_task import PoolTask
 from ocfpy.healthd.publisher import NodePublisher
 from ocfpy.healthd.queue_log import QueueLog
 from ocfpy.healthd.restore import restore_desired
-from ocfpy.healthd.status import no_backend_reason
+from ocfpy.healthd.status import is_short, no_backend_reason
 from ocfpy.healthd.sysctl_advice import advice
 from ocfpy.healthd.vip_probe import VipPaths
 from ocfpy.ocf.codes import OCF_ERR_GENERIC
@@ -176,10 +176,13 @@ class Daemon:
         def why() -> str:
             return no_backend_reason(engine)
 
+        def short() -> bool:
+            return is_short(engine)
+
         engine = Engine(
             spec,
             IpvsWorker(self._table.open, self._table.read_proc, thread=self._table.thread, changed=self._table.forget),
-            PoolReport(self._attributes.of(spec.attribute, spec.dampen), self._gate, why),
+            PoolReport(self._attributes.of(spec.attribute, spec.dampen), self._gate, why, short),
             pool.log,
             on_change=pool.changed,
             on_fault=pool.failed,
