@@ -26,9 +26,8 @@ def family(prefix: str) -> str:
 
 
 @pytest.mark.parametrize("prefix", [V4, V6])
-@BACKENDS
-def test_statement_removed_by_hand(site: Site, resource: MakeResource, prefix: str, backend: str) -> None:
-    vip = resource(prefix, backend=backend)
+def test_statement_removed_by_hand(site: Site, resource: MakeResource, prefix: str) -> None:
+    vip = resource(prefix)
     assert vip.run("start").code == 0
     site.lb.configure("router bgp", family(prefix), f"no network {prefix}")
     assert vip.monitor().code == 7
@@ -86,9 +85,8 @@ def test_blackhole_route_in_place_of_the_address(site: Site, resource: MakeResou
         site.lb.namespace.ip("route", "del", "blackhole", V4)
 
 
-@BACKENDS
-def test_no_peers(breakable: Site, resource: MakeResource, backend: str) -> None:
-    vip = resource(V4, backend=backend)
+def test_no_peers(breakable: Site, resource: MakeResource) -> None:
+    vip = resource(V4)
     assert vip.run("start").code == 0
     routers = ("10.1.0.1", "10.1.0.2")
     breakable.lb.configure("router bgp", *(f"neighbor {router} shutdown" for router in routers))
@@ -123,20 +121,18 @@ def test_one_of_two_peers(breakable: Site, resource: MakeResource, backend: str)
     assert "bgpd has no neighbor 10.1.0.77" in vip.monitor().reason
 
 
-@BACKENDS
-def test_export_policy_denies(site: Site, resource: MakeResource, backend: str) -> None:
+def test_export_policy_denies(site: Site, resource: MakeResource) -> None:
     """The prefix-list of frr-lb.conf stops what the agent was wrongly allowed to announce."""
-    vip = resource("198.51.100.7/32", backend=backend, allowed_prefixes="198.51.100.0/24")
+    vip = resource("198.51.100.7/32", allowed_prefixes="198.51.100.0/24")
     started = vip.run("start", timeout=3)
     assert started.code == 1
     assert "export policy" in started.reason
     assert not site.r1.paths("198.51.100.7/32")
 
 
-@BACKENDS
-def test_no_export_policy_at_all(breakable: Site, resource: MakeResource, backend: str) -> None:
+def test_no_export_policy_at_all(breakable: Site, resource: MakeResource) -> None:
     """RFC 8212: eBGP without a policy sends nothing."""
-    vip = resource(V4, backend=backend)
+    vip = resource(V4)
     breakable.lb.configure("router bgp", family(V4), "no neighbor ROUTERS route-map ANYCAST-OUT out")
     started = vip.run("start", timeout=3)
     assert started.code == 1
@@ -159,9 +155,8 @@ def test_bgpd_killed(breakable: Site, resource: MakeResource, backend: str) -> N
     assert started.code == 0, started
 
 
-@BACKENDS
-def test_start_without_bgpd(breakable: Site, resource: MakeResource, backend: str) -> None:
-    vip = resource(V4, backend=backend)
+def test_start_without_bgpd(breakable: Site, resource: MakeResource) -> None:
+    vip = resource(V4)
     breakable.lb.kill()
     started = vip.run("start", timeout=2)
     assert started.code == 1
@@ -345,10 +340,9 @@ def test_route_map_that_denies(site: Site, resource: MakeResource, backend: str)
     assert not site.r1.paths(V4)
 
 
-@BACKENDS
-def test_no_instance_is_created(breakable: Site, resource: MakeResource, backend: str) -> None:
+def test_no_instance_is_created(breakable: Site, resource: MakeResource) -> None:
     breakable.lb.configure("no router bgp 65010")
-    vip = resource(V4, backend=backend)
+    vip = resource(V4)
     assert vip.run("monitor").code == 7
     started = vip.run("start", timeout=5)
     assert started.code in (1, 2)

@@ -111,10 +111,9 @@ def test_the_next_hop_over_a_session_of_the_other_family(breakable: Site, resour
         breakable.r1.configure("router bgp", FAMILY4, "no neighbor 2001:db8:1::11 activate")
 
 
-@BACKENDS
-def test_bfd_that_does_not_protect(breakable: Site, resource: MakeResource, backend: str) -> None:
+def test_bfd_that_does_not_protect(breakable: Site, resource: MakeResource) -> None:
     """bgpd goes on to say Up when bfdd has ended, and FRR 8.4 keeps a session whose BFD session is down."""
-    vip = resource(V4, backend=backend)
+    vip = resource(V4)
     assert vip.run("start").code == 0
     wait_for("BFD", lambda: breakable.lb.guarded() == SESSIONS)
     assert deep(vip) == (0, "")
@@ -195,10 +194,9 @@ def test_a_listen_range_that_no_router_uses_yet(breakable: Site, resource: MakeR
     assert vip.monitor().code == 0
 
 
-@BACKENDS
-def test_a_start_that_waits_says_its_statement_again(breakable: Site, resource: MakeResource, backend: str) -> None:
+def test_a_start_that_waits_says_its_statement_again(breakable: Site, resource: MakeResource) -> None:
     """The operator corrects the policy and reloads FRR; bgpd is restarted."""
-    vip = resource(V4, backend=backend)
+    vip = resource(V4)
     breakable.lb.configure("router bgp", FAMILY4, "neighbor ROUTERS prefix-list NOTHING out")
     breakable.lb.configure("ip prefix-list NOTHING seq 5 deny any")
     started = vip.run("start", timeout=4)
@@ -222,10 +220,9 @@ def test_a_route_map_called_bgp(breakable: Site, resource: MakeResource, backend
     wait_for("its effect", lambda: [path.get("metric") for path in breakable.r1.paths(V4)] == [7])
 
 
-@BACKENDS
-def test_a_session_that_has_just_come_up(site: Site, resource: MakeResource, backend: str) -> None:
+def test_a_session_that_has_just_come_up(site: Site, resource: MakeResource) -> None:
     """A flap: the monitor waits for the session, and for the update over it; the resource is not to be moved."""
-    vip = resource(V4, backend=backend, peers="10.1.0.1")
+    vip = resource(V4, peers="10.1.0.1")
     assert vip.run("start").code == 0
     for _ in range(3):
         site.lb.configure("do clear bgp ipv4 unicast 10.1.0.1")
