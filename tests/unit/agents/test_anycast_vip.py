@@ -163,6 +163,8 @@ def test_start_fails_whenever_monitor_would_and_does_not_touch_the_address(host:
         ({"tcp": "00"}, {"gate": "none"}, ""),
         ({}, {}, "there is no virtual service on 192.0.2.53"),
         ({"tcp": ""}, {}, f"{DNS4} has no backends"),
+        ({"tcp": ""}, {"min_backends": "50%"}, f"{DNS4} has no backends"),
+        ({"tcp": "0"}, {"min_backends": "1%"}, "no backend of tcp/"),
         ({"tcp": "110"}, {"min_backends": "2"}, ""),
         (
             {"tcp": "100"},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,29 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
             preflight.require_files(pool(check=check).services, Deadline(PATIENCE_S))
         assert try_tcp(says(b""), check).reason == found.value.reason
     preflight.require_files(pool(check=CheckSettings("smtp", ca="/nonexistent")).services, Deadline(PATIENCE_S))
+
+
+def test_a_key_with_a_passphrase_is_refused_and_not_asked_for(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-passout", "pass:hush",
+         "-subj", "/CN=probe", "-days", "2", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    check = CheckSettings("https", cert=str(certificate), key=str(key))
+    program = (
+        f"import sys; sys.path[:0] = {sys.path!r}\n"
+        "from ocfpy.checks.settings import CheckSettings\nfrom ocfpy.checks.tls import context_for\n"
+        "from ocfpy.ocf.errors import HostError\n"
+        f"try: context_for(CheckSettings('https', options={dict(check.options)!r}.items()))\n"
+        "except HostError as error: print(error.reason)\n"
+    )
+    said = subprocess.run(
+        ["setsid", sys.executable, "-c", program],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S, check=True,
+    )  # fmt: skip
+    assert f"{certificate} or {key} cannot be used for TLS: " in said.stdout
+    assert "phrase" not in said.stderr, "it asked for the passphrase"
 
 
 def test_what_openssl_says() -> None:
