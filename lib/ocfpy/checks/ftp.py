@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import socket
+from dataclasses import dataclass
 
 from ocfpy.checks.base import CheckFailed, Stream
 from ocfpy.checks.dialogue import MAX_LINES, Dialogue, refused
+from ocfpy.checks.options import NetworkOptions, Source, option, source
 from ocfpy.ipvs.model import MAX_PORT
 
 MAX_FILE = 1 << 20
@@ -18,27 +20,40 @@ _PASV = re.compile(rb"(?:\d{1,3},){4}(\d{1,3}),(\d{1,3})")
 _EPSV = re.compile(rb"\((.)\1\1(\d{1,5})\1\)")
 
 
+@dataclass(frozen=True)
+class FtpOptions(NetworkOptions):
+    """Who logs in, the file that is fetched, and the text that it has to have."""
+
+    user: str = option()
+    secret: Source[str] = source()
+    path: str = option()
+    expect: str = option()
+
+
 class FtpCheck(Dialogue):
     """Logs in and, with another path than /, fetches that file in binary; with `expect` it has to have that in it.
 
     The connection for the data is a passive one, always to the address that is checked.
     """
 
+    options_type = FtpOptions
+    options: FtpOptions
+
     async def greeting(self, stream: Stream) -> None:
         await _reply(stream, "greeting", "220")
 
     async def converse(self, stream: Stream) -> None:
-        user = self.settings["user"] or ANONYMOUS
+        user = self.options.user or ANONYMOUS
         await self.say(stream, f"USER {user}", "USER")
         if (await _reply(stream, f"login as {user}", LOGGED_IN, GO_ON)).startswith(GO_ON.encode()):
-            await self.say(stream, f"PASS {self.secret() or user}", "PASS")
+            await self.say(stream, f"PASS {self.value(self.options.secret) or user}", "PASS")
             await _reply(stream, f"login as {user}", "2")
-        if self.settings["path"] != EVERYTHING:
+        if self.options.path != EVERYTHING:
             await self._fetch(stream)
         await self.say(stream, "QUIT", "QUIT")
 
     async def _fetch(self, stream: Stream) -> None:
-        path = self.settings["path"]
+        path = self.options.path
         await self.say(stream, "TYPE I", "TYPE")
         await _reply(stream, "TYPE I", "200")
         sock = await self.connect(socket.SOCK_STREAM, port=await self._passive(stream))

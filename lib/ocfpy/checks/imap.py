@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ocfpy.checks.base import CheckFailed, Stream
-from ocfpy.checks.dialogue import MAX_LINES, Dialogue, refused
+from ocfpy.checks.dialogue import MAX_LINES, MailDialogue, refused
 
 
-class ImapCheck(Dialogue):
+class ImapCheck(MailDialogue):
     """Greeting, CAPABILITY, STARTTLS and a login where they are asked for, LOGOUT."""
 
     async def greeting(self, stream: Stream) -> None:
@@ -23,7 +23,7 @@ class ImapCheck(Dialogue):
         can = await self._capabilities(stream)
         if not can & {"IMAP4REV1", "IMAP4REV2"}:
             raise CheckFailed("the server does not say that it speaks IMAP4rev1 or IMAP4rev2")
-        if self.settings["user"]:
+        if self.options.user:
             await self._log_in(stream, can)
         await self._ask(stream, "a4", "LOGOUT", "LOGOUT")
 
@@ -33,13 +33,13 @@ class ImapCheck(Dialogue):
         return {word for line in words if line[:2] == ["*", "CAPABILITY"] for word in line[2:]}
 
     async def _log_in(self, stream: Stream, can: set[str]) -> None:
-        user = self.settings["user"]
+        user = self.options.user
         if "AUTH=PLAIN" in can and "SASL-IR" in can:
             command = f"AUTHENTICATE PLAIN {self.plain()}"
         elif "LOGINDISABLED" in can:
-            raise CheckFailed("the server takes no login" + ("" if self.settings.speaks_tls else " without TLS"))
+            raise CheckFailed("the server takes no login" + ("" if self.speaks_tls else " without TLS"))
         else:
-            command = f"LOGIN {_quoted(user)} {_quoted(self.secret())}"
+            command = f"LOGIN {_quoted(user)} {_quoted(self.value(self.options.secret))}"
         await self._ask(stream, "a3", command, f"login as {user}")
 
     async def _ask(self, stream: Stream, tag: str, command: str, what: str) -> list[bytes]:

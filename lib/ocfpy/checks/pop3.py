@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ocfpy.checks.base import CheckFailed, Stream
-from ocfpy.checks.dialogue import MAX_LINES, Dialogue, refused
+from ocfpy.checks.dialogue import MAX_LINES, MailDialogue, refused
 
 
-class Pop3Check(Dialogue):
+class Pop3Check(MailDialogue):
     """Greeting, CAPA, STLS and a login where they are asked for, QUIT."""
 
     async def greeting(self, stream: Stream) -> None:
@@ -20,11 +20,11 @@ class Pop3Check(Dialogue):
 
     async def converse(self, stream: Stream) -> None:
         await self._capabilities(stream)
-        user = self.settings["user"]
+        user = self.options.user
         if user:
             await self.say(stream, f"USER {user}", "USER")
             await _ok(stream, f"login as {user}")
-            await self.say(stream, f"PASS {self.secret()}", "PASS")
+            await self.say(stream, f"PASS {self.value(self.options.secret)}", "PASS")
             await _ok(stream, f"login as {user}")
         await self.say(stream, "QUIT", "QUIT")
         await _ok(stream, "QUIT")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from base64 import b64encode
 
 from ocfpy.checks.base import CheckFailed, Stream
-from ocfpy.checks.dialogue import MAX_LINES, Dialogue, refused
+from ocfpy.checks.dialogue import MAX_LINES, MailDialogue, refused
 
 READY, BYE, LOGGED_IN, FINE, GO_ON = 220, 221, 235, 250, 334
 
 
-class SmtpCheck(Dialogue):
+class SmtpCheck(MailDialogue):
     """Greeting, EHLO, STARTTLS and AUTH where they are asked for, QUIT."""
 
     async def greeting(self, stream: Stream) -> None:
@@ -24,7 +24,7 @@ class SmtpCheck(Dialogue):
 
     async def converse(self, stream: Stream) -> None:
         offers = await self._hello(stream)
-        if self.settings["user"]:
+        if self.options.user:
             await self._log_in(stream, offers)
         await self.say(stream, "QUIT", "QUIT")
         await _expect(stream, BYE, "QUIT")
@@ -44,12 +44,12 @@ class SmtpCheck(Dialogue):
             await self.say(stream, f"AUTH PLAIN {self.plain()}", "AUTH")
         elif "LOGIN" in ways:
             await self.say(stream, "AUTH LOGIN", "AUTH")
-            for text in (self.settings["user"], self.secret()):
+            for text in (self.options.user, self.value(self.options.secret)):
                 await _expect(stream, GO_ON, "AUTH")
                 await self.say(stream, b64encode(text.encode()).decode(), "AUTH")
         else:
-            raise CheckFailed("the server offers no AUTH PLAIN or LOGIN" + ("" if self.settings.speaks_tls else " without TLS"))
-        await _expect(stream, LOGGED_IN, f"login as {self.settings['user']}")
+            raise CheckFailed("the server offers no AUTH PLAIN or LOGIN" + ("" if self.speaks_tls else " without TLS"))
+        await _expect(stream, LOGGED_IN, f"login as {self.options.user}")
 
 
 async def _expect(stream: Stream, code: int, what: str) -> list[str]:
