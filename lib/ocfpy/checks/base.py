@@ -51,10 +51,10 @@ Shortcut = Callable[[asyncio.AbstractEventLoop, Callable[[Result], None]], None]
 class Check:
     """One server and how it is tried.
 
-    Subclasses implement `attempt`; an object makes one attempt at a time. `options` are the typed ones of the subclass, of its
-    `options_type`. `virtual` is the service that the server is
-    checked for, `way` leads to the server when the address is that of the service. `matches` says of a text whether it has
-    what is expected, None when nothing is. `source` is the address of check_bind in the server's family, or empty.
+    Subclasses implement `attempt`; an object makes one attempt at a time. `options` are those of the subclass, of its
+    `options_type`. `virtual` is the service that the server is checked for, `way` leads to the server when the address is that
+    of the service. `matches` says of a text whether it has what is expected, None when nothing is. `source` is the address of
+    check_bind in the server's family, or empty.
     """
 
     virtual: VirtualService | None = None
