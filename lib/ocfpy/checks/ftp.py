@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import socket
 from dataclasses import dataclass
 
 from ocfpy.checks.base import CheckFailed, Stream
 from ocfpy.checks.dialogue import MAX_LINES, Dialogue, refused
 from ocfpy.checks.options import NetworkOptions, Source, option, source
+from ocfpy.checks.protocols.ftp import extended_passive_port, is_last, passive_port
 from ocfpy.ipvs.model import MAX_PORT
 
 MAX_FILE = 1 << 20
@@ -16,8 +16,6 @@ MAX_FILE = 1 << 20
 ANONYMOUS = "anonymous"
 EVERYTHING = "/"
 GO_ON, LOGGED_IN, COMING = "331", "230", "1"
-_PASV = re.compile(rb"(?:\d{1,3},){4}(\d{1,3}),(\d{1,3})")
-_EPSV = re.compile(rb"\((.)\1\1(\d{1,5})\1\)")
 
 
 @dataclass(frozen=True)
@@ -73,23 +71,21 @@ class FtpCheck(Dialogue):
         if self.family == socket.AF_INET6:  # RFC 2428
             await self.say(stream, "EPSV", "EPSV")
             line = await _reply(stream, "EPSV", "229")
-            found = _EPSV.search(line)
-            port = int(found.group(2)) if found else 0
+            port = extended_passive_port(line)
         else:
             await self.say(stream, "PASV", "PASV")
             line = await _reply(stream, "PASV", "227")
-            found = _PASV.search(line)
-            port = int(found.group(1)) * 256 + int(found.group(2)) if found else 0
+            port = passive_port(line)
         if not 0 < port <= MAX_PORT:
             raise refused("no port for the data", line)
         return port
 
 
 async def _reply(stream: Stream, what: str, *codes: str) -> bytes:
-    """The last line of a reply (RFC 959, 4.2), which has to begin with one of these."""
+    """The last line of a reply, which has to begin with one of these."""
     for _ in range(MAX_LINES):
         line = await stream.line()
-        if re.match(rb"\d{3}( |$)", line):
+        if is_last(line):
             if not line.startswith(tuple(code.encode() for code in codes)):
                 raise refused(what, line)
             return line

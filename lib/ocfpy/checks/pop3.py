@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ocfpy.checks.base import CheckFailed, Stream
 from ocfpy.checks.dialogue import MAX_LINES, MailDialogue, refused
+from ocfpy.checks.protocols.pop3 import END, capability_in, is_positive
 
 
 class Pop3Check(MailDialogue):
@@ -32,21 +33,18 @@ class Pop3Check(MailDialogue):
     async def _capabilities(self, stream: Stream) -> set[bytes]:
         """What the server can do (RFC 2449); nothing where it does not know the question."""
         await self.say(stream, "CAPA", "CAPA")
-        line = await stream.line()
-        if line.startswith(b"-ERR"):
+        if not is_positive(await stream.line()):
             return set()
-        if not line.startswith(b"+OK"):
-            raise refused("not a POP3 answer", line)
         can: set[bytes] = set()
         for _ in range(MAX_LINES):
             line = await stream.line()
-            if line == b".":
+            if line == END:
                 return can
-            can.add(line.upper().partition(b" ")[0])
+            can.add(capability_in(line))
         raise CheckFailed(f"CAPA: more than {MAX_LINES} lines")
 
 
 async def _ok(stream: Stream, what: str) -> None:
     line = await stream.line()
-    if not line.startswith(b"+OK"):
-        raise refused(what if line.startswith(b"-ERR") else "not a POP3 answer", line)
+    if not is_positive(line):
+        raise refused(what, line)

@@ -6,8 +6,7 @@ from base64 import b64encode
 
 from ocfpy.checks.base import CheckFailed, Stream
 from ocfpy.checks.dialogue import MAX_LINES, MailDialogue, refused
-
-READY, BYE, LOGGED_IN, FINE, GO_ON = 220, 221, 235, 250, 334
+from ocfpy.checks.protocols.smtp import BYE, FINE, GO_ON, LOGGED_IN, READY, hello, offers_in, parse_reply_line
 
 
 class SmtpCheck(MailDialogue):
@@ -31,12 +30,9 @@ class SmtpCheck(MailDialogue):
 
     async def _hello(self, stream: Stream) -> dict[str, list[str]]:
         """What the server offers, each with its parameters."""
-        # An address literal (RFC 5321, 4.1.3): the one name that this node has for certain.
         host, _ = stream.local()
-        await self.say(stream, f"EHLO [{'IPv6:' if ':' in host else ''}{host}]", "EHLO")
-        lines = await _expect(stream, FINE, "EHLO")
-        words = [line.upper().replace("=", " ").split() for line in lines[1:]]
-        return {offer[0]: offer[1:] for offer in words if offer}
+        await self.say(stream, hello(host), "EHLO")
+        return offers_in(await _expect(stream, FINE, "EHLO"))
 
     async def _log_in(self, stream: Stream, offers: dict[str, list[str]]) -> None:
         ways = offers.get("AUTH", [])
@@ -53,16 +49,14 @@ class SmtpCheck(MailDialogue):
 
 
 async def _expect(stream: Stream, code: int, what: str) -> list[str]:
-    """The texts of a reply (RFC 5321, 4.2.1), which has to have this code."""
+    """The texts of a reply, which has to have this code."""
     texts = []
     for _ in range(MAX_LINES):
         line = await stream.line()
-        text = line.decode(errors="replace")
-        if not (text[:3].isascii() and text[:3].isdigit() and text[3:4] in ("", " ", "-")):
-            raise refused("not an SMTP answer", line)
-        if int(text[:3]) != code:
+        reply = parse_reply_line(line)
+        if reply.code != code:
             raise refused(what, line)
-        texts.append(text[4:])
-        if text[3:4] != "-":
+        texts.append(reply.text)
+        if reply.last:
             return texts
     raise CheckFailed(f"{what}: more than {MAX_LINES} lines")
