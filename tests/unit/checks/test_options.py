@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 import sys
 from functools import cache
 from importlib import import_module
@@ -127,6 +128,11 @@ def test_options_are_typed_values() -> None:
     assert dataclasses.asdict(check_of("ntp").options) == {"bind": (), "max_stratum": 15, "max_distance": 3.0}
     with pytest.raises(dataclasses.FrozenInstanceError):
         http.ca = "/elsewhere"  # type: ignore[misc]
+
+
+def test_texts_of_options_are_read_where_options_are_made_and_nowhere_else() -> None:
+    readers = {path.name for path in (LIB / "checks").glob("*.py") if re.search(r"settings(\[|\.flag)", path.read_text())}
+    assert readers == {"options.py", "secretfile.py", "settings.py"}
 
 
 def test_nothing_is_parsed_in_an_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
