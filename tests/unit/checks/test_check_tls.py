@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ocfpy.checks.options import TlsOptions
 from ocfpy.checks.settings import CheckSettings
 from ocfpy.checks.tls import context_for, failure, wrong_name
 from ocfpy.healthd import preflight
@@ -120,6 +121,6 @@ def test_what_openssl_says() -> None:
 def test_no_key_exchange_is_offered_whose_size_the_server_chooses() -> None:
     """A DHE modulus of 10,000 bits cost 0.87 s a handshake, in one call that nothing interrupts."""
     usual = {one["name"] for one in ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).get_ciphers()}
-    offered = context_for(CheckSettings("https", tls_verify="false")).get_ciphers()
+    offered = context_for(TlsOptions.of(CheckSettings("https", tls_verify="false"))).get_ciphers()
     assert usual - {one["name"] for one in offered} == {name for name in usual if name.startswith("DHE-")}
     assert not any(one["kea"].startswith("kx-dhe") for one in offered)
