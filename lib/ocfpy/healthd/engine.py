@@ -196,7 +196,7 @@ class Engine:
         `found` is what the kernel has; `before` the specification that was in force.
         """
         for virtual in spec.virtual:
-            if virtual in found and virtual not in self._owned and virtual not in spec.former:
+            if virtual in found and virtual not in self._owned | self.desired.inherited | set(spec.former):
                 scheduler, reals = found[virtual][0].scheduler, len(found[virtual][1])
                 self.log.warning(
                     f"{virtual} was there already, put in by somebody else ({scheduler}, {reals} real servers): it is ours now"
@@ -313,12 +313,13 @@ class Engine:
         lines: dict[VirtualService, str] = {}
         for virtual in spec.virtual:
             names = ", ".join(map(str, self.desired.still_serving(virtual)))
-            if self.desired.is_handover_stuck(virtual):
-                lines[virtual] = f"{names} of {virtual} leaving, still serving: {self.desired.handover(virtual)}"
-            elif names:
-                lines[virtual] = f"{names} of {virtual} leaving, still serving until the new servers have been checked"
-            if lines.get(virtual) != self._said_of_leaving.get(virtual) and virtual in lines:
-                self.log.warning(lines[virtual])
+            if not names:
+                continue
+            is_stuck = self.desired.is_handover_stuck(virtual)
+            until = f": {self.desired.handover(virtual)}" if is_stuck else " until the new servers have been checked"
+            lines[virtual] = f"{names} of {virtual} leaving, still serving{until}"
+            if lines[virtual] != self._said_of_leaving.get(virtual):
+                (self.log.warning if is_stuck else self.log.info)(lines[virtual])
         self._said_of_leaving = lines
 
     async def _respect_removals(self, spec: PoolSpec, now: float) -> None:
@@ -327,7 +328,7 @@ class Engine:
         if quiescent:
             present = await self.kernel.connections({virtual for virtual, _ in quiescent})
             removed = quiescent - present.keys()
-            if removed and len(present):
+            if removed and len(present) and spec is self.spec:
                 self.desired.leave_out(removed)
                 self._update(spec, now)
                 for virtual, key in sorted(removed, key=str):
