@@ -24,12 +24,15 @@ SHIPPED  := Makefile pyproject.toml $(wildcard LICENSE) agents bin lib cib-examp
 SHIPPED_FILES := $(shell find $(wildcard $(SHIPPED)) -name __pycache__ -prune -o -type f -print | sort)
 
 SUITES := unit conformance frr simulate checks lab
+# `make test` runs two suites side by side: frr, which waits for most of its time, with the next ones. The lab, whose two to five
+# kernels need both cores, comes last and has the machine to itself.
+IN_ORDER := frr unit conformance simulate checks lab
 
 # What each target needs on a bare Debian 12. Lists, not metapackages: this is also the documentation of the needs.
 DEBS_DEB         := python3 dpkg-dev debhelper dh-python fakeroot
 DEBS_RPM         := python3 rpm
-DEBS_LIB         := python3 python3-dnspython python3-h11 python3-rich
-DEBS_PYTEST      := $(DEBS_LIB) python3-pytest python3-hypothesis python3-lxml iproute2 procps
+DEBS_LIB         := python3 python3-dnspython python3-h11 python3-lxml python3-rich python3-yaml
+DEBS_PYTEST      := $(DEBS_LIB) python3-pytest python3-hypothesis iproute2 procps
 # What plays with real daemons may be played twice: tests/conftest.py.
 DEBS_PLAY        := $(DEBS_PYTEST) python3-pytest-rerunfailures
 DEBS_AGENTS      := resource-agents pacemaker-cli-utils libxml2-utils
@@ -39,7 +42,7 @@ DEBS_UNIT        := $(DEBS_PYTEST) $(DEBS_DEB) $(DEBS_RPM) $(DEBS_WHEEL) lintian
 DEBS_CONFORMANCE := $(DEBS_PLAY) $(DEBS_AGENTS) crmsh pcs groff-base ldirectord pacemaker-resource-agents kmod
 # FRR 8.4 is this host's, FRR 10 that of a Debian 13 root that the suite builds.
 DEBS_FRR         := $(DEBS_PLAY) $(DEBS_AGENTS) frr frr-pythontools mmdebstrap
-DEBS_SIMULATE    := $(DEBS_PYTEST) $(DEBS_AGENTS) pacemaker crmsh
+DEBS_SIMULATE    := $(DEBS_PYTEST) $(DEBS_AGENTS) pacemaker crmsh pcs
 # The servers that the checks are tried against, on this host and from the lab's nodes.
 DEBS_SERVICES    := python3-cryptography nginx-light squid bind9 slapd chrony exim4-daemon-light dovecot-imapd dovecot-pop3d \
                     mariadb-server-core postgresql freeradius kamailio kamailio-tls-modules proftpd-core
@@ -51,7 +54,7 @@ DEBS_LAB         := $(DEBS_DEMO) $(DEBS_WHEEL) $(DEBS_SERVICES) python3-ldap3
 # A compiler for the one program that says what is the least.
 DEBS_BENCH       := $(DEBS_DEMO) $(DEBS_AGENTS) gcc libc6-dev
 DEBS_LINT        := $(DEBS_PYTEST) python3-venv python3-matplotlib python3-cryptography ca-certificates
-DEBS_TEST        := $(sort $(foreach suite,UNIT CONFORMANCE FRR SIMULATE CHECKS LAB,$(DEBS_$(suite))))
+DEBS_TEST        := $(sort python3-pytest-xdist $(foreach suite,UNIT CONFORMANCE FRR SIMULATE CHECKS LAB,$(DEBS_$(suite))))
 
 RUFF := ruff==0.14.14
 MYPY := mypy==1.18.2
@@ -173,7 +176,7 @@ $(WHEEL): $(SHIPPED_FILES) build/shipped
 	    mv build/wheel/out/$(@F) $@; echo $@'
 
 test: deps-test stage deb rpm wheel
-	$(PYTEST) $(SUITES:%=tests/%)
+	$(PYTEST) --numprocesses=2 --dist=loadgroup $(IN_ORDER:%=tests/%)
 
 $(SUITES:%=test-%): test-%: deps-% stage
 	$(PYTEST) tests/$*

@@ -21,10 +21,16 @@ TWICE = ("conformance", "frr", "checks", "lab")
 that somebody else uses, too, may stop any of them for seconds."""
 
 
+ONE_BY_ONE = ("frr", "checks", "lab")
+"""Suites whose tests share one site, one set of servers, one lab: a process runs all of such a suite. Of the others, a file."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.relative_to(ROOT / "tests").parts[0] in TWICE:
+        suite, *_ = item.path.relative_to(ROOT / "tests").parts
+        if suite in TWICE:
             item.add_marker(pytest.mark.flaky(reruns=1))
+        item.add_marker(pytest.mark.xdist_group(suite if suite in ONE_BY_ONE else str(item.path)))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

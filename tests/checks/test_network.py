@@ -153,7 +153,7 @@ def test_a_mark_is_on_what_is_sent(world: World, nobody: None) -> None:
     check = make(world, {"check": "tcp"}, GONE4, 80, 1)
     assert world.run(check.run()).reason in ("timed out after 1 s, connecting", UNREACHABLE)
     check.way = cast(VipPath, Marked())
-    assert world.run(check.run()).reason == f"Permission denied, connecting (by way of {GONE4}: marked)"
+    assert world.run(check.run()).reason == f"Permission denied, connecting (through {GONE4}: marked)"
 
 
 def test_checks_one_after_the_other_leave_nothing_open(world: World) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab.testbed import VIP4, VIP6, Result
-from tests.lab.testbed.bench import PLAN, Bench
+from tests.lab.testbed.bench import PLAN, Bench, agent_command
 from tests.lab.testbed.router import wait_bgp
 
 OCF_SUCCESS, OCF_ERR_GENERIC, OCF_ERR_ARGS, OCF_ERR_INSTALLED, OCF_ERR_CONFIGURED, OCF_NOT_RUNNING = 0, 1, 2, 5, 6, 7
@@ -70,10 +70,11 @@ def test_wrong_configuration(bench: Bench, agent: str, parameters: dict[str, str
 
 
 def the_second_is_refused(bench: Bench, agent: str, same: dict[str, str]) -> None:
-    """Another resource with what the first one has is told who has it, and taking it down takes nothing from the first."""
-    start = bench.agent(agent, "start", "second", **same)
-    assert start.rc == OCF_ERR_ARGS, start
-    assert "first" in reason(start)
+    """Another resource with what the first one has waits, and says who has it; its stop takes nothing from the first."""
+    start = bench.node.run(agent_command(agent, "start", "second", same, timeout_s=3))
+    assert start.rc == OCF_ERR_GENERIC, start
+    assert "resource first " in reason(start)
+    assert "s for it to stop)" in reason(start)
     assert bench.agent(agent, "probe", "second", **same).rc == OCF_NOT_RUNNING
     assert bench.agent(agent, "stop", "second", **same).rc == OCF_SUCCESS
     assert bench.agent(agent, "monitor", "first", **same).rc == OCF_SUCCESS

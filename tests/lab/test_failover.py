@@ -127,7 +127,10 @@ def test_one_backend_dies(steady: Lab) -> None:
 
 
 def test_all_backends_die(steady: Lab) -> None:
-    """The route leaves the site after the checks have seen it, and comes back when they are."""
+    """The route leaves the site after the checks have seen it, and comes back when they are.
+
+    What comes back costs nothing but the TCP connections that were open when their route moved from site to site.
+    """
     site = steady.site_a
     try:
         report = watched(steady, site.backends.stop, settle=DETECTION + 4)
@@ -138,7 +141,8 @@ def test_all_backends_die(steady: Lab) -> None:
         disturbed = site.router.bfd_downs() != downs
     finally:
         site.backends.start()
-    assert back.lost == 0 or disturbed, f"coming back must not cost anything: {back}"
+    unexplained = [request for request in back.lost_requests if request not in back.cut_by_a_move]
+    assert not unexplained or disturbed, f"{unexplained} lost while the backends came back: {back}"
     for vip in VIPS:
         steady.core.wait_route(vip, "router-a", limit=60)
 
@@ -169,3 +173,15 @@ def test_site_without_power(steady: Lab) -> None:
         site.light()
     for vip in VIPS:
         steady.core.wait_route(vip, "router-a", limit=90)
+
+
+def test_restart_on_the_passive_node_loses_nothing(steady: Lab) -> None:
+    """What docs/operations.md says to do instead of restarting a clone on all its nodes at once."""
+    cluster = steady.site_a.cluster
+
+    def restart() -> None:
+        cluster.run(f"crm_resource --restart --resource pool-clone --node {other_node(steady)}", timeout=90).check()
+
+    report = undisturbed(steady, restart, lambda: None)
+    assert report.lost == 0, report
+    assert "cli-ban" not in cluster.crm("configure show type:location").out

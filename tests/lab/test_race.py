@@ -113,6 +113,8 @@ def test_no_trace_of_the_race(steady: Lab) -> None:
         wait_for(lambda: nothing_failed(cluster), FAILURE_TIMEOUT + 60, "no failed action is left")
         constraints = cluster.crm("configure show type:location").out
         assert "cli-ban" not in constraints, constraints
+        rename_pool(site, "pool", "front")
+        steady.core.wait_route(VIP4, "router-a", limit=60)
     finally:
         hear(site)
         cluster.erase()
@@ -126,6 +128,24 @@ def replaced(text: str, words: Mapping[str, str]) -> str:
         assert old in text, f"the example no longer says {old}"
         text = text.replace(old, new)
     return text
+
+
+def rename_pool(site: Site, old: str, new: str) -> None:
+    """Rename a pool and its clone in one change of the CIB; the one stops while the other starts, and nothing fails.
+
+    With the same virtual services, on both nodes.
+    """
+    cluster = site.cluster
+    names = "; ".join(f's/"{name}"/"{name.replace(old, new)}"/g' for name in (old, f"{old}-clone", f"healthy-{old}"))
+    cluster.run(
+        f"cibadmin --query --scope configuration | sed '{names}' >/run/lab.xml"
+        " && cibadmin --replace --scope configuration --xml-file /run/lab.xml"
+    ).check()
+    cluster.wait_idle()
+    assert [failure for failure in cluster.failed_actions() if failure.startswith((old, new))] == []
+    assert cluster.where(old) == []
+    assert cluster.where(new) == sorted(node.name for node in site.nodes)
+    assert all(cluster.attributes()[node.name].get(f"healthy-{new}") == "2" for node in site.nodes), cluster.status()
 
 
 def nothing_failed(cluster: Cluster) -> bool:

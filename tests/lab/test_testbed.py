@@ -158,3 +158,21 @@ def test_the_account_of_a_stream() -> None:
     assert report.by_kind == {"dns4": 2, "http4": 0}
     assert report.by_site == {"a": 8, "b": 1}
     assert account(requests, 0.5, 2.5).gap == 1.5, "an outage that is not over counts up to the last request of the window"
+
+
+@pytest.mark.parametrize(("before", "error", "after_s", "expected"), [
+    ("rs-b1", "ConnectionResetError: [Errno 104] Connection reset by peer", 0.02, 1),
+    ("rs-a1", "ConnectionResetError: [Errno 104] Connection reset by peer", 0.02, 0),  # no move
+    ("rs-b1", "no answer", 0.02, 0),  # a packet was lost, or there was no route
+    ("rs-b1", "ConnectionResetError: [Errno 104] Connection reset by peer", 0.6, 0),  # there was a gap
+])
+def test_only_a_connection_that_was_open_when_its_route_moved_is_cut_by_the_move(
+    before: str, error: str, after_s: float, expected: int
+) -> None:
+    requests = [
+        Request("http4", 1.00, 1.01, before, None),
+        Request("dns4", 1.00, 1.01, "rs-b1", None),
+        Request("http4", 1.02, None, None, error),
+        Request("http4", 1.02 + after_s, 1.03 + after_s, "rs-a1", None),
+    ]
+    assert len(account(requests, None, None).cut_by_a_move) == expected

@@ -100,7 +100,7 @@ class Cluster:
         self.cib = work / "cib.xml"
         self.cib.write_bytes(_empty_cib(nodes))
 
-    def run(self, *command: str) -> str:
+    def run(self, *command: str, limit_s: float = PROGRAM_LIMIT_S) -> str:
         """Runs a program on the CIB, with the agents in place, and returns all that it said."""
         environment = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
@@ -112,7 +112,7 @@ class Cluster:
         done = subprocess.run(
             ["unshare", "--mount", "sh", "-c", _INSIDE, str(self.ocf), *command],
             env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, timeout=PROGRAM_LIMIT_S, cwd=self.work,
+            text=True, timeout=limit_s, cwd=self.work,
         )
         if done.returncode:
             raise SimulationError(f"{' '.join(command)} returned {done.returncode}:\n{done.stdout}")

@@ -10,7 +10,7 @@ from ocfpy.net.loopback import add_address, has_interface, locate, remove_addres
 from ocfpy.net.prefixes import ALLOWED_PREFIXES_FILE, read_prefixes
 from ocfpy.ocf.addresses import Address, parse_address
 from ocfpy.ocf.agent import Action, Agent, Status
-from ocfpy.ocf.errors import HostError, OcfError, ServiceError
+from ocfpy.ocf.errors import ClaimedError, HostError, OcfError, ServiceError
 from ocfpy.ocf.parameters import (
     NAME_CHARACTERS,
     AddressParam,
@@ -158,7 +158,7 @@ class AnycastVip(Agent):
     def check_claim(self, claim: dict[str, str]) -> None:
         conflict = self._conflict(parse_address(claim["ip"]))
         if conflict:
-            raise HostError(conflict)
+            raise ClaimedError(conflict)
 
     def observe(self, claim: dict[str, str]) -> Status:
         address, nic = parse_address(claim["ip"]), claim["nic"]

@@ -16,7 +16,7 @@ from ocfpy.net.prefixes import check_allowed, strays
 from ocfpy.ocf.addresses import parse_address
 from ocfpy.ocf.agent import Action, Status
 from ocfpy.ocf.deadline import Deadline
-from ocfpy.ocf.errors import HostError, NotInstalledError, ServiceError
+from ocfpy.ocf.errors import ClaimedError, HostError, NotInstalledError, ServiceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class BgpAnnounce(AnnounceParameters):
         """One resource announces a prefix: the stop of one would withdraw it for both."""
         holder = self._other_holder(claim)
         if holder:
-            raise HostError(
+            raise ClaimedError(
                 f"resource {holder} already announces {claim['prefix']}: remove one of the two (if there is no such "
                 f"resource any more, remove {self.context.rundir}/{self.name}-{holder}.state)"
             )

@@ -1,4 +1,4 @@
-"""ocf:anycast:ipvs-pool: virtual services in the kernel's IPVS, kept true by the health daemon of the node."""
+"""ocf:anycast:ipvs-pool: virtual services in the kernel's IPVS, maintained by the health daemon of the node."""
 
 from __future__ import annotations
 
@@ -21,38 +21,40 @@ from ocfpy.healthd.client import (
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.presence import present
 from ocfpy.ocf.agent import Action, Status
+from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.dispatch import put_in_force
 from ocfpy.ocf.errors import HostError, OcfError
+from ocfpy.ocf.lifecycle import await_unclaimed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocfpy.pool.spec import PoolSpec
 
 MONITOR_TIMEOUT_S = 2.0
-"""How long the daemon may take to answer; it does nothing that blocks. Half of the time that is left, if that is less."""
+"""How long the daemon may take to answer; it does nothing that blocks. Half of the time left, if that is less."""
 LEAST_TIMEOUT_S = 0.1
 PARAMETERS = "parameters"
-"""In the record: a digest of the parameters that the daemon was told of last."""
+"""In the claim file: a digest of the parameters that the daemon was last told of."""
 PROBED = "probed"
-"""The same of those with which Pacemaker found it running, where they were others."""
+"""The same of the parameters with which Pacemaker found it running, if they differ."""
 
 
 class IpvsPool(ConfigParameters):
-    """What Pacemaker asks for, as far as it is not left to the daemon."""
+    """What the cluster wants, as far as the daemon needs to know it."""
 
     name = "ipvs-pool"
     provider = "anycast"
     version = __version__
     shortdesc = "IPVS virtual services with health-checked real servers"
     longdesc = """
-Puts virtual services and their real servers into the kernel's IPVS table and starts a daemon that checks the
-real servers, keeps the table true and tells the cluster, in a node attribute, how many backends are alive.
+Adds virtual services and their real servers to the kernel's IPVS table and starts a daemon that checks the
+real servers, maintains the table and publishes the number of live backends in a node attribute.
 
-What is in the table already is adopted, and only what differs is changed, so that no packet is lost when
-the daemon or the resource is started again. Services of others are never touched; what somebody changes in
-ours is put right within one check_interval. A pool without a backend alive is not a failed pool: its monitor
-says 190 (degraded) and why, and the attribute is 0. Use it as a clone, together with anycast-vip and a
-location rule on the attribute.
+Existing entries of the table are adopted, and only differences are changed, so that no packet is lost when the
+daemon or the resource is restarted. Virtual services of other programs are never touched; external changes of
+the pool's own services are reverted within one check_interval. A pool without a live backend has not failed:
+its monitor returns 190 (degraded) with the reason, and the attribute is 0. Use it as a clone, together with
+anycast-vip and a location rule on the attribute.
 """
     actions = (
         Action("start", "60s"),
@@ -113,56 +115,56 @@ location rule on the attribute.
             return self._with_daemon_replaced(fault)
         return self._observe_leftovers(claim, fault)
 
-    def _asked(self) -> tuple[str, str]:
+    def _asked(self, timeout_s: float = MONITOR_TIMEOUT_S) -> tuple[str, str]:
         """The first word of what the daemon says of the pool, and the reason. Raises NoDaemon, DaemonHangs."""
-        limit_s = max(LEAST_TIMEOUT_S, min(MONITOR_TIMEOUT_S, self.context.deadline.remaining() / 2))
+        limit_s = max(LEAST_TIMEOUT_S, min(timeout_s, self.context.deadline.remaining() / 2))
         paths = self.paths
         word, _, reason = ask(paths.node.socket, f"monitor {paths.key} {__version__}", limit_s).partition(" ")
         return word, reason
 
     def _with_daemon_replaced(self, fault: str) -> Status:
-        """What a monitor says that has found the daemon lost, and another one in its place.
+        """Replace a lost daemon; return the status that the monitor reports.
 
-        That one adopts the tables of all pools, and no client notices; the restart that a failure leads to would take the
-        services out of the kernel, and the addresses off the node.
+        The new daemon adopts the tables of all pools, and no client notices; the restart after a failure would remove the
+        services from the kernel, and the addresses from the node.
         """
-        from ocfpy.healthd.lifecycle import ANSWERS_AGAIN_S, ensure_daemon
+        from ocfpy.healthd.lifecycle import ANSWERS_AGAIN_S, STARVED_S, ensure_daemon
 
         try:
             started = ensure_daemon(self.paths.node, self.context.deadline, self.context.log, ANSWERS_AGAIN_S)
-            word, reason = self._asked()
+            word, reason = self._asked(STARVED_S)
         except OcfError as error:
-            return Status.failed(f"{fault}, and another one does not start: {error.reason}")
+            return Status.failed(f"{fault}, and a new one does not start: {error.reason}")
         except (NoDaemon, DaemonHangs):
-            return Status.failed(f"{fault}, and so is the one that was started in its place: the system log may say why")
+            return Status.failed(f"{fault}, and so is its replacement: see the system log")
         if word in (RUNNING, DEGRADED):
-            return Status.degraded(f"{fault}: another one has taken its place") if started else Status.running()
-        return Status.failed(f"{fault}, and the next one says: {word} {reason}")
+            return Status.degraded(f"{fault}: it was replaced") if started else Status.running()
+        return Status.failed(f"{fault}, and its replacement answers: {word} {reason}")
 
     def _observe_leftovers(self, claim: dict[str, str], fault: str) -> Status:
-        """Where no daemon answers for the pool it is stopped, unless a start left a daemon or something in the kernel."""
+        """Without a daemon the pool is stopped, unless a start left a daemon or services in the kernel."""
         if self.context.state.read() is None:
             return Status.stopped()
         if fault.endswith("is gone") and is_alive(self.paths.node):
-            # Of a start that was killed, as a rule: the daemon goes on, and will have filled the table in a moment.
-            return Status.failed("the health daemon is there, but does not listen yet")
+            # Usually of a killed start: the daemon goes on, and will have filled the table in a moment.
+            return Status.failed("the health daemon runs, but does not listen yet")
         ours = claim.get("virtual", "").split()
         if not present(list(map(parse_virtual, ours))) and not self._is_wanted():
             return Status.stopped()
         return Status.failed(f"{fault}; the real servers of {', '.join(ours)} are not checked")
 
     def _is_wanted(self) -> bool:
-        """Whether the pool's file is there, by which the next daemon would run it."""
+        """Return whether the pool's file exists, from which the next daemon would run it."""
         import os
 
         return os.path.exists(self.paths.spec)
 
     def _apply_pending_parameters(self) -> str:
-        """Has a monitor put in force what the daemon has not been told of; why that cannot be, empty if there is nothing.
+        """Have a monitor apply parameters that the daemon has not; return why that is impossible, empty if there is nothing.
 
         The parameters may have been changed while the cluster was down and the daemon went on (maintenance mode). Pacemaker's
-        probe finds it running, and from then on the cluster takes the new ones for those in force. Other changes are Pacemaker's
-        to carry out, as soon as it manages the resource.
+        probe finds the pool running, and from then on the cluster assumes that the new parameters are in force. All other changes
+        are Pacemaker's to apply, as soon as it manages the resource.
         """
         state, digest = self.context.state, self._digest()
         record = state.read() or {}
@@ -175,25 +177,25 @@ location rule on the attribute.
         claim = self.claim()
         try:
             if record.get("attribute", claim["attribute"]) != claim["attribute"]:
-                raise HostError("attribute is another one, which takes a restart")
+                raise HostError("attribute has changed, which requires a restart")
             put_in_force(self, claim)
         except OcfError as error:
             return f"the parameters were changed while the cluster was down, and are not in force: {error.reason}"
-        self.context.log.info("the parameters were changed while the cluster was down: they are in force now")
+        self.context.log.info("applied the parameters that were changed while the cluster was down")
         return ""
 
     def _digest(self) -> str:
-        """Tells the parameters that can be changed while the pool runs from others."""
+        """Return the digest of the parameters that can be changed while the pool runs."""
         names = (parameter.name for parameter in self.parameters() if parameter.reloadable)
         given = sorted((name, self.context.params[name]) for name in names if self.is_set(name))
         return f"{crc32(repr(given).encode()):08x}"
 
     def _record_applied(self) -> None:
-        """The daemon goes by the parameters as they are."""
+        """Note that the daemon applies the current parameters."""
         self.context.state.update({PARAMETERS: self._digest()})
 
     def spec(self) -> PoolSpec:
-        """What the daemon is told."""
+        """The specification for the daemon."""
         from ocfpy.pool.spec import PoolSpec
 
         loaded = self.loaded() if self.config else None
@@ -220,14 +222,19 @@ location rule on the attribute.
 
         pool_control.stop(self.paths, claim, self.context.deadline, self.context.log)
 
+    def transitional_claim(self, claim: dict[str, str]) -> dict[str, str]:
+        from ocfpy.healthd import pool_control
+
+        return pool_control.transitional(self.paths, claim)
+
     def reload_agent(self, claim: dict[str, str]) -> None:
         from ocfpy.healthd import pool_control
 
         def check() -> None:
+            # The claim is written already: if two pools claim the same, one of them sees it here.
+            # A monitor does not wait for the other pool: the next monitor tries again.
+            await_unclaimed(self, claim, Deadline(0.0 if context.interval else context.deadline.remaining() / 2))
             self.check_host()
-            # dispatch has written the record already: of two that want the same, one sees the other here.
-            with self.context.lock(self.name):
-                self.check_claim(claim)
 
         context = self.context
         pool_control.reload(context.state, claim, self.paths, self.spec(), check, context.deadline, context.log)

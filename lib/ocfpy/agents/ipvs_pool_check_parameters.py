@@ -36,40 +36,40 @@ if TYPE_CHECKING:
     from ocfpy.checks.settings import CheckSettings
 
 PATH_CHARACTERS = "/?&=;:@+$,!~*'()%#[]"
-"""What stays as it is in a path and its query, besides letters and digits."""
+"""Characters, beside letters and digits, that need no escape in a path and its query."""
 _FITTING = {"udp": "dns, ntp, radius, sip, udp or ping", "sctp": "ping or external"}
-"""Checks that say something about a service of another protocol than TCP."""
+"""Checks that fit a service of another protocol than TCP."""
 _RDTYPES = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
 
 
 def _of(option: str, text: str) -> str:
-    """The description of a parameter, with the checks that it is for."""
+    """Return the description of a parameter, with the checks that it applies to."""
     users = users_of(option)
     return f"{text} For check={', '.join(users)}." if len(users) < len(NAMES) // 2 else text
 
 
 class CheckParameters(MemberParameters):
-    """Declares the parameters check_*, rise and fall, and makes the settings of the checks of them."""
+    """Declares the parameters check_*, rise and fall, and builds the checks' settings from them."""
 
     check = StringParam(
         "health check",
         "; ".join(f"{kind.name}: {kind.summary}" for kind in TYPES.values())
-        + ". It has to be set for a service of UDP or SCTP that has no service of TCP beside it.",
+        + ". Required for a service of UDP or SCTP that has no service of TCP beside it.",
         choices=NAMES,
         default="tcp",
         reloadable=True,
     )
     check_port = IntParam(
         "port to check",
-        "Unset: the port of the real server; where it has none, because its virtual service is a firewall mark, the"
-        " usual port of what is checked.",
+        "Unset: the port of the real server. With a firewall mark as virtual service the server has no port: then the"
+        " usual port of the checked protocol.",
         minimum=1,
         maximum=MAX_PORT,
         reloadable=True,
     )
     check_interval = DurationParam(
-        "time between two checks",
-        "Every server is checked this often. Checks keep to the wall clock, so that both nodes of a pair"
+        "check interval",
+        "Time between two checks of a server. Checks keep to the wall clock, so that both nodes of a pair"
         " check the same server at the same time.",
         minimum="100ms",
         maximum="1h",
@@ -78,20 +78,20 @@ class CheckParameters(MemberParameters):
         reloadable=True,
     )
     check_retry_interval = DurationParam(
-        "time between two checks in doubt",
-        "How soon a check follows one that says something else than is believed of the server, until as many as fall or rise have"
-        " decided. So a server that refuses is out after check_interval and fall - 1 times this, at the latest, and not only"
-        " after fall times check_interval. One that is silent is out after check_interval and fall times check_timeout, where"
-        " that is longer than this: no check begins before the last one has ended. HAProxy calls it fastinter, keepalived"
-        " delay_before_retry. Not longer than check_interval. Unset: check_interval.",
+        "retry interval",
+        "Interval while results contradict the server's state, until rise or fall is reached. A refusing server is then out"
+        " after at most check_interval + (fall - 1) x check_retry_interval, instead of fall x check_interval. A silent server is"
+        " out after check_interval + fall x check_timeout, if check_timeout is longer than check_retry_interval: no check begins"
+        " before the last one has ended. HAProxy calls it fastinter, keepalived delay_before_retry. Not longer than"
+        " check_interval. Unset: check_interval.",
         minimum="10ms",
         maximum="1h",
         usual="1min",
         reloadable=True,
     )
     check_timeout = DurationParam(
-        "time for one check",
-        "A server that has not answered by then has failed the check. Not longer than check_interval.",
+        "check timeout",
+        "A server that has not answered by then fails the check. Not longer than check_interval.",
         minimum="10ms",
         maximum="1h",
         usual="1min",
@@ -99,39 +99,37 @@ class CheckParameters(MemberParameters):
         reloadable=True,
     )
     rise = IntParam(
-        "good checks",
-        "So many in a row bring a server back.",
+        "successes until up",
+        "This many successful checks in a row bring a server back.",
         minimum=1,
         maximum=100,
         default=2,
         reloadable=True,
     )
     fall = IntParam(
-        "bad checks",
-        "So many in a row take a server out.",
+        "failures until down",
+        "This many failed checks in a row take a server out.",
         minimum=1,
         maximum=100,
         default=3,
         reloadable=True,
     )
     check_request = SecretParam(
-        "what to send, or to ask for",
-        "What is sent to the server, or asked of it. In tcp and udp it is sent as it is; in http it is the body, for"
-        " check_method=POST; in http_proxy it is the URL that is fetched, http://www.example.com/, or where a tunnel has to"
-        " lead, www.example.com:443; in mysql and postgresql it is the query, unset SELECT 1. In all of these \\r, \\n, \\t, \\\\"
-        " and \\x00 to \\xff stand for the bytes that they stand for in C. In ldap it is the search, written as in an LDAP URL,"
-        " dn?attributes?scope?filter, such as dc=example,dc=com??sub?(uid=probe); unset, that for the server's own entry (root"
-        " DSE). In sip it is the URI, unset that of the server. One that has credentials in it belongs into a file: @/path stands"
-        f" for the first line of that. For check={', '.join(users_of('request'))}.",
+        "request",
+        "What is sent to the server. tcp and udp: the text itself. http: the body, with check_method=POST. http_proxy: the URL to"
+        " fetch, http://www.example.com/, or the destination of a tunnel, www.example.com:443. mysql and postgresql: the query,"
+        " unset SELECT 1. In all of these \\r, \\n, \\t, \\\\ and \\x00 to \\xff are escapes as in C. ldap: the search as in an"
+        " LDAP URL, dn?attributes?scope?filter, such as dc=example,dc=com??sub?(uid=probe); unset, the server's own entry (root"
+        " DSE). sip: the URI; unset, that of the server. A request that contains credentials belongs into a file: @/path stands"
+        f" for the first line of that file. For check={', '.join(users_of('request'))}.",
         reloadable=True,
     )
     check_expect = StringParam(
         "expected text",
-        "Text that the answer has to contain, or a regular expression after re:. In http and http_proxy it is looked for"
-        " in the body (the first MiB), in dns in the records of the answer, in tcp and udp in what the server says,"
-        " in mysql and postgresql in the rows, whose values have | between them, in ldap in the entries, as lines \"dn: ...\""
-        " and \"attribute: value\". With udp and no expected text a server is fine if it answers a ping and does not say that"
-        " the port is closed.",
+        "Text that the answer has to contain, or a regular expression after re:. http and http_proxy search the body (the first"
+        " MiB), dns the records of the answer, tcp and udp the received data, mysql and postgresql the rows, with | between the"
+        " values, ldap the entries, as lines \"dn: ...\" and \"attribute: value\". udp without an expected text succeeds if the"
+        " server answers a ping and does not report that the port is closed.",
         reloadable=True,
     )
     http_host = StringParam(
@@ -143,7 +141,7 @@ class CheckParameters(MemberParameters):
     )
     check_path = StringParam(
         "HTTP path",
-        _of("path", "The path, with its query, that is asked for."),
+        _of("path", "The path of the request, with its query."),
         default=OPTIONS["path"],
         reloadable=True,
     )
@@ -156,7 +154,7 @@ class CheckParameters(MemberParameters):
     )
     check_status = ListParam(
         "statuses",
-        _of("status", "The statuses of HTTP or SIP that are fine, such as 200-299 301."),
+        _of("status", "The HTTP or SIP statuses that count as success, such as 200-299 301."),
         parse=parse_status,
         default=OPTIONS["status"],
         reloadable=True,
@@ -165,24 +163,24 @@ class CheckParameters(MemberParameters):
         "HTTP headers",
         _of(
             "headers",
-            "Further header lines, or others in place of ours, \\n between two: X-Site: here\\nAccept: text/html. Those that have"
-            " credentials in them belong into a file: @/path stands for the first line of that.",
+            "Further header lines, or replacements of the default ones, \\n between two: X-Site: here\\nAccept: text/html."
+            " Headers that contain credentials belong into a file: @/path stands for the first line of that file.",
         ),
         reloadable=True,
     )
     check_name = StringParam(
-        "DNS name", _of("name", "The name that is asked for."), charset=f"{NAME_CHARACTERS}*/", reloadable=True
+        "DNS name", _of("name", "The name in the query."), charset=f"{NAME_CHARACTERS}*/", reloadable=True
     )
     check_rdtype = StringParam(
         "DNS record type",
-        _of("rdtype", "The type that is asked for; the answer has to have one."),
+        _of("rdtype", "The type in the query; the answer has to have a record of it."),
         choices=_RDTYPES,
         default=OPTIONS["rdtype"],
         reloadable=True,
     )
     check_rcode = ListParam(
         "DNS rcodes",
-        _of("rcode", "The rcodes that are fine, such as NOERROR NXDOMAIN. Only with NOERROR the answer has to have records."),
+        _of("rcode", "The rcodes that count as success, such as NOERROR NXDOMAIN. Only NOERROR requires records in the answer."),
         parse=parse_rcode,
         default=OPTIONS["rcode"],
         reloadable=True,
@@ -191,7 +189,7 @@ class CheckParameters(MemberParameters):
         "transport",
         _of(
             "transport",
-            "Whether the question goes over udp or tcp. In dns, what is truncated over udp is asked again over tcp.",
+            "Whether to use udp or tcp. A dns answer that is truncated over udp is requested again over tcp.",
         ),
         choices=("udp", "tcp"),
         default=OPTIONS["transport"],
@@ -201,7 +199,7 @@ class CheckParameters(MemberParameters):
         "DNS checking disabled",
         _of(
             "cd",
-            "true: the question has the CD bit, so that a resolver that validates DNSSEC answers also where it cannot validate"
+            "true: set the CD bit in the query, so that a resolver that validates DNSSEC answers also where it cannot validate"
             " (dig +cd).",
         ),
         default=OPTIONS["cd"],
@@ -211,12 +209,12 @@ class CheckParameters(MemberParameters):
         "command",
         _of(
             "command",
-            "The command that says how a server is: its path and arguments, separated by blanks, without a shell. It"
-            " gets four more arguments, as ldirectord's does: address (or firewall mark) and port of the virtual service,"
-            " address and port of the real server; in the environment they are VIP, VPORT, RIP and RPORT, besides PROTOCOL,"
-            " TIMEOUT in seconds, PATH, LC_ALL and OCF_ANYCAST_POOL, and nothing else. Exit code 0: the server is fine;"
-            " another one: it is not, and the first line of the output is the reason. It runs as check_command_user in a"
-            " process group of its own, which is killed with all that is in it at the timeout, and when the command has"
+            "The command that checks a server: an absolute path and arguments, separated by blanks, without a shell. It"
+            " gets four more arguments, as with ldirectord: address (or firewall mark) and port of the virtual service,"
+            " address and port of the real server. Its environment has the same in VIP, VPORT, RIP and RPORT, and PROTOCOL,"
+            " TIMEOUT in seconds, PATH, LC_ALL and OCF_ANYCAST_POOL, nothing else. Exit code 0 is success; any other"
+            " one is a failure, with the first line of the output as the reason. It runs as check_command_user in its own"
+            " process group, which is killed at the timeout and when the command has"
             " ended; processes that leave the group are killed as well.",
         ),
         reloadable=True,
@@ -225,8 +223,8 @@ class CheckParameters(MemberParameters):
         "user of the command",
         _of(
             "command_user",
-            "The user that check_command runs as, with this user's groups. Unset: ocf-anycast where this node has such a user,"
-            " else nobody. root has to be asked for by name; an account that may change the command's file is root then."
+            "The user that runs check_command, with this user's groups. Unset: ocf-anycast where this node has that user,"
+            " else nobody. root has to be requested by name; an account that may change the command's file is root then."
             " No user gets further privileges from setuid programs such as sudo.",
         ),
         charset=f"{NAME_CHARACTERS}$",
@@ -236,40 +234,40 @@ class CheckParameters(MemberParameters):
         "weight from the command",
         _of(
             "dynamic",
-            "true: the exit codes 2 to 255 say that the server is fine as well, and ask for a weight: in percent of the"
-            " configured one, plus 2, as keepalived's misc_dynamic. 102 is 100 %, 2 is 0.",
+            "true: exit codes 2 to 255 are successes that set a weight: exit code minus 2, in percent of the configured"
+            " weight, like keepalived's misc_dynamic. 102 is 100 %, 2 is 0.",
         ),
         default=OPTIONS["dynamic"],
         reloadable=True,
     )
-    check_user = StringParam("user", _of("user", "Who logs in. Unset: nobody does."), reloadable=True)
+    check_user = StringParam("user", _of("user", "The user to log in as. Unset: no login."), reloadable=True)
     check_secret = SecretParam(
         "password",
         _of(
             "secret",
-            "The password or shared secret: the path of a file whose first line it is (begins with /), or itself, which"
-            " belongs into the CIB only by way of crm_resource's and pcs' cibsecret.",
+            "The password or shared secret: the path of a file (begins with /) with the secret in its first line, or the"
+            " secret itself, which belongs into the CIB only through cibsecret of crm_resource or pcs.",
         ),
         reloadable=True,
     )
     check_password = SecretParam(
         "password of a RADIUS user",
-        _of("password", "The password of check_user, given like check_secret, which is what the servers share with this node."),
+        _of("password", "The password of check_user, given like check_secret, which is the secret shared with the servers."),
         reloadable=True,
     )
     check_max_stratum = IntParam(
-        "greatest stratum",
-        _of("max_stratum", "A server that is further from a reference clock has failed the check."),
+        "maximum stratum",
+        _of("max_stratum", "A server with a greater stratum fails the check."),
         minimum=1,
         maximum=15,
         default=int(OPTIONS["max_stratum"]),
         reloadable=True,
     )
     check_max_distance = DurationParam(
-        "greatest root distance",
+        "maximum root distance",
         _of(
             "max_distance",
-            "How far the server's time may be off at worst: half the delay to the reference clock, and the dispersion. The"
+            "The server's greatest possible error: half the delay to the reference clock plus the dispersion. The"
             " default is what chrony as a client accepts.",
         ),
         minimum="1ms",
@@ -278,36 +276,36 @@ class CheckParameters(MemberParameters):
         reloadable=True,
     )
     check_database = StringParam(
-        "database", _of("database", "The database that is opened."), charset=f"{NAME_CHARACTERS}$", reloadable=True
+        "database", _of("database", "The database to open."), charset=f"{NAME_CHARACTERS}$", reloadable=True
     )
     check_starttls = BoolParam(
         "STARTTLS",
-        _of("starttls", "Go over to TLS before anything else is said, and fail where the server does not offer it."),
+        _of("starttls", "Switch to TLS before anything else, and fail if the server does not offer it."),
         default=OPTIONS["starttls"],
         reloadable=True,
     )
     check_tls_verify = BoolParam(
         "verify the certificate",
-        "Whether a check over TLS fails when a client that looks at the certificate would: it has expired, its CA is not"
-        " trusted, or it is for another name. false: any certificate will do.",
+        "true: a check over TLS fails if the certificate has expired, its CA is not trusted, or it is for another name."
+        " false: any certificate is accepted.",
         default=OPTIONS["tls_verify"],
         reloadable=True,
     )
     check_tls_name = StringParam(
-        "name in TLS",
-        "The name that the server is asked for (SNI) and that its certificate has to be for. Unset: that of check_host;"
+        "TLS server name",
+        "The name that is sent to the server (SNI) and that its certificate has to match. Unset: that of check_host;"
         " without one, the address of the server.",
         charset=f"{NAME_CHARACTERS}:",
         reloadable=True,
     )
     check_ca = PathParam(
         "trusted CAs",
-        "A file of certificates, in PEM, that are trusted instead of the system's when a certificate is verified.",
+        "A file of certificates, in PEM, to trust instead of the system's when a certificate is verified.",
         reloadable=True,
     )
     check_cert = PathParam(
         "client certificate",
-        "A file with the certificate, in PEM, that is shown to a server that asks for one.",
+        "A file with the certificate, in PEM, for servers that request one.",
         reloadable=True,
     )
     check_key = PathParam(
@@ -315,20 +313,20 @@ class CheckParameters(MemberParameters):
     )
     check_bind = ListParam(
         "source address",
-        "The address of this node that checks come from; one of each family if there are servers of both. Unset: the"
-        " one that the kernel chooses.",
+        "The address of this node that checks are sent from; one of each family if there are servers of both. Unset:"
+        " the kernel's choice.",
         parse=parse_address,
         reloadable=True,
     )
     check_via = StringParam(
-        "way of the checks",
-        "real: a check goes to the address of the real server. vip: it goes where its clients go, to the address of the"
-        " virtual service, and through IPVS to that one server, so that one without the address on its loopback, or"
-        " without its end of a tunnel, fails. For that each server has a virtual service by firewall mark"
-        " (0x4f430000 and up) of its own in IPVS, which lives and ends with the pool. With IPv4, and forward=dr or"
-        " tunnel, the interface to the real servers needs accept_local=1 and an rp_filter that is not 1, and a node"
-        " without the address needs a route to it, such as a default route. With forward=nat it shows no more than"
-        " real does, but for the way back.",
+        "path of the checks",
+        "real: a check connects to the address of the real server. vip: it takes the path of the clients, to the address of"
+        " the virtual service and through IPVS to that one server, so that a server without the address on its loopback, or"
+        " without its end of a tunnel, fails. For that each server has its own virtual service by firewall mark"
+        " (0x4f430000 and up) in IPVS, which is removed with the pool. With IPv4, and forward=dr or"
+        " tunnel, the interface to the real servers needs accept_local=1 and an rp_filter other than 1, and a node"
+        " without the address needs a route to it, such as a default route. With forward=nat it tests no more than"
+        " real does, except the return path.",
         choices=("real", "vip"),
         default=OPTIONS["via"],
         reloadable=True,
@@ -359,20 +357,20 @@ class CheckParameters(MemberParameters):
         return faults + self._faults_without_body() + self._faults_of_ports() + self._faults_of_way()
 
     def _fault_of_path(self) -> str:
-        from urllib.parse import quote  # only for those who need it
+        from urllib.parse import quote  # only where it is needed
 
         if not self.check_path.startswith("/"):
             return f"check_path {shown(self.check_path)} does not begin with /"
-        fault = f"check_path {shown(self.check_path)} has blanks or letters that are not ASCII"
+        fault = f"check_path {shown(self.check_path)} has blanks or non-ASCII letters"
         return fault if self.check == "ftp" else f"{fault}: write {quote(self.check_path, safe=PATH_CHARACTERS)}"
 
     def _faults_of_default_check(self) -> list[str]:
-        """A service that is not TCP and whose servers would be asked over TCP, although no one has said so."""
+        """Find services that are not TCP and whose servers the default check would test over TCP."""
         if self.is_set("check") or self.check_port:
             return []
         by_tcp = {(virtual.address, virtual.port) for virtual in self.virtual if virtual.proto == "tcp"}
         return [
-            f"{virtual}: check is not set, and its default, tcp, would ask the servers over TCP: set check={fitting},"
+            f"{virtual}: check is not set, and the default tcp would check its servers over TCP: set check={fitting},"
             " or check=tcp if they answer there"
             for virtual in self.virtual
             for fitting in [_FITTING.get(virtual.proto or "")]
@@ -380,19 +378,19 @@ class CheckParameters(MemberParameters):
         ]
 
     def _faults_without_body(self) -> list[str]:
-        """An expected text that nobody would look for, or that cannot be there."""
+        """Find expected texts that no check looks for, or that no answer can contain."""
         if not self.check_expect or "method" not in kind_of(self.check).options:
             return []
         if self.check == "http_proxy" and "://" not in (self.check_request or "://") and not is_file(self.check_request):
-            return ["check_expect: a tunnel (check_request=HOST:PORT) has no body to have it"]
+            return ["check_expect: a tunnel (check_request=HOST:PORT) has no body that could contain it"]
         if self.check_method == "HEAD":
-            return ["check_expect: an answer to check_method=HEAD has no body to have it"]
+            return ["check_expect: an answer to check_method=HEAD has no body that could contain it"]
         return []
 
     def _parser_of_request(self) -> Callable[[str], object]:
         module = kind_of(self.check).module
         if module == "ldap":
-            from ocfpy.checks.ldap_search import parse_search  # only for those who use it
+            from ocfpy.checks.protocols.ldap_search import parse_search  # only where it is needed
 
             return parse_search
         return {"http_proxy": parse_proxy_request, "sip": parse_sip_uri}.get(module, unescape)
@@ -402,7 +400,7 @@ class CheckParameters(MemberParameters):
         if self.check_port or kind.port != 0 or kind.per_service:
             return []
         return [
-            f"{virtual}: which port of {real} is to be checked? set check_port"
+            f"{virtual}: {real} has no port to check: set check_port"
             for virtual in self.virtual
             for real in self.behind(virtual)
             if not real.port
@@ -412,10 +410,10 @@ class CheckParameters(MemberParameters):
         if self.check_via != "vip":
             return []
         faults = [
-            f"check_via=vip: {virtual} has no address to go to" for virtual in self.virtual if virtual.address is None
+            f"check_via=vip: {virtual} has no address to connect to" for virtual in self.virtual if virtual.address is None
         ]
         if self.check == "udp" and not self.check_expect:
-            faults.append("check_via=vip: check=udp needs check_expect: who is gone and who is silent look alike")
+            faults.append("check_via=vip: check=udp needs check_expect: a missing server and a silent one look alike")
         sources = [address.family for address in self.check_bind]
         mixed = [
             real
@@ -425,13 +423,13 @@ class CheckParameters(MemberParameters):
         ]
         if mixed:
             faults.append(
-                f"check_via=vip: {mixed[0]} is of another address family than its virtual service: set check_bind to"
-                " the address of this node that checks come from"
+                f"check_via=vip: {mixed[0]} has another address family than its virtual service: set check_bind to"
+                " the address of this node to send checks from"
             )
         return faults
 
     def _given_options(self) -> dict[str, str]:
-        """The options that are set to something else than what they are anyway, as texts: some tools spell out every default."""
+        """Return the options that differ from their defaults, as texts: some tools spell out every default."""
         spell = {parameter.name: parameter.spell for parameter in self.parameters()}
         given = [name for name in OPTIONS if self.is_set(f"check_{name}")]
         texts = {name: spell[f"check_{name}"](self.values[f"check_{name}"]) for name in given}

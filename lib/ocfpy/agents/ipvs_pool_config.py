@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 _NEEDED = ("virtual", "real_servers")
 _BESIDE = ("config", "check_command_user", "attribute", "dampen", "drain_dir")
-"""What can be said of a pool that has its services from a file."""
+"""Parameters of a pool that has its services from a file."""
 _READS = ("start", "reload-agent", "validate-all")
-"""The actions that read the file. Monitor, stop and probe go by what start recorded."""
+"""The actions that read the file. Monitor, stop and probe use what start recorded."""
 
 
 class ConfigParameters(CheckParameters):
-    """Makes the services of the file where there is one."""
+    """Reads the services from the file, if there is one."""
 
     config = PathParam(
         "ldirectord's configuration",
-        "An ldirectord.cf, read as ldirectord reads it, in place of all parameters that describe services and checks. It is a"
-        " file of each node's; start and reload-agent read it, and with autoreload=yes in it the daemon goes over to a"
-        " changed one by itself. Host names are looked up when it is read. A directive that is not supported is an"
+        "An ldirectord.cf, read like ldirectord does, instead of all parameters that describe services and checks. Each node has"
+        " its own file; start and reload-agent read it, and with autoreload=yes in it the daemon applies changes of the file by"
+        " itself. Host names are resolved when the file is read. An unsupported directive is an"
         " error that names its line.",
         reloadable=True,
     )
@@ -35,7 +35,7 @@ class ConfigParameters(CheckParameters):
         faults = super().check_config()
         if self.is_set("config"):
             return faults + [
-                f"config and {name} exclude each other: the file says it"
+                f"config and {name} exclude each other: remove {name}, the file sets it"
                 for name in (parameter.name for parameter in self.parameters())
                 if name not in _BESIDE and self.is_set(name)
             ]
@@ -44,7 +44,7 @@ class ConfigParameters(CheckParameters):
     def _given_options(self) -> dict[str, str]:
         options = super()._given_options()
         if self.is_set("config"):
-            options.pop("command_user", None)  # of the commands that the file has
+            options.pop("command_user", None)  # it is of the commands in the file
         return options
 
     def config_warnings(self) -> list[str]:
@@ -66,7 +66,7 @@ class ConfigParameters(CheckParameters):
         return with_command_user(self.loaded().services, self.check_command_user or "")
 
     def virtual_services(self) -> list[str]:
-        """The virtual services, as texts. Raises OcfError when they are in a file that is of no use."""
+        """The virtual services, as texts. Raises OcfError if they are in a file that cannot be used."""
         if not self.config:
             return list(map(str, self.virtual))
         if self.context.action in _READS:

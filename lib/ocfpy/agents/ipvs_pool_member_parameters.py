@@ -1,4 +1,4 @@
-"""The parameters of ocf:anycast:ipvs-pool that say who of the real servers gets traffic, beyond the checks."""
+"""The parameters of ocf:anycast:ipvs-pool that say which real servers get traffic, beyond the checks."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ DRAIN_DIR = "/var/lib/ocf-anycast/drained"
 
 
 class MemberParameters(PoolParameters):
-    """Declares min_up, quorum, the sorry servers, drains and slow start, and makes the services of a pool of them."""
+    """Declares min_up, quorum, the sorry servers, drains and slow start, and builds a pool's services from them."""
 
     min_up = NumberOrPercentParam(
-        "servers that stay in service",
-        "So many real servers of each virtual service, or that percentage of them, stay in service even when their"
+        "servers kept in service",
+        "This many real servers of each virtual service, or this percentage of them, stay in service even when their"
         " checks fail: those that failed last, shown as down but pooled. For checks that may be wrong about"
-        " many servers at once. Servers taken out by hand are counted, but not kept. The node attribute"
-        " counts only those that are really up. 0: every server that fails is taken out.",
+        " many servers at once. Drained servers are counted, but not kept. The node attribute"
+        " counts only servers that are up. 0: every server that fails is taken out.",
         default="0",
         reloadable=True,
     )
     quorum = NumberOrPercentParam(
-        "servers that make a service",
-        "With fewer real servers up than that, or that percentage, a virtual service is dead for the cluster: the"
+        "quorum",
+        "With fewer real servers up than this, or this percentage, a virtual service is dead for the cluster: the"
         " node attribute is 0. The servers that are up stay in service.",
         minimum=1,
         default="1",
         reloadable=True,
     )
     quorum_up = NumberOrPercentParam(
-        "servers that bring a service back",
-        "As many have to be up for a virtual service to have its quorum again after it lost it. Unset: quorum.",
+        "quorum to come back",
+        "This many servers have to be up for a virtual service to regain its quorum. Unset: quorum.",
         minimum=1,
         reloadable=True,
     )
     sorry_server = ListParam(
         "sorry servers",
-        "Servers, written like those of real_servers, that get the clients when no real server does; such as"
-        " a page that apologises. They are not checked and do not count as alive.",
+        "Servers, written like those of real_servers, that get the clients when no real server does; for example"
+        " with a page that apologizes. They are not checked and do not count as alive.",
         parse=real_server_word,
         reloadable=True,
     )
     drain_timeout = DurationParam(
-        "time to drain",
-        "A real server that is taken out by hand (weight=0, no longer in real_servers, or `anycastctl"
-        " drain`) gets no new clients, and is removed when its connections have ended: at the latest after this"
+        "drain timeout",
+        "A drained real server (weight=0, no longer in real_servers, or `anycastctl"
+        " drain`) gets no new clients, and is removed when its connections have ended, at the latest after this"
         " time. A client of UDP counts until the kernel's time-out, five minutes after its last packet (ipvsadm --set);"
         " one with persistence until persistence_timeout after its last connection, unless"
         " net.ipv4.vs.expire_quiescent_template=1 sends it elsewhere. 0s: it is removed at once.",
@@ -62,15 +62,15 @@ class MemberParameters(PoolParameters):
     )
     drain_dir = PathParam(
         "directory of drained servers",
-        "A file there that is named after a real server, 10.0.0.11 or 10.0.0.11:53, takes it out until the file"
-        " is removed; one in the subdirectory named after the resource only out of this pool. `anycastctl drain` and"
-        " `undrain` make and remove them.",
+        "A file in it that is named after a real server, 10.0.0.11 or 10.0.0.11:53, drains that server until the file"
+        " is removed; in the subdirectory named after the resource only in this pool. `anycastctl drain` and"
+        " `undrain` create and remove the files.",
         default=DRAIN_DIR,
         reloadable=True,
     )
     slow_start = DurationParam(
         "slow start",
-        "The weight of a real server that is back grows to what it should be in so long, in ten steps. Needs weights"
+        "The weight of a real server that is back grows to its configured weight in this time, in ten steps. Needs weights"
         " with room for steps, such as weight=10.",
         maximum="1h",
         default="0s",
@@ -81,7 +81,7 @@ class MemberParameters(PoolParameters):
         faults = super().check_config() + self._faults_of_sorry_servers()
         if self.slow_start:
             faults += [
-                f"slow_start: weight 1 of {real} has no room for steps, write weight=10 or more"
+                f"slow_start: weight 1 of {real} has no room for steps: set weight=10 or more"
                 for real in self.reals()
                 if real.weight == 1
             ]
@@ -91,9 +91,9 @@ class MemberParameters(PoolParameters):
             if restores < keeps:
                 faults.append(f"{virtual}: quorum_up ({restores} servers) is less than quorum ({keeps})")
             if total and self.min_up.of(total) > total:
-                faults.append(f"{virtual}: min_up keeps {self.min_up} servers in service, and it has {total}")
+                faults.append(f"{virtual}: min_up is {self.min_up}, but it has only {total} real servers")
             if total and max(keeps, restores) > total:
-                faults.append(f"{virtual}: its quorum takes {max(keeps, restores)} servers, and it has {total}")
+                faults.append(f"{virtual}: its quorum is {max(keeps, restores)}, but it has only {total} real servers")
         return faults
 
     def config_warnings(self) -> list[str]:
@@ -102,7 +102,7 @@ class MemberParameters(PoolParameters):
         warnings = super().config_warnings()
         if self.slow_start and self.scheduler in WITHOUT_WEIGHTS:
             warnings.append(
-                f"slow_start has no effect with scheduler={self.scheduler}, which does not go by weights:"
+                f"slow_start has no effect with scheduler={self.scheduler}, which ignores weights:"
                 f" {WITHOUT_WEIGHTS[self.scheduler]} does"
             )
         return warnings
@@ -110,7 +110,7 @@ class MemberParameters(PoolParameters):
     def _faults_of_sorry_servers(self) -> list[str]:
         sorry, faults = self.sorry(), []
         if sorry and self.min_up.value:
-            faults.append("min_up keeps servers in service that are down, and sorry_server never gets a client: use one")
+            faults.append("min_up keeps failed servers in service, and sorry_server never gets a client: set only one")
         faults += [f"sorry_server {real} has weight 0, and never gets a client" for real in sorry if not real.weight]
         families = {virtual.family for virtual in self.virtual}
         for real in sorry:
@@ -129,7 +129,7 @@ class MemberParameters(PoolParameters):
         return faults
 
     def sorry(self) -> tuple[RealServer, ...]:
-        """The sorry servers, with what the pool's own parameters say about them."""
+        """The sorry servers, with the pool's defaults applied."""
         return tuple(map(self.real, self.sorry_server))
 
     def services(self) -> tuple[ServiceSpec, ...]:

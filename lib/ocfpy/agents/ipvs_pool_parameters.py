@@ -1,4 +1,4 @@
-"""The parameters of ocf:anycast:ipvs-pool without those of its checks, and what they mean together."""
+"""The parameters of ocf:anycast:ipvs-pool except those of its checks, and their validation."""
 
 from __future__ import annotations
 
@@ -31,34 +31,34 @@ if TYPE_CHECKING:
 
 
 def real_server_word(text: str) -> str:
-    """A real server as written, once it is known to be one: its defaults come from other parameters."""
+    """Return a real server as written, after validation: its defaults come from other parameters."""
     parse_real_server(text)
     return text
 
 
 class PoolParameters(Agent):
-    """Declares parameters and puts them together; those of the checks are added by CheckParameters."""
+    """Declares parameters and combines them; CheckParameters adds those of the checks."""
 
     virtual = ListParam(
         "virtual services",
-        "What clients talk to, separated by white space: tcp/192.0.2.53:53 udp/[2001:db8::53]:53,"
-        " sctp/..., or a firewall mark: fwmark/7 (IPv4), fwmark6/7 (IPv6). Required, like real_servers, unless there is config.",
+        "What clients connect to, separated by white space: tcp/192.0.2.53:53 udp/[2001:db8::53]:53,"
+        " sctp/..., or a firewall mark: fwmark/7 (IPv4), fwmark6/7 (IPv6). Required, like real_servers, unless config is set.",
         parse=parse_virtual,
         reloadable=True,
     )
     real_servers = ListParam(
         "real servers",
         "The servers behind each virtual service, separated by white space: 10.0.0.11:53"
-        " [2001:db8:1::11]:53,weight=2,forward=nat. Without a port, that of the virtual service. Options:"
-        " weight, forward, lower and upper (connection thresholds), tunnel_type, tunnel_port. They serve"
-        " the virtual services of their own address family; where it has none, those with forward=tunnel"
-        " do. Host names are refused.",
+        " [2001:db8:1::11]:53,weight=2,forward=nat. The default port is that of the virtual service. Options:"
+        " weight, forward, lower and upper (connection thresholds), tunnel_type, tunnel_port. A virtual service gets"
+        " the servers of its own address family; if there are none, those with forward=tunnel."
+        " Host names are refused.",
         parse=real_server_word,
         reloadable=True,
     )
     scheduler = StringParam(
         "scheduler",
-        "Any that the kernel knows: rr, wrr, lc, wlc, sh, mh, ...",
+        "Any scheduler of the kernel: rr, wrr, lc, wlc, sh, mh, ...",
         charset="abcdefghijklmnopqrstuvwxyz0123456789_",
         default="wlc",
         reloadable=True,
@@ -71,20 +71,20 @@ class PoolParameters(Agent):
     )
     forward = StringParam(
         "forwarding method",
-        "dr (direct routing), nat or tunnel, for real servers that do not say otherwise.",
+        "dr (direct routing), nat or tunnel, for real servers that do not set it.",
         choices=FORWARDS,
         default="dr",
         reloadable=True,
     )
     tunnel_type = StringParam(
-        "kind of tunnel",
+        "tunnel type",
         "ipip, gue or gre, for forward=tunnel.",
         choices=TUNNEL_TYPES,
         default="ipip",
         reloadable=True,
     )
     tunnel_port = IntParam(
-        "port of the tunnel",
+        "tunnel port",
         "UDP port at which the real servers receive GUE.",
         minimum=1,
         maximum=MAX_PORT,
@@ -92,30 +92,30 @@ class PoolParameters(Agent):
     )
     persistence_timeout = DurationParam(
         "persistence",
-        "How long a client stays with its real server; whole seconds. 0: each connection is on its own.",
+        "How long a client stays with its real server; whole seconds. 0: each connection is scheduled separately.",
         maximum="744h",  # ipvsadm's limit, 31 days
         default="0s",
         reloadable=True,
     )
     persistence_netmask = StringParam(
         "persistence netmask",
-        "Clients of the same network stay together: 24 or 255.255.255.0. Unset: each address is on its own.",
+        "Clients of the same network stay together: 24 or 255.255.255.0. Unset: each address separately.",
         reloadable=True,
     )
     persistence_engine = StringParam(
-        "persistence engine", "sip, or another that the kernel has.", charset=NAME_CHARACTERS, reloadable=True
+        "persistence engine", "sip, or another engine of the kernel.", charset=NAME_CHARACTERS, reloadable=True
     )
     one_packet = BoolParam(
         "one-packet scheduling",
-        "Schedule each packet by itself in the UDP services (and those by mark) of the pool: for DNS, where a packet is a"
-        " request. Otherwise a client's address and port stay with a server, also a dead one, until UDP's timeout of"
+        "Schedule each packet separately in the pool's UDP (and firewall mark) services: for DNS, where a packet is a"
+        " request. Otherwise a client's address and port stay with a server, even a dead one, until the UDP timeout of"
         " five minutes. Not with forward=nat.",
         default="false",
         reloadable=True,
     )
     quiesce = BoolParam(
         "quiesce",
-        "true: a failed server gets weight 0, and clients that are connected to it stay. false: it is"
+        "true: a failed server gets weight 0, and its existing connections stay. false: it is"
         " removed, and with the kernel's net.ipv4.vs.expire_nodest_conn=1 its clients go to another server"
         " at once, instead of at the end of the connection's timeout (five minutes for UDP).",
         default="true",
@@ -123,13 +123,13 @@ class PoolParameters(Agent):
     )
     attribute = StringParam(
         "node attribute",
-        "Holds how many backends are alive: of the virtual service that has the fewest. No two pools can have the same."
+        "Holds the number of live backends, of the virtual service that has the fewest. Each pool needs its own."
         " Unset: healthy- and the name of the resource.",
         charset=NAME_CHARACTERS,
     )
     dampen = DurationParam(
         "dampening",
-        "How long the cluster waits for further changes of the attribute before it acts on one.",
+        "How long the cluster waits for further changes of the attribute before it acts on a change.",
         maximum="1h",
         usual="1min",
         default="0s",
@@ -140,13 +140,13 @@ class PoolParameters(Agent):
     _behind: dict[VirtualService, list[RealServer]] | None = None
 
     def reals(self) -> tuple[RealServer, ...]:
-        """The real servers, with what the pool's own parameters say about them."""
+        """The real servers, with the pool's defaults applied."""
         if self._reals is None:
             self._reals = tuple(map(self.real, self.real_servers))
         return self._reals
 
     def behind(self, virtual: VirtualService) -> list[RealServer]:
-        """The real servers of a virtual service. Worked out once: every monitor of a large pool asks for them again and again."""
+        """The real servers of a virtual service. Computed once: every monitor of a large pool asks for them again and again."""
         if self._behind is None:
             self._behind = {}
         if virtual not in self._behind:
@@ -154,7 +154,7 @@ class PoolParameters(Agent):
         return self._behind[virtual]
 
     def real(self, text: str) -> RealServer:
-        """One real server of those as written."""
+        """Parse one real server."""
         real = parse_real_server(text, self.forward)
         if real.forward == "tunnel":
             if ",tunnel_type=" not in text:
@@ -164,7 +164,7 @@ class PoolParameters(Agent):
         return real
 
     def settings(self) -> ServiceSettings:
-        """How every virtual service of the pool spreads its clients."""
+        """The scheduling of every virtual service of the pool."""
         netmask = None
         if self.persistence_netmask:
             netmask = parse_netmask(self.persistence_netmask, self.virtual[0].family)
@@ -180,7 +180,7 @@ class PoolParameters(Agent):
     def check_config(self) -> list[str]:
         faults = [f"{text} is given twice" for text in twice([str(virtual) for virtual in self.virtual])]
         if self.persistence_timeout % 1:
-            faults.append("persistence_timeout has to be whole seconds")
+            faults.append("persistence_timeout must be whole seconds")
         if self.quiesce and self.scheduler in HASHING and "flag-1" not in self.scheduler_flags:
             faults.append(
                 f"scheduler={self.scheduler} drops the clients of a server at weight 0:"
@@ -197,7 +197,7 @@ class PoolParameters(Agent):
         if self.persistence_netmask:
             if len(families) > 1:
                 return [
-                    "persistence_netmask is of one address family: use one pool for IPv4 and one for IPv6"
+                    "persistence_netmask fits one address family: use one pool for IPv4 and one for IPv6"
                 ]
             faults = fault_of(
                 lambda text: parse_netmask(text, max(families)),
@@ -214,7 +214,7 @@ class PoolParameters(Agent):
                 f"{virtual}: real server {text} is given twice" for text in twice(list(map(str, behind)))
             ]
             faults += problems(virtual, settings.meant_for(virtual), by_key(behind))
-            if not behind and self.real_servers:  # else something was said of them already
+            if not behind and self.real_servers:  # without real_servers another fault says so
                 faults.append(f"{virtual} has no real server of its address family, IPv{virtual.family}")
         for real in reals:
             if real.forward != "tunnel" and real.address.family not in families:
@@ -227,7 +227,7 @@ class PoolParameters(Agent):
         return super().config_warnings() + doubts(self.scheduler, self.reals())
 
     def check_host(self) -> None:
-        """Raise HostError when the kernel has not the scheduler; only for validate-all, as the kernel says so to a start."""
+        """Raise HostError if the kernel lacks the scheduler; only in validate-all, a start gets the kernel's own error."""
         if self.context.action != "validate-all":
             return
         from ocfpy.ipvs.schedulers import is_missing
@@ -239,11 +239,11 @@ class PoolParameters(Agent):
             raise HostError(f"this kernel has no IPVS scheduler {', '.join(missing)} (no module {modules})")
 
     def check_settings(self) -> CheckSettings:
-        """How every real server is checked."""
+        """The check of every real server."""
         raise NotImplementedError
 
     def services(self) -> tuple[ServiceSpec, ...]:
-        """What the daemon is told of each virtual service: the same of all of them."""
+        """The specification of each virtual service for the daemon: the same settings for all of them."""
         from ocfpy.pool.spec import ServiceSpec
 
         settings, check = self.settings(), self.check_settings()
@@ -259,12 +259,12 @@ class PoolParameters(Agent):
         )
 
     def attribute_name(self) -> str:
-        """The node attribute that says how many backends are alive."""
+        """The node attribute with the number of live backends."""
         return self.attribute or f"healthy-{self.context.resource}"
 
 
 def twice(texts: list[str]) -> list[str]:
-    """The texts that are there more than once."""
+    """Return the texts that occur more than once."""
     seen: set[str] = set()
     again: set[str] = set()
     for text in texts:
@@ -273,7 +273,7 @@ def twice(texts: list[str]) -> list[str]:
 
 
 def fault_of(parse: Callable[[str], object], name: str, text: str) -> list[str]:
-    """What `parse` has against the value of a parameter."""
+    """Return what `parse` reports about the value of a parameter."""
     try:
         parse(text)
     except ValueError as error:

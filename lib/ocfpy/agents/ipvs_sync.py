@@ -11,7 +11,7 @@ from ocfpy.ipvs.proc import PROC_IP_VS
 from ocfpy.net.multicast import is_down, is_member
 from ocfpy.ocf.addresses import Address, parse_address, parse_prefix, shown
 from ocfpy.ocf.agent import Action, Agent, Status
-from ocfpy.ocf.errors import HostError
+from ocfpy.ocf.errors import ClaimedError, HostError
 from ocfpy.ocf.parameters import InterfaceParam, IntParam, Parameter
 
 MAX_TTL = 255
@@ -129,7 +129,7 @@ replaced. The kernel does not synchronize beside real servers of another address
 
     def check_claim(self, claim: dict[str, str]) -> None:
         for resource, _ in self.context.other_claims(self.name):
-            raise HostError(
+            raise ClaimedError(
                 f"resource {resource} runs the sync daemons of this node already, and there is one of each "
                 f"role: remove one of the two resources (if there is no {resource} any more, remove "
                 f"{self.context.rundir}/{self.name}-{resource}.state)"

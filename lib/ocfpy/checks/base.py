@@ -151,7 +151,7 @@ class Check:
         return f", {self.doing}" if self.doing else ""
 
     def _hint(self) -> str:
-        return f" (by way of {self.host}: {self.way.hint()})" if self.way is not None else ""
+        return f" (through {self.host}: {self.way.hint()})" if self.way is not None else ""
 
     async def open(self) -> Stream:
         """A connection to the server, to be used in a `with`; over TLS where the type says so."""

@@ -3,7 +3,8 @@
 A server decides what its answer costs to read: a DNS message of 64 KiB can take a library half a minute. The timeout of a
 check does not help, because nothing looks at the clock while the processor is busy. So every step of an attempt runs under
 an interval timer of processor time, whose signal ends the step where it is, also inside a library. A call into C that takes
-long does not look at signals; those that a server can make long have limits of their own, see tls.py, scram.py and pattern.py.
+long does not look at signals; those that a server can make long have limits of their own: see tls.py, pattern.py and
+protocols/scram.py.
 """
 
 from __future__ import annotations

@@ -7,5 +7,9 @@ class CheckFailed(Exception):
     """The server is not fine; the text says why."""
 
 
+class ProtocolError(CheckFailed):
+    """The conversation cannot go on: the server speaks something else, says too much, or wants what is not done here."""
+
+
 class NotMade(Exception):
     """This node could not make the check; the text says what it lacks."""

@@ -1,41 +1,20 @@
-"""LDAP: the server takes a bind, and finds what is searched for."""
+"""LDAP: the server accepts a bind, and finds the entries of a search."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from ocfpy.checks import ber
 from ocfpy.checks.base import Check, CheckFailed, Stream
-from ocfpy.checks.ldap_search import NO_ATTRIBUTES, parse_search
+from ocfpy.checks.protocols.ldap import SIZE_LIMIT_EXCEEDED, SUCCESS, Disconnection, Entry, LdapConnection, Reference, Result
+from ocfpy.checks.protocols.ldap_search import NO_ATTRIBUTES, parse_search
 from ocfpy.checks.words import said
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-MAX_MESSAGE = 1 << 20
-"""Bytes of one message; an entry that is longer is none to check with."""
-MAX_ENTRIES = 100
-"""So many are asked for."""
-MAX_ANSWERS = 1000
-"""Entries and references that are looked at, of a server that does not keep to that."""
-MAX_ATTRIBUTE_NAME = 1000
-"""Bytes of the name of an attribute with its options; it is put before each of its values."""
-VERSION = 3
-
-# RFC 4511, 4.1.1: the protocol operations, as they are tagged.
-BIND, BIND_ANSWER, UNBIND, SEARCH, ENTRY, DONE, REFERENCE = 0x60, 0x61, 0x42, 0x63, 0x64, 0x65, 0x73
-EXTENDED, EXTENDED_ANSWER = 0x77, 0x78
-START_TLS = b"1.3.6.1.4.1.1466.20037"
-SUCCESS, SIZE_LIMIT_EXCEEDED = 0, 4
-NEVER_ALIASES = 0
 
 # RFC 4511, A.1: those that a check is likely to meet.
 _RESULTS = {
     1: "operations error",
     2: "protocol error",
     3: "time limit exceeded",
-    7: "the method of authentication is not supported",
+    7: "the authentication method is not supported",
     8: "stronger authentication is required",
     10: "a referral",
     11: "an administrative limit was exceeded",
@@ -48,73 +27,52 @@ _RESULTS = {
     51: "the server is busy",
     52: "the server is unavailable",
     53: "the server is unwilling to perform",
-    80: "an error inside the server",
+    80: "an internal error of the server",
 }
 
 
 class LdapCheck(Check):
-    """Binds as `user` or anonymously, and searches: what `request` says, without one the server's own entry (root DSE).
+    """Binds as `user` or anonymously, and searches for `request`, by default the server's own entry (root DSE).
 
-    There has to be an entry and, with `expect`, one that has it in one of its lines, `dn: ...` or `attribute: value`.
+    The search has to find an entry and, with `expect`, one with it in a line `dn: ...` or `attribute: value`.
     """
 
     async def attempt(self) -> None:
+        connection = LdapConnection()
         with await self.open() as stream:
             if self.settings.flag("starttls"):
                 self.doing = "waiting for the answer to StartTLS"
-                await self._ask(stream, 1, ber.encode(EXTENDED, ber.encode(0x80, START_TLS)), EXTENDED_ANSWER, "StartTLS")
+                await self._succeed(stream, connection, connection.start_tls())
+                connection.switch_to_tls()
                 await self.start_tls(stream)
             self.doing = "waiting for the answer to the bind"
             user = self.settings["user"]
-            await self._ask(stream, 2, self._bind(user), BIND_ANSWER, f"bind as {user}" if user else "anonymous bind")
+            secret = self.secret() if user else ""
+            if user and not secret:
+                raise CheckFailed("check_secret is empty, and a bind without a password is an anonymous one")
+            await self._succeed(stream, connection, connection.bind(user, secret))
             self.doing = "waiting for the answer to the search"
-            await self._search(stream)
-            await stream.send(_message(4, ber.encode(UNBIND)))
+            await self._search(stream, connection)
+            await stream.send(connection.unbind())
 
-    def _bind(self, user: str) -> bytes:
-        secret = self.secret() if user else ""
-        if user and not secret:
-            raise CheckFailed("check_secret is empty, and a bind without a password is an anonymous one")
-        return ber.encode(
-            BIND, ber.integer(VERSION), ber.encode(ber.OCTETS, user.encode()), ber.encode(0x80, secret.encode())
-        )
+    async def _succeed(self, stream: Stream, connection: LdapConnection, request: bytes) -> None:
+        """Send a request that has one answer. Raises CheckFailed unless that is success."""
+        await stream.send(request)
+        event = await _answer(stream, connection)
+        if isinstance(event, Result):
+            _judge(event, connection.asked)
 
-    async def _ask(self, stream: Stream, number: int, operation: bytes, answer: int, what: str) -> None:
-        await stream.send(_message(number, operation))
-        tag, content = await _receive(stream, number)
-        if tag != answer:
-            raise CheckFailed(f"the answer to the {what} is none")
-        _judge(content, what)
-
-    async def _search(self, stream: Stream) -> None:
+    async def _search(self, stream: Stream, connection: LdapConnection) -> None:
         search = self.parsed("request", parse_search)
-        wanted = search.attributes or (() if self.matches else (NO_ATTRIBUTES,))
-        operation = ber.encode(
-            SEARCH,
-            ber.encode(ber.OCTETS, search.base.encode()),
-            ber.integer(search.scope, ber.ENUMERATED),
-            ber.integer(NEVER_ALIASES, ber.ENUMERATED),
-            ber.integer(MAX_ENTRIES),
-            ber.integer(math.ceil(self.settings.timeout)),
-            ber.boolean(False),
-            search.filter,
-            ber.encode(ber.SEQUENCE, *(ber.encode(ber.OCTETS, name.encode()) for name in wanted)),
-        )
-        await stream.send(_message(3, operation))
+        attributes = search.attributes or (() if self.matches else (NO_ATTRIBUTES,))
+        await stream.send(connection.search(search, attributes, math.ceil(self.settings.timeout)))
         entries = 0
         found = False
-        for _ in range(MAX_ANSWERS):
-            tag, content = await _receive(stream, 3)
-            if tag == DONE:
-                _judge(content, "search", SUCCESS, SIZE_LIMIT_EXCEEDED)
-                break
-            if tag == ENTRY:
+        while not isinstance(event := await _answer(stream, connection), Result):
+            if isinstance(event, Entry):
                 entries += 1
-                found = found or self.matches is None or any(map(self.matches, lines_of(content)))
-            elif tag != REFERENCE:
-                raise CheckFailed("the answer to the search is none")
-        else:
-            raise CheckFailed(f"the search has more than {MAX_ANSWERS} answers")
+                found = found or self.matches is None or any(map(self.matches, event.lines()))
+        _judge(event, "search", SUCCESS, SIZE_LIMIT_EXCEEDED)
         if not entries:
             raise CheckFailed("the search finds no entry")
         if not found:
@@ -122,56 +80,17 @@ class LdapCheck(Check):
                               f"no '{self.expect}' in the entry found")  # fmt: skip
 
 
-def _message(number: int, operation: bytes) -> bytes:
-    return ber.encode(ber.SEQUENCE, ber.integer(number), operation)
-
-
-async def _receive(stream: Stream, number: int) -> tuple[int, bytes]:
-    """The operation of the next message, tag and content, which has to be about the request `number`."""
-    tag, size = await stream.exactly(2)
-    try:
-        if tag != ber.SEQUENCE:
-            raise ValueError("it is no message")
-        count = ber.length_bytes(size)
-        if count:
-            size = int.from_bytes(await stream.exactly(count), "big")
-        if size > MAX_MESSAGE:
-            raise ValueError(f"a message of {size} bytes")
-        (number_tag, digits), (operation, content) = ber.first(await stream.exactly(size), 2)
-    except ValueError as error:
-        raise CheckFailed(f"not an LDAP answer: {error}") from None
-    answered = int.from_bytes(digits, "big")
-    if answered == 0 and operation == EXTENDED_ANSWER:  # notice of disconnection, RFC 4511, 4.4.1
-        _judge(content, "connection")
-    if number_tag != ber.INTEGER or answered != number:
+async def _answer(stream: Stream, connection: LdapConnection) -> Result | Entry | Reference:
+    """The next answer to the last request. Raises CheckFailed, also when the server says that it ends the connection."""
+    event = await stream.event(connection)
+    if isinstance(event, Disconnection):
+        _judge(event.result, "connection")
         raise CheckFailed("the answer is to another request")
-    return operation, content
+    return event
 
 
-def _judge(content: bytes, what: str, *good: int) -> None:
-    """Raises CheckFailed unless an LDAPResult says that it went well."""
-    try:
-        (tag, code), _, (_, text) = ber.first(content, 3)
-        if tag != ber.ENUMERATED or not code:
-            raise ValueError("a result without a code")
-    except ValueError as error:
-        raise CheckFailed(f"not an LDAP answer: {error}") from None
-    number = int.from_bytes(code, "big")
-    if number not in (good or (SUCCESS,)):
-        more = f": {said(text)}" if text else ""
-        raise CheckFailed(f"{what}: {_RESULTS.get(number, 'result')} ({number}){more}")
-
-
-def lines_of(entry: bytes) -> Iterator[str]:
-    """`dn: ...` and `attribute: value` of a SearchResultEntry, one at a time. Raises CheckFailed."""
-    try:
-        (_, dn), (_, attributes) = ber.first(entry, 2)
-        yield f"dn: {dn.decode(errors='replace')}"
-        for _, attribute in ber.elements(attributes):
-            (_, name), (_, values) = ber.first(attribute, 2)
-            if len(name) > MAX_ATTRIBUTE_NAME:
-                raise ValueError(f"the name of an attribute has {len(name)} bytes")
-            for _, value in ber.elements(values):
-                yield f"{name.decode(errors='replace')}: {value.decode(errors='replace')}"
-    except ValueError as error:
-        raise CheckFailed(f"not an LDAP answer: {error}") from None
+def _judge(result: Result, what: str, *good: int) -> None:
+    """Raises CheckFailed unless a result says that it went well."""
+    if result.code not in (good or (SUCCESS,)):
+        more = f": {said(result.text)}" if result.text else ""
+        raise CheckFailed(f"{what}: {_RESULTS.get(result.code, 'result')} ({result.code}){more}")

@@ -1,150 +1,54 @@
-"""MySQL and MariaDB: the server greets or, if there is a user, takes a login and answers a query.
+"""MySQL and MariaDB: the server sends its greeting or, if there is a user, accepts a login and answers a query.
 
-The protocol is spoken here: the packaged libraries block, go on in the clear when a server that was to speak TLS does not,
-and tell the password to any server that asks for it in the clear.
+The protocol is spoken in protocols/mysql.py: the packaged libraries block, go on in the clear when a server that was to speak
+TLS does not, and tell the password to any server that asks for it in the clear.
 """
 
 from __future__ import annotations
 
 from ocfpy.checks.base import Check, CheckFailed, Stream
 from ocfpy.checks.expect import unescape
-from ocfpy.checks.mysql_packets import (
-    END,
-    ERROR,
-    MORE,
-    NATIVE,
-    OK,
-    SHA2,
-    SHA256,
-    SWITCH,
-    TLS,
-    Greeting,
-    answer_to,
-    error_of,
-    login,
-    number,
-    parse_greeting,
-    row,
-    tls_request,
-)
+from ocfpy.checks.protocols.mysql import Done, Event, Greeting, MysqlConnection, Row, ServerError
 
-QUERY_COMMAND, QUIT_COMMAND = b"\x03", b"\x01"
 QUERY = "SELECT 1"
-MAX_PACKET = 1 << 16
-MAX_PACKETS = 1000
-"""Limits of what a check reads: bytes of a packet, packets in all."""
-SHA2_KNOWN, SHA2_IN_FULL = b"\x03", b"\x04"
-"""The server knows this password already, or wants it whole, over TLS."""
-NOTHING_MORE = 9
-"""Bytes of an end packet are fewer than this; a row that begins like one is longer."""
 
 
 class MysqlCheck(Check):
-    """Logs in as `user`, and asks `request`; with `expect` one of the rows has to have it."""
+    """Logs in as `user` and sends the query `request`; with `expect` one of the rows has to contain it."""
 
     async def attempt(self) -> None:
-        with await self.open() as stream:
-            connection = Connection(stream)
-            try:
-                await self._converse(stream, connection)
-            except ValueError as error:
-                raise CheckFailed(f"not a MySQL answer: {error}") from None
-
-    async def _converse(self, stream: Stream, connection: Connection) -> None:
-        self.doing = "waiting for the greeting"
-        packet = await connection.receive("greeting")
-        greeting = parse_greeting(packet)
-        database = self.settings["database"]
-        if self.settings.flag("starttls"):
-            if not greeting.capabilities & TLS:
-                raise CheckFailed("the server does not offer TLS")
-            await connection.send(tls_request(database))
-            await self.start_tls(stream)
         user = self.settings["user"]
-        if not user:
-            return
-        self.doing = f"logging in as {user}"
-        await self._log_in(connection, greeting, user, database)
-        self.doing = "waiting for the answer to the query"
-        await self._ask(connection)
-        await connection.send(QUIT_COMMAND, first=True)
-
-    async def _log_in(self, connection: Connection, greeting: Greeting, user: str, database: str) -> None:
-        plugin, salt = greeting.plugin, greeting.salt
-        if plugin not in (NATIVE, SHA2):
-            plugin = NATIVE  # the server says then what the user's own is
-        answer = self._answer(plugin, salt)
-        await connection.send(login(user, answer, plugin, database, self.settings.speaks_tls))
-        while True:
-            packet = await connection.receive(f"login as {user}")
-            kind, rest = packet[0], packet[1:]
-            if kind == OK:
+        connection = MysqlConnection(user, self.secret(), self.settings["database"], self.settings.speaks_tls)
+        with await self.open() as stream:
+            self.doing = "waiting for the greeting"
+            greeting = await _next(stream, connection, "greeting")
+            if self.settings.flag("starttls"):
+                if not (isinstance(greeting, Greeting) and greeting.offers_tls):
+                    raise CheckFailed("the server does not offer TLS")
+                await stream.send(connection.request_tls())
+                connection.switch_to_tls()
+                await self.start_tls(stream)
+            if not user:
                 return
-            if kind == SWITCH:
-                name, _, salt = rest.partition(b"\0")
-                plugin = name.decode("ascii", "replace")
-                await connection.send(self._answer(plugin, salt.rstrip(b"\0")))
-            elif kind == MORE and plugin == SHA2 and rest == SHA2_IN_FULL:
-                await connection.send(self._in_full("it is wrong, or new to the server, which wants"))
-            elif kind != MORE or rest != SHA2_KNOWN:
-                raise ValueError("a login is not answered like that")
+            self.doing = f"logging in as {user}"
+            await stream.send(connection.log_in())
+            await _next(stream, connection, f"login as {user}")
+            self.doing = "waiting for the answer to the query"
+            await self._ask(stream, connection)
+            await stream.send(connection.quit())
 
-    def _in_full(self, why: str) -> bytes:
-        """The password itself. Raises CheckFailed, with `why` it is asked for, where others could read it."""
-        secret = self.secret()
-        if secret and not self.settings.speaks_tls:
-            raise CheckFailed(f"the password is not told without TLS: {why} all of it (check_starttls)")
-        return secret.encode() + b"\0"
-
-    def _answer(self, plugin: str, salt: bytes) -> bytes:
-        if plugin == SHA256:  # MySQL says so of some of the users that it does not have, too
-            return self._in_full("the server wants")
-        try:
-            return answer_to(plugin, self.secret(), salt)
-        except ValueError as error:
-            raise CheckFailed(str(error)) from None
-
-    async def _ask(self, connection: Connection) -> None:
-        await connection.send(QUERY_COMMAND + (self.parsed("request", unescape) or QUERY.encode()), first=True)
-        packet = await connection.receive("query")
+    async def _ask(self, stream: Stream, connection: MysqlConnection) -> None:
+        await stream.send(connection.query(self.parsed("request", unescape) or QUERY.encode()))
         found = self.matches is None
-        if packet[0] != OK:
-            columns, _ = number(packet, 0)
-            for _ in range((columns or 0) + 1):  # their descriptions, and the end of them
-                await connection.receive("query")
-            while True:
-                packet = await connection.receive("query")
-                if packet[0] == END and len(packet) < NOTHING_MORE:
-                    break
-                found = found or (self.matches is not None and self.matches(row(packet)))
+        while not isinstance(event := await _next(stream, connection, "query"), Done):
+            found = found or (isinstance(event, Row) and self.matches is not None and self.matches(event.text()))
         if not found:
             raise CheckFailed(f"no '{self.expect}' in the answer to the query")
 
 
-class Connection:
-    """Packets over a stream, each with its number in a conversation."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._next = 0
-        self._received = 0
-
-    async def send(self, packet: bytes, first: bool = False) -> None:
-        """One packet; the first of a command begins a new conversation."""
-        if first:
-            self._next = 0
-        await self._stream.send(len(packet).to_bytes(3, "little") + bytes((self._next % 256,)) + packet)
-        self._next += 1
-
-    async def receive(self, what: str) -> bytes:
-        """The next packet, not an empty one. An error is a failure of `what`: raises CheckFailed, and ValueError."""
-        self._received += 1
-        head = await self._stream.exactly(4)
-        size = int.from_bytes(head[:3], "little")
-        if not 0 < size <= MAX_PACKET or self._received > MAX_PACKETS:
-            raise ValueError(f"a packet of {size} bytes" if self._received <= MAX_PACKETS else "more than anybody reads")
-        packet = await self._stream.exactly(size)
-        self._next = head[3] + 1
-        if packet[0] == ERROR:
-            raise CheckFailed(f"{what}: {error_of(packet)}")
-        return packet
+async def _next(stream: Stream, connection: MysqlConnection, what: str) -> Event:
+    """The next event; an error of the server's is a failure of `what`. Raises CheckFailed."""
+    event = await stream.event(connection)
+    if isinstance(event, ServerError):
+        raise CheckFailed(f"{what}: {event.text}")
+    return event

@@ -1,179 +1,77 @@
-"""PostgreSQL: the server is open for connections or, if there is a user, takes a login and answers a query.
+"""PostgreSQL: the server accepts connections or, if there is a user, accepts a login and answers a query.
 
-The protocol is spoken here, because no library takes a socket that is already connected, and without that the checks would lose
-their source address, their mark and their timeout.
+The protocol is spoken in protocols/postgresql.py, because no library takes a socket that is already connected, and without that
+the checks would lose their source address, their mark and their timeout.
 """
 
 from __future__ import annotations
 
-import hashlib
-import struct
 from typing import TYPE_CHECKING
 
 from ocfpy.checks.base import Check, CheckFailed, Stream
 from ocfpy.checks.expect import unescape
-from ocfpy.checks.scram import MECHANISM, Scram
-from ocfpy.checks.words import said
+from ocfpy.checks.protocols.postgresql import Event, PostgresqlConnection, Ready, Row, ServerError, TlsAnswer
 
 if TYPE_CHECKING:
+    from ocfpy.checks.protocols.scram import Keys
     from ocfpy.checks.settings import CheckSettings
     from ocfpy.ocf.addresses import Address
 
-VERSION = 3 << 16
-SSL_REQUEST = struct.pack("!II", 8, 80877103)
 QUERY = "SELECT 1"
 NOBODY = "postgres"
 """Whom to ask for when there is no user to log in as: pg_isready does it likewise."""
-MAX_MESSAGE = 1 << 16
-MAX_MESSAGES = 1000
-"""Limits of what a check reads: bytes of a message, messages in all."""
-
-# The codes of authentication, in the manual's "Message Formats".
-OK, CLEARTEXT, MD5, SASL, SASL_CONTINUE, SASL_FINAL = 0, 3, 5, 10, 11, 12
 # The errors of a server that takes nobody: shutting down or starting, and too many connections.
 _CLOSED = ("57P01", "57P02", "57P03", "53300")
 
 
 class PostgresqlCheck(Check):
-    """Logs in as `user`, and asks `request`; with `expect` one of the rows has to have it."""
+    """Logs in as `user` and sends the query `request`; with `expect` one of the rows has to contain it."""
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
-        self._keys: dict[tuple[str, bytes, int], bytes] = {}
+        self._keys: Keys = {}
 
     async def attempt(self) -> None:
         user = self.settings["user"]
+        password = self.secret() if user else None
+        connection = PostgresqlConnection(user or NOBODY, password, self.settings.speaks_tls, self._keys)
         with await self.open() as stream:
             if self.settings.flag("starttls"):
                 self.doing = "waiting for the answer to the request for TLS"
-                await stream.send(SSL_REQUEST)
-                if await stream.exactly(1) != b"S":
+                await stream.send(connection.request_tls())
+                if await stream.event(connection) != TlsAnswer(True):
                     raise CheckFailed("the server does not offer TLS")
+                connection.switch_to_tls()
                 await self.start_tls(stream)
-            connection = Connection(stream)
             self.doing = "waiting for the answer to the start of a session"
-            await connection.start(user or NOBODY, self.settings["database"] or user or NOBODY)
+            await stream.send(connection.start(self.settings["database"] or user or NOBODY))
             if not user:
-                await _is_open(connection)
+                _judge_openness(await stream.event(connection))
                 return
             self.doing = f"logging in as {user}"
-            await self._log_in(connection, user)
+            await _next(stream, connection, f"login as {user}")
             self.doing = "waiting for the answer to the query"
-            await self._ask(connection)
-            await connection.send(b"X", b"")
+            await self._ask(stream, connection)
+            await stream.send(connection.terminate())
 
-    async def _log_in(self, connection: Connection, user: str) -> None:
-        while True:
-            kind, content = await connection.receive(f"login as {user}")
-            if kind == b"Z":
-                return
-            if kind != b"R":
-                continue  # parameters and notices
-            method, data = int.from_bytes(content[:4], "big"), content[4:]
-            if method == CLEARTEXT:
-                if self.secret() and not self.settings.speaks_tls:
-                    raise CheckFailed("the password is not told without TLS: the server wants it in the clear (check_starttls)")
-                await connection.send(b"p", self.secret().encode() + b"\0")
-            elif method == MD5:
-                await connection.send(b"p", _md5_answer(user, self.secret(), data[:4]))
-            elif method == SASL:
-                await self._prove(connection, data.split(b"\0"))
-            elif method != OK:
-                raise CheckFailed(f"the server wants a method of authentication that is not known here ({method})")
-
-    async def _prove(self, connection: Connection, mechanisms: list[bytes]) -> None:
-        name = MECHANISM.encode()
-        if name not in mechanisms:
-            raise CheckFailed(f"the server offers no {MECHANISM}")
-        scram = Scram(self.secret(), self._keys)
-        first = scram.first()
-        await connection.send(b"p", name + b"\0" + struct.pack("!I", len(first)) + first)
-        try:
-            await connection.send(b"p", scram.final(await self._sasl(connection, SASL_CONTINUE)))
-            scram.verify(await self._sasl(connection, SASL_FINAL))
-        except ValueError as error:
-            raise CheckFailed(f"{MECHANISM}: {error}") from None
-
-    async def _sasl(self, connection: Connection, method: int) -> bytes:
-        kind, content = await connection.receive(f"login as {self.settings['user']}")
-        if kind != b"R" or int.from_bytes(content[:4], "big") != method:
-            raise CheckFailed("not a PostgreSQL answer")
-        return content[4:]
-
-    async def _ask(self, connection: Connection) -> None:
-        await connection.send(b"Q", (self.parsed("request", unescape) or QUERY.encode()) + b"\0")
+    async def _ask(self, stream: Stream, connection: PostgresqlConnection) -> None:
+        await stream.send(connection.query(self.parsed("request", unescape) or QUERY.encode()))
         found = self.matches is None
-        while True:
-            kind, content = await connection.receive("query")
-            if kind == b"D" and self.matches is not None:
-                found = found or self.matches(row(content))
-            elif kind == b"Z":
-                break
+        while not isinstance(event := await _next(stream, connection, "query"), Ready):
+            found = found or (isinstance(event, Row) and self.matches is not None and self.matches(event.text()))
         if not found:
             raise CheckFailed(f"no '{self.expect}' in the answer to the query")
 
 
-async def _is_open(connection: Connection) -> None:
+def _judge_openness(event: Event) -> None:
     """Whatever the server says, as long as it is not that it takes nobody: as pg_isready has it."""
-    kind, content = await connection.receive()
-    if kind == b"E" and error_of(content)[0] in _CLOSED:
-        raise CheckFailed(error_of(content)[1])
-    if kind not in (b"E", b"R"):
-        raise CheckFailed("not a PostgreSQL answer")
+    if isinstance(event, ServerError) and event.code in _CLOSED:
+        raise CheckFailed(event.text)
 
 
-class Connection:
-    """Messages over a stream."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._received = 0
-
-    async def start(self, user: str, database: str) -> None:
-        """The first message of a session."""
-        words = ("user", user, "database", database, "application_name", "ocf-anycast", "")
-        text = b"".join(word.encode() + b"\0" for word in words)
-        await self._stream.send(struct.pack("!II", 8 + len(text), VERSION) + text)
-
-    async def send(self, kind: bytes, content: bytes) -> None:
-        """Any other message."""
-        await self._stream.send(kind + struct.pack("!I", 4 + len(content)) + content)
-
-    async def receive(self, what: str = "") -> tuple[bytes, bytes]:
-        """Kind and content of the next message. With `what`, an error is a failure of that: raises CheckFailed."""
-        self._received += 1
-        head = await self._stream.exactly(5)
-        kind, size = head[:1], int.from_bytes(head[1:], "big") - 4
-        if not kind.isalpha() or not 0 <= size <= MAX_MESSAGE:
-            raise CheckFailed(f"not a PostgreSQL answer: {said(head)}")
-        if self._received > MAX_MESSAGES:
-            raise CheckFailed(f"more than {MAX_MESSAGES} messages")
-        content = await self._stream.exactly(size)
-        if kind == b"E" and what:
-            raise CheckFailed(f"{what}: {error_of(content)[1]}")
-        return kind, content
-
-
-def error_of(content: bytes) -> tuple[str, str]:
-    """SQLSTATE and words of an ErrorResponse."""
-    fields = {part[:1]: part[1:] for part in content.split(b"\0") if part}
-    return fields.get(b"C", b"").decode(errors="replace"), said(fields.get(b"M", b"")) or "an error without words"
-
-
-def row(content: bytes) -> str:
-    """The values of a DataRow, with | between them. Raises CheckFailed."""
-    values = []
-    at = 2
-    for _ in range(int.from_bytes(content[:2], "big")):
-        size = int.from_bytes(content[at : at + 4], "big", signed=True)
-        at += 4
-        if at + max(size, 0) > len(content) or size < -1:
-            raise CheckFailed("not a PostgreSQL answer: a row is longer than what is there")
-        values.append(content[at : at + max(size, 0)].decode(errors="replace"))
-        at += max(size, 0)
-    return "|".join(values)
-
-
-def _md5_answer(user: str, password: str, salt: bytes) -> bytes:
-    inner = hashlib.md5((password + user).encode(), usedforsecurity=False).hexdigest()
-    return b"md5" + hashlib.md5(inner.encode() + salt, usedforsecurity=False).hexdigest().encode() + b"\0"
+async def _next(stream: Stream, connection: PostgresqlConnection, what: str) -> Event:
+    """The next event; an error of the server's is a failure of `what`. Raises CheckFailed."""
+    event = await stream.event(connection)
+    if isinstance(event, ServerError):
+        raise CheckFailed(f"{what}: {event.text}")
+    return event

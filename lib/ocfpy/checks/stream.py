@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Callable, TypeVar
 
 from ocfpy.checks.budget import count_received
 from ocfpy.checks.errors import CheckFailed
+from ocfpy.checks.protocols.connection import Incoming, Send
 
 if TYPE_CHECKING:
     import ssl
     from types import TracebackType
 
+    from ocfpy.checks.protocols.connection import Connection
     from ocfpy.checks.timer import Timer
 
 T = TypeVar("T")
+E = TypeVar("E")
 C = TypeVar("C", bound="_Connected")
 
 RECEIVE_SIZE = 65536
@@ -82,7 +85,7 @@ class Stream(_Connected):
 
     def __init__(self, sock: socket.socket, timer: Timer) -> None:
         super().__init__(sock, timer)
-        self._kept = bytearray()
+        self._kept = Incoming()
         self._tls: ssl.SSLObject | None = None
         self._incoming: ssl.MemoryBIO
         self._outgoing: ssl.MemoryBIO
@@ -98,7 +101,7 @@ class Stream(_Connected):
     async def receive(self) -> bytes:
         """What is there, at least one byte; nothing at the end of the connection."""
         if self._kept:
-            return self._take(len(self._kept))
+            return self._kept.take(len(self._kept)) or b""
         if self._tls is None:
             return await self._receive()
         import ssl
@@ -108,34 +111,37 @@ class Stream(_Connected):
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             return b""  # many a server closes without saying so
 
+    async def event(self, connection: Connection[E]) -> E:
+        """The next event of a protocol, which is fed with what arrives; what it wants sent is sent. Raises CheckFailed."""
+        while True:
+            event = connection.next_event()
+            if isinstance(event, Send):
+                await self.send(event.data)
+            elif event is not None:
+                return event
+            else:
+                connection.receive_data(await self._more(connection.in_message))
+
     async def line(self) -> bytes:
         """The next line, without its end. Raises CheckFailed when there is none."""
-        looked_at = 0
-        while (end := self._kept.find(b"\n", looked_at)) < 0:
-            looked_at = len(self._kept)
-            if looked_at > MAX_LINE:
-                raise CheckFailed(f"no line ends within {MAX_LINE} bytes")
-            await self._more()
-        return self._take(end + 1)[:-1].rstrip(b"\r")
+        while (line := self._kept.line(MAX_LINE)) is None:
+            self._kept.feed(await self._more(bool(self._kept)))
+        return line
 
     async def exactly(self, size: int) -> bytes:
         """The next `size` bytes. Raises CheckFailed when there are fewer."""
-        while len(self._kept) < size:
-            await self._more()
-        return self._take(size)
-
-    def _take(self, size: int) -> bytes:
-        data = bytes(self._kept[:size])
-        del self._kept[:size]
+        while (data := self._kept.take(size)) is None:
+            self._kept.feed(await self._more(bool(self._kept)))
         return data
 
-    async def _more(self) -> None:
-        kept, self._kept = self._kept, bytearray()
-        more = await self.receive()
-        if not more:
-            raise CheckFailed("connection closed in the middle of the answer" if kept else "connection closed")
-        kept += more
+    async def _more(self, in_message: bool) -> bytes:
+        """What arrives next. Raises CheckFailed at the end of the connection."""
+        kept, self._kept = self._kept, Incoming()
+        data = await self.receive()
         self._kept = kept
+        if not data:
+            raise CheckFailed("connection closed in the middle of the answer" if in_message else "connection closed")
+        return data
 
     async def start_tls(self, context: ssl.SSLContext, name: str) -> None:
         """Goes over to TLS, for a server called `name`: a host name or an address. Raises CheckFailed."""

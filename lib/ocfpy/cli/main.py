@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ocfpy.cli.collect import RUNDIR, collect, look_now
 from ocfpy.cli.drain import DrainError, await_drained, drain, has, still_out, undrain
 from ocfpy.cli.metrics import as_metrics
+from ocfpy.cli.services_arguments import add_commands
 from ocfpy.cli.show import as_text
 from ocfpy.ocf.errors import OcfError, one_line
 
@@ -25,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
     try:
+        if options.command == "services":
+            return _services(options)
         found = collect(options.rundir)
         if options.command == "status":
             return _status(found, options.json)
@@ -42,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="anycastctl",
-        description="Shows what the anycast agents do on this node, and takes real servers out and puts them back.",
+        description="Shows what the anycast agents do on this node, drains real servers, and works on catalogues of services.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     status = commands.add_parser("status", help="pools with their real servers, addresses, announcements")
@@ -53,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (out, back):
         command.add_argument("server", help="10.0.0.11, or 10.0.0.11:53 for one port of it")
         command.add_argument("--pool", default="", help="only there; otherwise in all pools that have the server")
+    add_commands(commands.add_parser("services", help="a catalogue of services: check it, write it for other tools"))
     out.add_argument("--force", action="store_true", help="also the last backend that is alive")
     for command in (status, metrics, out, back):
         command.add_argument("--rundir", default=RUNDIR, help=argparse.SUPPRESS)
@@ -66,9 +70,26 @@ def _status(found: dict[str, Any], as_json: bool) -> int:
         else:
             as_text(found, sys.stdout)
         sys.stdout.flush()
-    except BrokenPipeError:  # `anycastctl status | head`; the interpreter would complain when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except BrokenPipeError:
+        _drop_output()
     return 0 if all(pool["state"] == "running" for pool in found["pools"]) and _is_reachable(found) else 1
+
+
+def _services(options: argparse.Namespace) -> int:
+    from ocfpy.cli import services  # PyYAML and all agents, which no other command needs
+
+    try:
+        code = services.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        return 1
+    return code
+
+
+def _drop_output() -> None:
+    """After `anycastctl status | head`: the interpreter would complain when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _is_reachable(found: dict[str, Any]) -> bool:

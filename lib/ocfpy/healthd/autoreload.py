@@ -1,6 +1,6 @@
-"""Goes over to an ldirectord.cf that has changed, where it says autoreload=yes.
+"""Apply a changed ldirectord.cf to the running pool, if the file says autoreload=yes.
 
-A file that cannot be used changes nothing: what is in force stays so, and monitor says why until the file is good again.
+A file that cannot be used changes nothing: the old configuration stays in force, and monitor reports the error until it is fixed.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 AGENT = "ipvs-pool"
 TIMEOUT_S = 120.0
-"""For a reload: names are looked up, and new servers get their first verdict."""
+"""Time limit of a reload, which resolves names and waits for the first verdict on new servers."""
 AGAIN_S = 60.0
-"""What is not in force is tried again so often: it may have been a name server's fault, or another pool's."""
+"""Interval of retries while the file is not in force: the cause may have been a name server or another pool."""
 
 
 class Autoreload:
-    """Looks at the file of a pool. `trouble` is why the file as it is now is not in force, empty when it is."""
+    """Watches the file of one pool. `trouble` says why the current file is not in force; empty when it is."""
 
     def __init__(self, paths: Paths, log: Log) -> None:
         self.trouble = ""
@@ -41,7 +41,7 @@ class Autoreload:
         self._looked_at = 0.0
 
     def look(self, spec: PoolSpec) -> None:
-        """Does what there is to do, and returns when it is done; to be called from a thread of its own."""
+        """Check the file and reload the pool if it changed; blocks, so call it from its own thread."""
         if not spec.config:
             self.trouble = ""
             return
@@ -70,17 +70,17 @@ class Autoreload:
             self._complain(f"{spec.config} cannot be read: {error.strerror}")
         except OcfError as error:
             self._complain(error.reason)
-        except Exception as error:  # of a file that nobody thought of; the pool goes on
+        except Exception as error:  # an error that no code here expects; the pool goes on
             self._complain(f"{type(error).__name__}: {error}")
 
     def _complain(self, reason: str) -> None:
-        trouble = f"the changed configuration is not in force, the one of before is: {reason}"
+        trouble = f"the changed configuration is not in force, the previous one stays: {reason}"
         if trouble != self.trouble:
             self._log.error(trouble)
         self.trouble = trouble
 
     def _reload(self, spec: PoolSpec) -> None:
-        """As reload-agent does it, with the claim of the services checked and recorded."""
+        """Reload like the action reload-agent: check and record the claim of the services."""
         context = Context([AGENT, "reload-agent"], os.environ, AGENT)
         context.rundir = os.path.dirname(self._paths.base)
         context.state = StateFile(f"{self._paths.base}.state")

@@ -1,4 +1,4 @@
-"""Checks that are begun again and again, each at its instants, and not more at a time than this process can do."""
+"""Schedule the checks of this process: begin each at its instants, and limit how many run at a time."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     Wrap = Callable[["ScheduledCheck", Coroutine[object, object, None]], Coroutine[object, object, None]]
 
 BATCH = 32
-"""Checks begun in one pass of the event loop. What those under way wait for is served before the next batch: so an attempt
-takes as long as its server does, however many are due."""
+"""Checks begun in one pass of the event loop. Running checks are served before the next batch, so that an attempt takes as
+long as its server does, however many are due."""
 DESCRIPTORS_PER_CHECK = 3
-"""A command has two pipe ends and a pidfd; udp has its socket and one for the ping."""
+"""Descriptors of one check: a command has two pipe ends and a pidfd; udp has its socket and one for the ping."""
 SPARE_DESCRIPTORS = 64
-"""For everything that is not a check."""
+"""Descriptors kept free for everything that is not a check."""
 MAX_IN_FLIGHT = 4096
-"""Checks under way at the same time, whatever the limits allow."""
+"""Most checks under way at the same time, whatever the limits allow."""
 
 
 def max_in_flight() -> int:
-    """How many checks may be under way at the same time, from the limit of descriptors of this process."""
+    """Return how many checks may be under way at the same time, from this process's limit of descriptors."""
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if soft == resource.RLIM_INFINITY:
         return MAX_IN_FLIGHT
@@ -41,7 +41,7 @@ def max_in_flight() -> int:
 
 
 class ScheduledCheck:
-    """One check that is made again and again, for one state."""
+    """One check that is repeated, and the state that its results go to."""
 
     __slots__ = ("begin", "check", "done", "ended", "in_flight", "offset", "on_change", "started", "state", "task")
 
@@ -58,22 +58,22 @@ class ScheduledCheck:
         self.in_flight = False
         self.done = partial(done, self)
         self.task: asyncio.Task[None] | None = None
-        # A thousand mere connections a second should cost next to nothing: they do without a task.
+        # A thousand plain connections a second should cost next to nothing: they do without a task.
         self.begin = check.shortcut()
 
     def end(self) -> None:
-        """It is not begun again; what is under way is cancelled, or says nothing any more."""
+        """Stop repeating the check; an attempt under way is cancelled or its result is dropped."""
         self.ended = True
         if self.task is not None:
             self.task.cancel()
 
 
 class CheckLoop:
-    """Makes checks. `on_fault` gets an exception that nothing here expects; its check goes on at the next instant.
+    """Runs checks. `on_fault` gets any unexpected exception; its check goes on at the next instant.
 
-    Checks that are due at the same instant share a timer, and so, as a rule, the system calls that wait for them. One that
-    finds `limit` others under way waits for its turn: it is late, and its time does not begin before. `wrap` may put another
-    coroutine around an attempt.
+    Checks that are due at the same instant share a timer, and usually the system calls that wait for them. A check that finds
+    `limit` others under way waits for its turn: it starts late, and its timeout starts with it. `wrap` may put another coroutine
+    around an attempt.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class CheckLoop:
         self.in_flight = 0
 
     def begin(self, state: CheckState, check: Check, on_change: OnChange) -> ScheduledCheck:
-        """From now on; the first time in a moment, and again at once until there is a verdict."""
+        """Begin a check: the first attempt follows in a moment, the next ones at once until there is a verdict."""
         scheduled = ScheduledCheck(state, check, on_change, self._done)
         self._enqueue(scheduled)
         return scheduled
@@ -144,7 +144,7 @@ class CheckLoop:
     def _task_done(self, scheduled: ScheduledCheck, task: asyncio.Task[None]) -> None:
         if scheduled.task is task:
             scheduled.task = None
-            self._release(scheduled)  # it was cancelled, or said so already
+            self._release(scheduled)  # it was cancelled, or has reported already
 
     def _release(self, scheduled: ScheduledCheck) -> None:
         if scheduled.in_flight:
@@ -173,7 +173,7 @@ class CheckLoop:
     def _schedule(self, scheduled: ScheduledCheck, result: Result) -> None:
         state = scheduled.state
         settings, now = state.settings, self._wall()
-        if state.verdict.up is None and result.ok is not None:  # we are in a hurry
+        if state.verdict.up is None and result.ok is not None:  # no verdict yet: check again at once
             self._enqueue(scheduled)
             return
         if state.verdict.against and settings.retry_interval:

@@ -1,4 +1,4 @@
-"""What an engine asks of those who make its checks, and how it hears of what they found."""
+"""What an engine asks of the code that runs its checks, and how results come back."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from ocfpy.pool.spec import ServiceSpec
 
     OnChange = Callable[["CheckState", "Verdict", int], None]
-    """Told after a result has changed a state: with the verdict and the percentage that the state had before."""
+    """Called after a result changed a state, with the verdict and the percentage that the state had before."""
 
     class Checks(Protocol):
-        """Whoever makes checks: this process (LocalChecks) or the node's checkers (RemoteChecks)."""
+        """What runs checks: this process (LocalChecks) or the node's checkers (RemoteChecks)."""
 
         async def prepare(self, requests: list[CheckRequest]) -> None:
-            """Find out whether these checks can be made; nothing begins. Raises OcfError, ValueError, anything of a check."""
+            """Find out whether these checks can be made; begin none. Raises OcfError, ValueError, any error of a check."""
 
         def lost_for(self, pool: str) -> float:
-            """Seconds for which the checks of a pool have not been made, for the lack of a process that makes them."""
+            """Return for how many seconds the checks of a pool have not run because no process runs them."""
 
         def begin(self, state: CheckState, request: CheckRequest, on_change: OnChange) -> Handle:
-            """Begin a check with what `state` believes; from now on its results go into `state`."""
+            """Begin a check with the verdict in `state`; from now on its results go into `state`."""
 
 
 class CheckRequest(NamedTuple):
     """One check of one real server.
 
-    `key` tells it from every other: requests with the same key are the same check. `address` is where it goes, that of the
-    virtual service with a `path`; `port` is the one of the real server's traffic. `pool` is the resource that asks.
+    `key` identifies the check: requests with the same key are the same check. `address` is what the check connects to, with a
+    `path` that of the virtual service; `port` is the real server's. `pool` is the resource that asks.
     """
 
     key: CheckKey
@@ -53,12 +53,12 @@ class CheckRequest(NamedTuple):
 
 
 def check_request(pool: str, service: ServiceSpec, real: RealServer, path: VipPath | None) -> CheckRequest:
-    """The check of a real server of a pool's service; `path` leads to it if it is checked through the virtual service."""
+    """Return the check of a real server of a pool's service; with `path` it goes through the virtual service."""
     settings = service.check_of(real)
     name = endpoint(real.address, settings.port_of(real.port))
     return CheckRequest(
         check_key(service, real),
-        f"{name} by way of {service.virtual}" if path else name,
+        f"{name} through {service.virtual}" if path else name,
         path.address if path else real.address,
         real.port,
         settings,

@@ -1,4 +1,4 @@
-"""One check of one server, and what is believed because of it."""
+"""The state of one check of one server: its last result and the verdict."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from ocfpy.pool.hysteresis import Verdict
 
     class Handle(Protocol):
-        """A check that has begun."""
+        """A check that is being repeated."""
 
         def end(self) -> None:
-            """No further result reaches the state."""
+            """End the check; no further result reaches the state."""
 
 
 class CheckState:
-    """One check and what it says. Real servers of several virtual services that are checked alike share one.
+    """The state of one check. Real servers of several virtual services with the same check share one.
 
-    `since` and `next_at` are seconds since the epoch, `failed_at` is of a clock that does not jump, 0 for never. `run` is the
-    check at work, None for a server that is not checked.
+    `since` and `next_at` are seconds since the epoch, `failed_at` is on a clock that does not jump, 0 for never. `run` is the
+    running check, None for a server that is not checked.
     """
 
     def __init__(self, name: str, settings: CheckSettings, verdict: Verdict, now: float) -> None:
@@ -39,16 +39,16 @@ class CheckState:
 
     @property
     def reason(self) -> str:
-        """Why the last check failed or could not be made, or empty."""
+        """Why the last check failed or could not be made; empty after a success."""
         return self.result.reason if self.result else ""
 
     @property
     def percent(self) -> int:
-        """The share of its weight that the server asks for."""
+        """The percentage of its weight that the server asks for."""
         return 100 if self.result is None or self.result.weight is None else self.result.weight
 
     def take(self, result: Result) -> None:
-        """Take in the result of one attempt. One that this node could not make leaves verdict and weight as they are."""
+        """Apply the result of one attempt. An attempt that this node could not make leaves verdict and weight unchanged."""
         if result.ok is None:
             self.result = result._replace(weight=self.result.weight if self.result else None)
             return

@@ -1,7 +1,7 @@
-"""The checker: an unprivileged child of the health daemon that makes the checks and alone reads what servers send.
+"""The checker: an unprivileged child of the health daemon that runs the checks and alone reads what servers send.
 
-It starts with descriptors in place: CONTROL_FD, a stream to the keeper (checker_protocol.py); SOCKETS_FD, over which the
-keeper hands sockets; PAGE_FD, the page that says which check runs; and the directory of the library.
+It inherits these descriptors: CONTROL_FD, a stream to the keeper (checker_protocol.py); SOCKETS_FD, over which the keeper
+passes sockets; PAGE_FD, the page that says which check runs; and the directory of the library.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ if TYPE_CHECKING:
 
 CONTROL_FD, SOCKETS_FD, PAGE_FD = 3, 4, 5
 RECEIVE_SIZE = 65536
-"""Bytes of the keeper's words in one pass of the event loop: at most some hundred checks are made before it hears from us."""
+"""Bytes read from the keeper in one pass of the event loop: about a hundred checks are made before it hears from us."""
 LONGEST_ORDER = 1 << 24
-"""Bytes of a line of the keeper, with a file of certificates in it."""
+"""Longest line from the keeper, in bytes, with a file of certificates in it."""
 
 
 def main(argv: list[str]) -> None:
-    """Never returns."""
+    """Run the checker. Never returns."""
     control = socket.socket(fileno=CONTROL_FD)
     sockets = socket.socket(fileno=SOCKETS_FD)
     try:
@@ -83,7 +83,7 @@ def _modules() -> list[str]:
 
 
 def _can_import() -> bool:
-    """Whether this process, as the user that it is now, can read all that it may import later."""
+    """Return whether this process, as its current user, can read every module that it may import later."""
     library = f"/proc/self/fd/{LIBRARY_FD}/ocfpy/checks"
     for path in (os.__file__, *(f"{library}/{name}.py" for name in _modules()), f"{library}/tls.py"):
         try:
@@ -95,18 +95,18 @@ def _can_import() -> bool:
 
 
 def _import_all() -> None:
-    """Import what any check may need: 12 MiB that are otherwise only there where they are used."""
+    """Import every module that a check may need: 12 MiB that are otherwise imported only where they are used."""
     for name in _modules():
         try:
             import_module(f"ocfpy.checks.{name}")
         except ImportError:
-            pass  # a package that this node does not have: the keeper hears of it when a check needs it
-    for name in ("ssl", "ocfpy.checks.tls", "ocfpy.checks.ldap_search", "ocfpy.checks.pattern", "encodings.idna"):
+            pass  # a package that this node does not have: the keeper is told when a check needs it
+    for name in ("ssl", "ocfpy.checks.tls", "ocfpy.checks.protocols.ldap_search", "ocfpy.checks.pattern", "encodings.idna"):
         import_module(name)
 
 
 class Running:
-    """One check at work, and what the keeper was told of it last."""
+    """One running check, and what the keeper was last told of it."""
 
     __slots__ = ("mark", "number", "scheduled", "state", "told")
 
@@ -118,14 +118,14 @@ class Running:
         self.scheduled: ScheduledCheck | None = None
 
     def news(self) -> Said:
-        """All that the keeper is told when it changes."""
+        """The values that the keeper is told when one of them changes."""
         state, result = self.state, self.state.result
         assert result is not None
         return (*vars(state.verdict).values(), result.ok is None, result.reason, result.weight)
 
 
 class Checker:
-    """Does what the keeper says, and tells it what changes. The keeper's words are believed."""
+    """Obeys the keeper, and tells it what changes. The keeper's messages are trusted."""
 
     def __init__(self, control: socket.socket, sockets: socket.socket, page: mmap.mmap) -> None:
         control.setblocking(False)
@@ -144,7 +144,7 @@ class Checker:
         self._reader = LineReader(self._order, LONGEST_ORDER)
 
     async def run(self) -> None:
-        """Works until the keeper ends."""
+        """Run until the keeper ends."""
         self._event_loop.set_exception_handler(lambda _, context: self._fault(context.get("exception") or context["message"]))
         self._event_loop.add_reader(self._control.fileno(), self._read)
         while True:
@@ -161,12 +161,12 @@ class Checker:
             self._end()
         try:
             self._reader.feed(data)
-        except BaseException:  # an order that is lost is a check that is not made: the next checker is told all of them
+        except BaseException:  # a lost order would be a check that never runs: the next checker gets all of them
             self._send(encode("fault", one_line(traceback.format_exc())[-300:]))
             os._exit(1)
 
     def _end(self) -> None:
-        """The keeper is gone: no command of a check outlives it."""
+        """End when the keeper is gone: no command of a check outlives it."""
         strays.end_commands()
         os._exit(0)
 
@@ -199,7 +199,7 @@ class Checker:
             self._by_state[state] = running
             try:
                 check = self._make(number, asked)
-            except Exception as error:  # it could be made when it was tried
+            except Exception as error:  # the same check could be made when it was tested
                 check = _Unmakable(error)
             running.scheduled = self._loop.begin(state, check, self._note)
 
@@ -254,7 +254,7 @@ class Checker:
             self._event_loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        """Say what has changed. What changes while the keeper does not read is said once, as it is then."""
+        """Send what changed. Changes that come while the keeper does not read are sent once, in their latest state."""
         self._flushing = False
         if self._out:
             return
@@ -288,12 +288,12 @@ class Checker:
 
 
 class _Unmakable(Check):
-    """A check that cannot be made, although one like it could."""
+    """A check that cannot be made, although its test succeeded."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
 
     async def run(self) -> Result:
-        """Raises the error."""
+        """Raise the error."""
         raise self._error
 

@@ -1,4 +1,4 @@
-"""Checks that share a checker, and the checker that has them: replaced when it is lost, with nothing forgotten."""
+"""Checks that share a checker, and that checker: when it is lost, its replacement gets all checks and their verdicts."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from ocfpy.ocf.context import Log
 
 BACK_OFF_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Seconds before a checker that died is replaced: the first time, the second time in a row, and so on."""
+"""Seconds before a dead checker is replaced: the first time, the second time in a row, and so on."""
 STEADY_S = 30.0
-"""A checker that has lived this long starts a new row."""
+"""A checker that has lived this long resets the back-off."""
 TEST_S = 20.0
-"""How long an answer to "can this check be made?" is waited for, replacements of the checker included."""
+"""How long to wait for the answer to "can this check be made?", replacements of the checker included."""
 STARTS_TRIED = 2
-"""A checker that has died this many times before it said a word will do so again."""
+"""A checker that died this many times before its first message will do so again."""
 TESTS_KILLED = 2
-"""A question that ended the checker this many times is answered: no."""
+"""A test that ended the checker this many times is answered with no."""
 
 
 class _Test:
@@ -51,9 +51,9 @@ class _Test:
 
 
 class CheckerGroup:
-    """`changed` is told of each check that says something new, `blame` of one that ran when the checker died or froze.
+    """`changed` is called for each check with news, `blame` for the check that ran when the checker died or froze.
 
-    `name` is what the log calls the checker, `new_mark` gives the mark of its commands, `replaced` is called for each
+    `name` is the checker's name in the log, `new_mark` returns the mark of its commands, `replaced` is called for each
     replacement.
     """
 
@@ -84,7 +84,7 @@ class CheckerGroup:
         self._token = 0
         self._fault = ""
         self._told = 0
-        """The greatest number that the checker was told."""
+        """The greatest check number that the checker was given."""
         self._known_files: set[tuple[str, ...]] = set()
         self._process: CheckerProcess | None = None
         self._died_in_a_row = 0
@@ -101,16 +101,16 @@ class CheckerGroup:
         return self._process.pid if self._process else None
 
     def lost_for(self) -> float:
-        """Seconds for which no checker has worked; 0.0 while one does."""
+        """Return for how many seconds no checker has worked; 0.0 while one does."""
         return 0.0 if self._process is not None and self._process.ready else self._loop.time() - self._lost_at
 
     @property
     def busy(self) -> bool:
-        """Whether it has anything to do."""
+        """Return whether it has anything to do."""
         return bool(self.checks or self._tests)
 
     async def stop(self) -> None:
-        """End the checker for good; returns when it and its commands are dead."""
+        """End the checker for good; return when it and its commands are dead."""
         self._stopping = True
         if self._start_timer is not None:
             self._start_timer.cancel()
@@ -119,14 +119,14 @@ class CheckerGroup:
             await self._dead.wait()
 
     async def test(self, number: int, request: CheckRequest) -> None:
-        """Raises OcfError when the checker cannot make such a check, or does not answer."""
+        """Raise OcfError if the checker cannot make this check or does not answer."""
         test = self._tests[number] = _Test(request)
         self._send_files(request)
         self._send(number, "test", number, request_document(request))
         try:
             refused = await asyncio.wait_for(test.answer, TEST_S)
         except asyncio.TimeoutError:
-            raise ServiceError(f"the process that makes the checks has not answered for {TEST_S:g} s") from None
+            raise ServiceError(f"the checker did not answer within {TEST_S:g} s") from None
         finally:
             del self._tests[number]
         if refused is not None:
@@ -135,24 +135,24 @@ class CheckerGroup:
             raise error
 
     def begin(self, shared: SharedCheck) -> None:
-        """Have a check made from now on."""
+        """Have a check run from now on."""
         self.checks[shared.number] = shared
         self._send_files(shared.request)
         self._send_begin(shared)
 
     def trust(self, shared: SharedCheck) -> None:
-        """A server without a verdict has traffic: its first failure is not to take it out."""
+        """Note that a server without a verdict has traffic: its first failure must not take it out."""
         if not shared.state.verdict.trusted:
             shared.state.verdict = Verdict(None, shared.state.verdict.against, True)
             self._send(0, "trust", shared.number)
 
     def end(self, shared: SharedCheck) -> None:
-        """Have a check made no more."""
+        """Stop a check."""
         del self.checks[shared.number]
         self._send(0, "end", shared.number)
 
     async def details(self) -> None:
-        """Have the checker tell what is no news: how long checks took, when they are next. May wait for ever."""
+        """Have the checker report durations and next instants of checks, which are no news. May wait for ever."""
         if self._process is None or not self._process.ready:
             return
         self._token += 1
@@ -165,7 +165,7 @@ class CheckerGroup:
             del self._details[token]
 
     def file_changed(self, key: tuple[str, ...]) -> None:
-        """What a file holds is known, or not as before: tell the checker, if one of its checks needs it."""
+        """Tell the checker the contents of a file, new or changed, if one of its checks needs it."""
         if key in self._known_files:
             self._send_file(key)
 
@@ -198,7 +198,7 @@ class CheckerGroup:
             self._log.error(f"{self._name} cannot be started: {error.strerror}")
             self._start_later()
             if self._died_in_a_row > STARTS_TRIED:
-                self._refuse_all(f"the process that makes the checks cannot be started: {error.strerror}")
+                self._refuse_all(f"the checker cannot be started: {error.strerror}")
             return
         self._started_at = self._loop.time()
         self._dead.clear()
@@ -222,10 +222,10 @@ class CheckerGroup:
         return shared.request if shared is not None else None
 
     def _check(self, number: int) -> SharedCheck | None:
-        """A check of this checker, None when it has ended. Raises Malformed when it was never there."""
+        """Return a check of this checker, None when it has ended. Raises Malformed for a number that was never given."""
         shared = self.checks.get(number)
         if shared is None and number > self._told:
-            raise Malformed("the number of a check that it was not given")
+            raise Malformed("a check number that it was not given")
         return shared
 
     def _line(self, line: bytes) -> None:
@@ -247,7 +247,7 @@ class CheckerGroup:
             self._fault = text(fields[0])
             self._log.error(f"{self._name}: {self._fault}")
         else:
-            raise Malformed("a message that there is not")
+            raise Malformed("an unknown message")
 
     def _take_details(self, fields: list[Any]) -> None:
         token, rows, last = read_details(fields)
@@ -268,7 +268,7 @@ class CheckerGroup:
             test.answer.set_result(refused)
 
     def _ended(self, ended: Ended) -> None:
-        """The checker is dead."""
+        """Handle the death of the checker."""
         process, self._process = self._process, None
         assert process is not None
         if process.ready:
@@ -283,14 +283,14 @@ class CheckerGroup:
             self._died_in_a_row = 0
         self.replaced += 1
         self._count()
-        self._log.warning(f"{self._name} (process {process.pid}) is replaced: {one_line(ended.why)}")
+        self._log.warning(f"replacing {self._name} (process {process.pid}): {one_line(ended.why)}")
         self._start_later()
         if not process.ready and self._died_in_a_row > STARTS_TRIED:
-            self._refuse_all(f"the process that makes the checks cannot start: {self._fault or ended.why}")
+            self._refuse_all(f"the checker cannot start: {self._fault or ended.why}")
         if ended.burned:
             reason = f"the check used more than {BUSY_S:g} s of processor time without a pause"
         else:
-            reason = f"the process that makes the checks was lost during this one: {one_line(ended.why)}"
+            reason = f"the checker was lost during this check: {one_line(ended.why)}"
         self._fail(ended.running, reason)
 
     def _end_commands(self, mark: str) -> None:
@@ -298,7 +298,7 @@ class CheckerGroup:
         uids = {self._user.uid}
         try:
             self._loop.run_in_executor(None, kill_orphans, mark, uids).add_done_callback(lambda _: self._dead.set())
-        except RuntimeError:  # no thread is to be had
+        except RuntimeError:  # no thread is available
             kill_orphans(mark, uids)
             self._dead.set()
 
@@ -308,7 +308,7 @@ class CheckerGroup:
                 test.answer.set_result(Refused(0, one_line(reason)))
 
     def _fail(self, number: int, reason: str) -> None:
-        """The check that ran when the checker was lost has failed once."""
+        """Count the check that ran when the checker was lost as failed once."""
         test = self._tests.get(number)
         if test is not None:
             test.killed += 1

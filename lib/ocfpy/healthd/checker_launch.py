@@ -1,7 +1,7 @@
-"""Starts a checker: what the keeper runs as `checker_launch.py UID GID GROUPS CHANGE`, with its descriptors in place.
+"""Start a checker; the keeper runs this file as `checker_launch.py UID GID GROUPS CHANGE`, with its descriptors in place.
 
-Everything is imported through the directory descriptor of the library, so that it goes on when the process has become a user
-that cannot reach the path; ssl is for checks that speak it, and asyncio would import it for nobody.
+All imports go through the directory descriptor of the library, so that they still work when the process has become a user
+that cannot reach the path. ssl stays unimported until a check needs it; asyncio would import it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ LIBRARY_FD = 6
 
 
 def main() -> None:
-    """Never returns."""
+    """Start the checker. Never returns."""
     sys.path.insert(0, f"/proc/self/fd/{LIBRARY_FD}")
     sys.modules["ssl"] = None  # type: ignore[assignment]
     importlib.import_module("asyncio")

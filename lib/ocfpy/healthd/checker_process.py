@@ -1,4 +1,4 @@
-"""One checker as the keeper sees it: a process that is started, heard, bounded, and killed when it stops answering."""
+"""One checker as the keeper sees it: a process that it starts, reads, limits, and kills when it stops answering."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Callable
 
 from ocfpy.checks.command_mark import MARK
@@ -15,6 +16,7 @@ from ocfpy.healthd.checker_launch import LIBRARY_FD
 from ocfpy.healthd.checker_protocol import HEARTBEAT_S, MAX_LINE, LineReader, Malformed
 from ocfpy.healthd.running_check import new_page, running
 from ocfpy.healthd.socket_grants import SocketGrants
+from ocfpy.ocf.process import usage
 
 if TYPE_CHECKING:
     from ocfpy.healthd.privileges import User
@@ -25,20 +27,19 @@ LAUNCHER = f"{LIBRARY}/ocfpy/healthd/checker_launch.py"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 SILENT_TICKS = 4
-"""Heartbeats missed by a checker that hangs: 2 s."""
+"""Missed heartbeats after which a checker counts as hung: 2 s."""
 STARVED_TICKS = 20
-"""The same for one that would run if this node gave it a processor, and for one that has just been started: 10 s."""
+"""The same for a checker that waits for a processor, or has just been started: 10 s."""
 BUSY_S = 1.0
-"""Seconds of processor time that a checker has used without a heartbeat: it is not starved, it is busy with one check."""
+"""Seconds of processor time used without a heartbeat: the checker is not starved, it is busy with one check."""
 LET_GO_S = 2.0
-"""Seconds that one which was killed has to die."""
+"""Seconds that a killed checker has to die."""
 MAX_QUEUED = 64 << 20
-"""Bytes that wait for a checker to read them; the checks of 10,000 servers are 6 MiB."""
+"""Most bytes that may wait for a checker to read them; the checks of 10,000 servers are 6 MiB."""
 RECEIVE_SIZE = 65536
 LAST_READS = 4
-"""How often a dead checker's socket is read: it holds what fits into it, some 200 KiB."""
+"""How often a dead checker's socket is read: it holds what fits into it, about 200 KiB."""
 _HIGH_FD = 64
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Ended:
@@ -51,9 +52,9 @@ class Ended:
 
 
 class CheckerProcess:
-    """Starts a checker. `on_line` gets each of its lines and may raise Malformed; `on_end` is told once, when it is dead.
+    """Starts a checker. `on_line` gets each of its lines and may raise Malformed; `on_end` is called once, when it is dead.
 
-    `find` says which check a number is, for `SocketGrants`. Raises OSError when it cannot be started.
+    `find` returns the check with a number, for `SocketGrants`. Raises OSError when the process cannot be started.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class CheckerProcess:
         self.user = user
         self.mark = mark
         self.ready = False
-        """Whether its heart has beaten."""
+        """Whether it has sent a heartbeat."""
         self._why = ""
         self._burned = False
         self._finished = False
@@ -75,50 +76,50 @@ class CheckerProcess:
         self._out = bytearray()
         self._writing = False
         self._reader = LineReader(self._line, MAX_LINE)
-        page_fd, self._page = new_page()
-        self._control, control = socket.socketpair()
-        sockets, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.setblocking(False)
-        library_fd = os.open(LIBRARY, os.O_PATH | os.O_DIRECTORY)
-        try:
-            self.pid = _spawn(user, mark, [control.fileno(), theirs.fileno(), page_fd, library_fd])
+        with ExitStack() as ours, ExitStack() as theirs:
+            page_fd, self._page = new_page()
+            theirs.callback(os.close, page_fd)
+            ours.callback(self._page.close)
+            self._control, control = socket.socketpair()
+            ours.enter_context(self._control)
+            theirs.enter_context(control)
+            sockets, their_sockets = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours.enter_context(sockets)
+            theirs.enter_context(their_sockets)
+            library_fd = os.open(LIBRARY, os.O_PATH | os.O_DIRECTORY)
+            theirs.callback(os.close, library_fd)
+            self._control.setblocking(False)
+            self.pid = _spawn(user, mark, [control.fileno(), their_sockets.fileno(), page_fd, library_fd])
+            ours.callback(_reap, self.pid)
             self._pidfd = os.pidfd_open(self.pid)
-        except BaseException:
-            self._control.close()
-            sockets.close()
-            raise
-        finally:
-            os.close(library_fd)
-            os.close(page_fd)
-            control.close()
-            theirs.close()
+            ours.pop_all()
         self._grants = SocketGrants(sockets, find, self.malformed)
         self._loop.add_reader(self._pidfd, self._dead)
         self._loop.add_reader(self._control.fileno(), self._read)
         self._timer = self._loop.call_later(HEARTBEAT_S, self._tick)
 
     def send(self, data: bytes) -> None:
-        """Have it read `data`, which are whole lines, when it gets to it. Never waits."""
+        """Queue `data`, which are whole lines, for the checker to read. Never waits."""
         if self._finished:
             return
         self._out += data
         if len(self._out) > MAX_QUEUED:
-            self.kill(f"it has not read {MAX_QUEUED >> 20} MiB that it was sent")
+            self.kill(f"it did not read {MAX_QUEUED >> 20} MiB that it was sent")
         elif not self._writing:
             self._write()
 
     def kill(self, why: str = "") -> None:
-        """End it; `on_end` is told `why` when it is dead."""
+        """Kill it; `on_end` is told `why` when it is dead."""
         if not self._why:
             self._why = why or "it was ended"
             try:
-                os.killpg(self.pid, signal.SIGKILL)  # its number is not another's before it is waited for
+                os.killpg(self.pid, signal.SIGKILL)  # its pid is not reused before it is waited for
             except OSError:
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)  # it has not become a group of its own yet
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)  # it has no process group of its own yet
             self._loop.call_later(LET_GO_S, self._finish)
 
     def malformed(self, what: str) -> None:
-        """It said something that it never says."""
+        """Kill a checker that sent a message which no checker sends."""
         self.kill(f"it sent {what}")
 
     def _write(self) -> None:
@@ -162,14 +163,14 @@ class CheckerProcess:
             self._on_line(line)
 
     def _tick(self) -> None:
-        """Count the heartbeats that it has missed. Ours may be late as well: so it is ticks that count and not the clock."""
+        """Count missed heartbeats. Our own timer may be late as well, so count its ticks and not the clock."""
         self._timer = self._loop.call_later(HEARTBEAT_S, self._tick)
         if self._heard:
             self._heard = False
             self._silent = 0
             return
         self._silent += 1
-        state, cpu = _usage(self.pid)
+        state, cpu = usage(self.pid)
         if self._silent == 1:
             self._cpu = cpu
         if self._silent < SILENT_TICKS:
@@ -188,10 +189,10 @@ class CheckerProcess:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         code = os.waitstatus_to_exitcode(status)
-        self._finish(f"signal {-code} killed it" if code < 0 else f"it ended with exit code {code}")
+        self._finish(f"killed by signal {-code}" if code < 0 else f"it ended with exit code {code}")
 
     def _finish(self, how: str = "") -> None:
-        """It is dead; or was killed and the kernel holds it (D state): then it is replaced all the same, and reaped later."""
+        """Finish a dead checker. One that was killed but is held by the kernel (D state) is replaced and reaped later."""
         if self._finished:
             return
         self._finished = True
@@ -207,9 +208,9 @@ class CheckerProcess:
         self._on_end(Ended(why, number, self._burned))
 
     def _read_last_words(self) -> None:
-        """What it found before it died counts, unless it was killed for what it said."""
+        """Take the results that it sent before it died, unless it was killed for a message."""
         try:
-            # Bounded: a child that it has left may hold the other end, and go on writing.
+            # Bounded: a child that it left may hold the other end, and go on writing.
             for _ in range(LAST_READS):
                 if self._why:
                     return
@@ -217,7 +218,7 @@ class CheckerProcess:
                 if not data:
                     return
                 self._reader.feed(data)
-        except Exception:  # whatever it said: its death has to be told
+        except Exception:  # whatever it sent, its death has to be reported
             pass
 
 
@@ -225,9 +226,10 @@ def _spawn(user: User, mark: str, fds: list[int]) -> int:
     """Start the process with `fds` as its descriptors 3 and following. Raises OSError."""
     groups = " ".join(map(str, user.groups))
     argv = [sys.executable, "-I", LAUNCHER, str(user.uid), str(user.gid), groups, "1" if user.change else "0"]
-    # Out of the way of the numbers that they will have.
-    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for fd in fds]
+    # Moved above the numbers that they will get.
+    moved: list[int] = []
     try:
+        moved.extend(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for fd in fds)
         return os.posix_spawn(
             sys.executable,
             argv,
@@ -245,11 +247,7 @@ def _spawn(user: User, mark: str, fds: list[int]) -> int:
             os.close(fd)
 
 
-def _usage(pid: int) -> tuple[str, float]:
-    """State and processor time, in seconds, of a process: proc(5), fields 3, 14 and 15 of stat."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return fields[0], (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
-    except OSError:
-        return "", 0.0
+def _reap(pid: int) -> None:
+    """End a child of which there is no pidfd."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)

@@ -1,23 +1,23 @@
-"""What the keeper and a checker tell each other: one JSON array a line, and nothing else is believed.
+"""The protocol between the keeper and a checker: one JSON array a line; the keeper validates every value.
 
-The keeper says:
+The keeper sends:
 
-    ["files", KEY, CONTENTS, ERROR]         what a check's files hold, or the sentence why they cannot be read
-    ["test", ID, REQUEST]                   can such a check be made? answered by "made" or "refused"
+    ["files", KEY, CONTENTS, ERROR]         what a check's files hold, or why they cannot be read
+    ["test", ID, REQUEST]                   can this check be made? answered by "made" or "refused"
     ["begin", ID, REQUEST, UP, AGAINST, TRUSTED]
-    ["trust", ID]                           the server has traffic: its first failure does not decide
+    ["trust", ID]                           the server has traffic: one failure does not decide
     ["end", ID]
-    ["details", TOKEN]                      answered by "details", the last of them with true
+    ["details", TOKEN]                      answered by "details", the last one with true
 
-The checker says nothing while nothing changes, but for an empty line every HEARTBEAT_S:
+The checker is silent while nothing changes, except for an empty line every HEARTBEAT_S:
 
     ["made", ID]    ["refused", ID, CODE, REASON]
     ["result", ID, UP, AGAINST, TRUSTED, OK, REASON, WEIGHT, SECONDS, NEXT]
     ["details", TOKEN, [[ID, SECONDS, NEXT], ...], LAST]
-    ["fault", TEXT]                         an exception that nothing expects
+    ["fault", TEXT]                         an unexpected exception
 
-The checker has read what servers sent: the keeper looks at each value of its messages, and replaces a checker that says
-anything else. There is no pickle in this.
+The checker has read what servers sent: the keeper validates each value of its messages, and replaces a checker that sends
+anything else. Pickle is not used.
 """
 
 from __future__ import annotations
@@ -38,30 +38,30 @@ if TYPE_CHECKING:
     from ocfpy.ocf.addresses import Address
 
 HEARTBEAT_S = 0.5
-"""A checker that has nothing else to say lets the keeper hear from it this often."""
+"""Interval of the empty lines that a checker sends when it has nothing else to send."""
 MAX_LINE = 16384
-"""Bytes of a line that a checker may send."""
+"""Longest line that a checker may send, in bytes."""
 DETAILS_IN_A_LINE = 100
 MAX_TEXT = MAX_REASON + 100
-"""Characters of a reason or fault, with what is put around it."""
+"""Longest reason or fault, in characters, including the words around it."""
 MAX_AGAINST = 1000
 MAX_WEIGHT = 1000
-"""Percent: what check=external can ask for, 253, and some."""
+"""Percent: check=external can ask for 253 at most."""
 MAX_SECONDS = 1e6
 MAX_TIME = 1e12
 
 
 class Malformed(Exception):
-    """A checker said something that it never says."""
+    """A checker sent a message that no checker sends."""
 
 
 def encode(*message: object) -> bytes:
-    """One line."""
+    """Encode one line."""
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
 def request_document(request: CheckRequest) -> dict[str, Any]:
-    """A request as a checker is told it. `hint` is there when the check goes through the virtual service."""
+    """Return a request as the checker gets it. `hint` is set when the check goes through the virtual service."""
     settings = request.settings
     return {
         "name": request.name,
@@ -85,7 +85,7 @@ class Asked(NamedTuple):
 
 
 def read_request(document: dict[str, Any]) -> Asked:
-    """What `request_document` wrote."""
+    """Decode the result of `request_document`."""
     return Asked(
         document["name"],
         parse_address(document["address"]),
@@ -97,7 +97,7 @@ def read_request(document: dict[str, Any]) -> Asked:
 
 
 class Update(NamedTuple):
-    """The result of a check, and what follows from it. `next_at` is in seconds since the epoch."""
+    """The result of a check, and its next instant. `next_at` is in seconds since the epoch."""
 
     verdict: Verdict
     result: Result
@@ -105,14 +105,14 @@ class Update(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A check that cannot be made; `code` is an exit code of OCF."""
+    """A check that cannot be made; `code` is an OCF exit code."""
 
     code: int
     reason: str
 
 
 def decode(line: bytes) -> tuple[str, list[Any]]:
-    """The word and the rest of a line of a checker. Raises Malformed."""
+    """Return the word and the rest of a line of a checker. Raises Malformed."""
     try:
         message = json.loads(line, parse_constant=_no_constant)
     except (ValueError, RecursionError):
@@ -123,7 +123,7 @@ def decode(line: bytes) -> tuple[str, list[Any]]:
 
 
 def result_fields(verdict: Verdict, result: Result, next_at: float) -> list[Any]:
-    """What "result" has after the ID."""
+    """Return the values of "result" after the ID."""
     return [
         verdict.up,
         verdict.against,
@@ -137,7 +137,7 @@ def result_fields(verdict: Verdict, result: Result, next_at: float) -> list[Any]
 
 
 def read_result(fields: list[Any]) -> Update:
-    """What a checker says about a check. Raises Malformed."""
+    """Decode a result. Raises Malformed."""
     up, against, trusted, ok, reason, weight, seconds, next_at = _exactly(fields, 8)
     if weight is not None:
         _integer(weight, MAX_WEIGHT)
@@ -147,16 +147,16 @@ def read_result(fields: list[Any]) -> Update:
 
 
 def read_refused(fields: list[Any]) -> Refused:
-    """Why a check cannot be made. Raises Malformed."""
+    """Decode why a check cannot be made. Raises Malformed."""
     code, reason = _exactly(fields, 2)
     return Refused(_integer(code, 6), text(reason))
 
 
 def read_details(fields: list[Any]) -> tuple[int, list[tuple[int, float, float]], bool]:
-    """The token, (ID, seconds, next) of some checks, and whether these were the last. Raises Malformed."""
+    """Return the token, (ID, seconds, next) of some checks, and whether these were the last. Raises Malformed."""
     token, rows, last = _exactly(fields, 3)
     if type(rows) is not list or len(rows) > DETAILS_IN_A_LINE:
-        raise Malformed("details that are no list")
+        raise Malformed("details that are not a list")
     found = []
     for row in rows:
         number, seconds, next_at = _exactly(row, 3)
@@ -165,12 +165,12 @@ def read_details(fields: list[Any]) -> tuple[int, list[tuple[int, float, float]]
 
 
 def identifier(value: object) -> int:
-    """The number of a check or a question. Raises Malformed."""
+    """Return the number of a check or a test. Raises Malformed."""
     return _integer(value, 2**53)
 
 
 def text(value: object) -> str:
-    """A text of one printable line. Raises Malformed."""
+    """Return a text of one printable line. Raises Malformed."""
     if type(value) is not str or len(value) > MAX_TEXT or not value.isprintable():
         raise Malformed("a text that is too long or not printable")
     return value
@@ -184,20 +184,20 @@ def _exactly(fields: object, number: int) -> list[Any]:
 
 def _integer(value: object, greatest: int) -> int:
     if type(value) is not int or not 0 <= value <= greatest:
-        raise Malformed("a number that is not between its limits")
+        raise Malformed("a number outside its limits")
     return value
 
 
 def _number(value: object, greatest: float) -> float:
-    # Compared before anything else: an integer may be too large for a float.
+    # Compared before the conversion: an integer may be too large for a float.
     if type(value) not in (int, float) or not 0 <= value <= greatest or not isfinite(value):  # type: ignore[arg-type, operator]
-        raise Malformed("a number that is not between its limits")
+        raise Malformed("a number outside its limits")
     return float(value)  # type: ignore[arg-type]
 
 
 def _flag(value: object) -> bool:
     if type(value) is not bool:
-        raise Malformed("neither true nor false")
+        raise Malformed("a value that is neither true nor false")
     return value
 
 
@@ -210,7 +210,7 @@ def _no_constant(name: str) -> float:
 
 
 class LineReader:
-    """Splits what comes in into lines of a bounded length. Raises Malformed."""
+    """Splits received bytes into lines of a limited length. Raises Malformed."""
 
     def __init__(self, each: Callable[[bytes], None], longest: int) -> None:
         self._each = each
@@ -218,7 +218,7 @@ class LineReader:
         self._kept = b""
 
     def feed(self, data: bytes) -> None:
-        """Take in what was received."""
+        """Add received bytes; return the complete lines."""
         *lines, self._kept = (self._kept + data).split(b"\n")
         for line in lines:
             if len(line) > self._longest:

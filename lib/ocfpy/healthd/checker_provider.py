@@ -1,4 +1,4 @@
-"""What a checker takes from the keeper: contents of files that only root reads, and sockets that need privilege."""
+"""What a checker gets from the keeper: contents of files that only root reads, and sockets that need privilege."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     FileKey = tuple[str, ...]
 
 MAX_GRANT = 4096
-"""Bytes of a question for a socket, or its answer."""
+"""Bytes of a request for a socket, or its answer."""
 
 
 class FileStore:
-    """The files that the keeper has told of. Keys of TLS are in memory files, because OpenSSL takes nothing but paths."""
+    """The files that the keeper has sent. TLS files are kept in memory files, because OpenSSL takes only paths."""
 
     def __init__(self) -> None:
         self._texts: dict[FileKey, str] = {}
@@ -39,7 +39,7 @@ class FileStore:
         self._waiting: dict[FileKey, set[asyncio.Future[None]]] = {}
 
     def put(self, key: FileKey, contents: dict[str, str], error: str) -> None:
-        """Take in what the keeper read. Raises OSError."""
+        """Store what the keeper read. Raises OSError."""
         old = self._copies.pop(key, {})
         self._texts.pop(key, None)
         self._errors.pop(key, None)
@@ -56,13 +56,13 @@ class FileStore:
                 waiter.set_result(None)
 
     async def secret(self, path: str, timer: Timer) -> str:
-        """The secret in a file. Raises HostError, TimedOut while the keeper has no answer."""
+        """Return the secret in a file. Raises HostError, TimedOut while the keeper has not answered."""
         key = ("secret", path)
         await self._known(key, timer)
         return self._texts[key]
 
     async def tls(self, settings: CheckSettings, timer: Timer) -> ssl.SSLContext:
-        """The context of files. Raises HostError, TimedOut while the keeper has no answer."""
+        """Return the TLS context of files. Raises HostError, TimedOut while the keeper has not answered."""
         from ocfpy.checks.tls import context_for
 
         key = tls_key(settings)
@@ -84,7 +84,7 @@ class FileStore:
 
 
 def tls_key(settings: CheckSettings) -> FileKey:
-    """What the TLS files of a check are known by."""
+    """The key of a check's TLS files."""
     return ("tls", *(settings[name] for name in TLS_FILES))
 
 
@@ -108,7 +108,7 @@ class SocketBroker:
         self._loop.add_reader(channel.fileno(), self._read)
 
     async def socket(self, number: int, kind: int, timer: Timer) -> socket.socket:
-        """A socket for the check with that number. Raises OSError, HostError, NotMade."""
+        """Return a socket for the check with that number. Raises OSError, HostError, NotMade."""
         self._last += 1
         token, future = self._last, self._loop.create_future()
         self._waiting[token] = future
@@ -118,7 +118,7 @@ class SocketBroker:
             sock: socket.socket = await timer.result(future)
             return sock
         except TimedOut:
-            raise NotMade("the health daemon has not handed over a socket in time") from None
+            raise NotMade("the health daemon did not hand over a socket in time") from None
         finally:
             del self._waiting[token]
 
@@ -152,7 +152,7 @@ class SocketBroker:
 
 
 class KeeperProvider(Provider):
-    """What one check takes from the keeper."""
+    """What one check gets from the keeper."""
 
     def __init__(self, number: int, files: FileStore, broker: SocketBroker) -> None:
         self._number = number
@@ -168,7 +168,7 @@ class KeeperProvider(Provider):
         return await self._files.tls(settings, timer)
 
     async def connected(self, check: Target, kind: int, proto: int, port: int) -> tuple[socket.socket, int]:
-        """Return a socket that the keeper made where it takes privilege, else one of this process."""
+        """Return a socket: from the keeper where it needs privilege, else one of this process."""
         if check.way is None and kind != socket.SOCK_RAW:
             return connecting(check, kind, proto, port)
         sock = await self._broker.socket(self._number, kind, check.timer)
@@ -180,13 +180,13 @@ class KeeperProvider(Provider):
 
 
 class Via:
-    """The way through the virtual service, as much of it as a checker knows."""
+    """A path through the virtual service, as far as a checker knows it."""
 
     def __init__(self, hint: str) -> None:
         self._hint = hint
 
     def hint(self) -> str:
-        """What to look at when there is no answer."""
+        """What to look at when no answer comes."""
         return self._hint
 
 

@@ -1,4 +1,4 @@
-"""The node's checks, made by unprivileged child processes that are watched and replaced: the keeper's side of checker.py."""
+"""The keeper's side of checker.py: runs the node's checks in unprivileged child processes, and replaces lost ones."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 DETAILS_S = 0.3
-"""How long `details` waits for checkers that are busy."""
+"""How long `details` waits for busy checkers."""
 STRIKES = 2
-"""A pool whose check ran when its checker died or froze this many times gets a checker of its own."""
+"""A pool whose check ran this many times when its checker died or froze gets a checker of its own."""
 LINGER_S = 1.0
-"""A checker without checks is kept for a moment: a reload ends some and begins others."""
+"""How long a checker without checks is kept: a reload ends some and begins others."""
 
 
 class RemoteChecks:
-    """The checks of all pools of a node, one object for all engines.
+    """The checks of all pools of a node; all engines share this object.
 
-    `log` gets what an operator should know. `base_mark` is the value of the environment variable command_mark.MARK by which
-    commands of checks are found when this process was killed; checkers add a number to it. `wall` is the wall clock in seconds.
-    Identical checks of several pools run once. A checker is started when its first check is.
+    `log` gets messages for the operator. `base_mark` is the value of the environment variable command_mark.MARK that marks the
+    commands of checks, so that they are found if this process is killed; checkers append a number. `wall` is the wall clock in
+    seconds. Identical checks of several pools run once. A checker starts with its first check.
     """
 
     def __init__(self, log: Log, base_mark: str, wall: Callable[[], float] = time.time) -> None:
@@ -60,34 +60,38 @@ class RemoteChecks:
         await self._loop.run_in_executor(None, kill_orphans, self._base_mark)
 
     async def stop(self) -> None:
-        """End all checkers and their commands; returns when they are dead."""
+        """End all checkers and their commands; return when they are dead."""
         self._stopping = True
         self._files.stop()
         await asyncio.gather(*(group.stop() for group in self._groups.values()))
 
     async def prepare(self, requests: list[CheckRequest]) -> None:
-        """Have a checker find out whether such checks can be made. Raises OcfError.
+        """Have a checker find out whether these checks can be made. Raises OcfError.
 
-        Those that differ in nothing but the server are tried once.
+        Checks that differ only in the server are tried once.
         """
         kinds: dict[object, CheckRequest] = {}
         for user in {_user_of(request) for request in requests} - {""}:
-            await self._loop.run_in_executor(None, find_user, user)  # the name service may take its time
+            await self._loop.run_in_executor(None, find_user, user)  # the name service may be slow
         for request in requests:
             kinds.setdefault((self._key_of(request), request.settings, request.address.family), request)
-        await asyncio.gather(
-            *(self._group(self._key_of(request)).test(self._next_number(), request) for request in kinds.values())
-        )
+        try:
+            await asyncio.gather(
+                *(self._group(self._key_of(request)).test(self._next_number(), request) for request in kinds.values())
+            )
+        finally:
+            for key in {self._key_of(request) for request in requests}:
+                self._end_if_idle(key)
 
     def begin(self, state: CheckState, request: CheckRequest, on_change: OnChange) -> Subscription:
-        """Begin a check with what `state` believes, or share the one of another pool, whose verdict arrives at once."""
+        """Begin a check with the verdict in `state`, or share another pool's check, whose verdict arrives at once."""
         subscription = Subscription(self, state, request, on_change)
         self._subscriptions.add(subscription)
         self._subscribe(subscription)
         return subscription
 
     async def details(self) -> None:
-        """Bring `seconds` and `next_at` of all states up to date, as far as checkers answer within DETAILS_S."""
+        """Update `seconds` and `next_at` of all states, as far as checkers answer within DETAILS_S."""
         asked = [asyncio.ensure_future(group.details()) for group in self._groups.values()]
         if asked:
             _, late = await asyncio.wait(asked, timeout=DETAILS_S)
@@ -98,7 +102,7 @@ class RemoteChecks:
                 subscription.refresh()
 
     def isolate(self, pool: str, isolated: bool = True) -> None:
-        """Give the checks of a pool a checker of their own, or have them share one again."""
+        """Give the checks of a pool a checker of their own, or move them back to the shared one."""
         if isolated == (pool in self._isolated):
             return
         if isolated:
@@ -111,7 +115,7 @@ class RemoteChecks:
             self._subscribe(subscription)
 
     def lost_for(self, pool: str) -> float:
-        """Seconds for which no checker has made the checks of a pool; 0.0 as a rule."""
+        """Return for how many seconds no checker has run the checks of a pool; usually 0.0."""
         keys = {one.key[1] for one in self._subscriptions if one.request.pool == pool}
         return max((self._groups[key].lost_for() for key in keys), default=0.0)
 
@@ -122,7 +126,7 @@ class RemoteChecks:
 
     @property
     def status(self) -> Json:
-        """What there is to know of the checkers, for people and programs."""
+        """Return the state of the checkers, for people and programs."""
         return {
             "replaced": self._replaced,
             "isolated": sorted(self._isolated),
@@ -197,8 +201,13 @@ class RemoteChecks:
             group = self._groups[key[1]]
             group.end(shared)
             self._files.remove(file_keys(shared.request.settings), shared.request.settings.interval)
-            if not group.checks:
-                self._loop.call_later(LINGER_S, self._end_idle, key[1])
+            self._end_if_idle(key[1])
+
+    def _end_if_idle(self, key: GroupKey) -> None:
+        """Have a checker ended that has nothing to do for a moment."""
+        group = self._groups.get(key)
+        if group is not None and not group.busy:
+            self._loop.call_later(LINGER_S, self._end_idle, key)
 
     def _end_idle(self, key: GroupKey) -> None:
         group = self._groups.get(key)
@@ -211,7 +220,7 @@ class RemoteChecks:
             subscription.deliver()
 
     def _blame(self, shared: SharedCheck) -> None:
-        """A check ran when its checker died or froze."""
+        """Count a strike against the pools of a check that ran when its checker died or froze."""
         for pool in {subscription.request.pool for subscription in shared.subscriptions} - self._isolated:
             self._strikes[pool] = self._strikes.get(pool, 0) + 1
             if self._strikes[pool] >= STRIKES:
@@ -223,7 +232,7 @@ class RemoteChecks:
             group.file_changed(key)
 
     def fault(self, name: str, error: Exception) -> None:
-        """An exception of an engine that was told of a change; the others are told all the same."""
+        """Report an exception of an engine that was told of a change; the other engines are still told."""
         self._log.error(f"{name}: {one_line(f'{type(error).__name__}: {error}')}")
 
 

@@ -1,4 +1,4 @@
-"""Undoes what a pool has put in place, where no daemon does it. Part of a stop that must not fail."""
+"""Undo what a pool has put in place when no daemon does it. Part of a stop, which must not fail."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from ocfpy.ocf.deadline import Deadline
 
 ATTRIBUTE_S = 2.0
-"""How long a stop waits for the cluster to take the attribute back; a stop that fails for that would fence the node."""
+"""How long a stop waits until the cluster has deleted the attribute; a stop that failed for this would fence the node."""
 
 
 def clean_up(virtual: Iterable[VirtualService], attribute: str, deadline: Deadline, log: Log) -> None:
-    """Removes what a daemon that is gone has put in place; the log says when the attribute stays. Raises OcfError."""
+    """Remove what a dead daemon left in place; log it when the attribute stays. Raises OcfError."""
     if attribute:
         from ocfpy.ocf.attributes import delete_attribute
 
         delete_attribute(attribute, min(ATTRIBUTE_S, deadline.remaining() / 2), log)
-    deadline.step = "the virtual services to be out of the kernel"
+    deadline.step = "the removal of the virtual services from the kernel"
     if not os.path.exists(PROC_IP_VS):
         return
     from ocfpy.ipvs.table import IpvsTable
@@ -39,7 +39,7 @@ def clean_up(virtual: Iterable[VirtualService], attribute: str, deadline: Deadli
 
 
 def close_paths(paths: Paths) -> None:
-    """Removes what a daemon that is gone has put in place for its checks. Raises OcfError."""
+    """Remove what a dead daemon left in place for its checks. Raises OcfError."""
     from ocfpy.healthd.fwmarks import FwmarkAllocator
 
     marks = FwmarkAllocator(paths.base)
@@ -50,13 +50,13 @@ def close_paths(paths: Paths) -> None:
 
 
 def remove_files(paths: Paths) -> None:
-    """Removes the files of a pool, so that no daemon adopts it."""
+    """Remove the files of a pool, so that no daemon adopts it."""
     for path in (paths.wanted, paths.spec, paths.status):
         unlink(path)
 
 
 def unlink(path: str) -> None:
-    """Removes a file, and what a process that was killed has half written of it; fine when it is not there, or cannot be."""
+    """Remove a file, and the half-written copy of a killed process; errors are ignored."""
     try:
         remove_file(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""Asks the health daemon of this node, over its socket. Part of every monitor, so it imports next to nothing."""
+"""Asks the health daemon of this node over its socket. Part of every monitor, so it imports next to nothing."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ STARTING = "starting"
 DEGRADED = "degraded"
 FAILED = "failed"
 STOPPED = "stopped"
-"""First words of the daemon's answers about a pool; what follows the word is a reason."""
+"""First words of the daemon's answers about a pool; a reason follows."""
 UNKNOWN = "unknown"
-"""The daemon runs no such pool."""
+"""The daemon does not run this pool."""
 OTHER_VERSION = "version"
-"""The daemon is of another version than the one that asks; its own follows."""
+"""The daemon has another version than the client; its own follows."""
 FOREIGN = "foreign"
-"""The daemon belongs to another network namespace than the process that asks."""
+"""The daemon runs in another network namespace than the client."""
 
 MAX_ANSWER = 1 << 26
 POOL_PREFIX = "ipvs-pool-"
@@ -31,7 +31,7 @@ class NoDaemon(Exception):
 
 
 class DaemonHangs(Exception):
-    """A process listens, and does not answer in time."""
+    """A process listens, but does not answer in time."""
 
 
 class Node:
@@ -45,14 +45,14 @@ class Node:
         self.socket = f"{directory}/healthd.sock"
 
     def pool(self, key: str) -> Paths:
-        """The files of one of its pools."""
+        """Return the files of one of its pools."""
         return Paths(f"{self.directory}/{POOL_PREFIX}{key}")
 
 
 class Paths:
-    """The files of one pool, all next to each other; `base` is the path without a suffix.
+    """The files of one pool, all in one directory; `base` is the path without a suffix.
 
-    `wanted` is the specification that an action has just written, `spec` the one that the daemon goes by, and adopts.
+    `wanted` is the specification that an action has just written, `spec` the one that the daemon applies and adopts.
     """
 
     __slots__ = ("base", "spec", "status", "wanted")
@@ -75,7 +75,7 @@ class Paths:
 
 
 def is_alive(node: Node) -> bool:
-    """Whether there is a daemon, also one that does not listen yet or no longer: it holds the lock as long as it lives."""
+    """Return whether a daemon lives, listening or not: it holds the lock for its whole life."""
     try:
         fd = os.open(node.lock, os.O_RDONLY)
     except OSError as error:
@@ -92,7 +92,7 @@ def is_alive(node: Node) -> bool:
 
 
 def ask(path: str, request: str, timeout: float) -> str:
-    """The daemon's answer, one line, to a request of one line (see requests.py). `timeout` is in seconds.
+    """Send a request of one line and return the daemon's answer of one line (see daemon.py). `timeout` is in seconds.
 
     Raises NoDaemon or DaemonHangs.
     """
@@ -105,7 +105,7 @@ def ask(path: str, request: str, timeout: float) -> str:
     sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         sock.settimeout(timeout)
-        # By way of the directory, because a socket's own path must not be longer than 107 bytes (unix(7)).
+        # Through the directory, because a socket's own path must not be longer than 107 bytes (unix(7)).
         sock.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
         sock.sendall(request.encode() + b"\n")
         answer = b""
@@ -114,7 +114,7 @@ def ask(path: str, request: str, timeout: float) -> str:
             if not more or len(answer) > MAX_ANSWER:
                 raise NoDaemon
             answer += more
-    # BlockingIOError: the queue of waiting callers is full. Python 3.9's socket has a time-out of its own.
+    # BlockingIOError: the queue of waiting callers is full. Python 3.9's socket has a timeout of its own.
     except (TimeoutError, BlockingIOError, _socket.timeout):
         raise DaemonHangs from None
     except OSError:

@@ -1,26 +1,24 @@
 """The health daemon of a node: `healthd DIRECTORY [LOCK_FD READY_FD]`, for all pools of a run directory.
 
-The action that starts it has taken the lock already, on LOCK_FD, so that there is no moment at which a daemon exists and the
-lock does not say so, and learns on READY_FD how the start went: "ok", or an exit code and a sentence. The daemon adopts the
-pools whose files are in the directory. A signal ends it and leaves kernel and cluster as they are: the next one adopts them.
+The action that starts it has already taken the lock and passes it as LOCK_FD, so that the lock is held at every moment of the
+daemon's life. On READY_FD it learns the outcome of the start: "ok", or an exit code and a sentence. The daemon adopts the pools
+whose files are in the directory. A signal ends it and leaves kernel and cluster unchanged: the next daemon adopts them.
 
 Requests, one line each, and their answers, one line each (first words: client.py):
-    version VERSION         running, foreign NAMESPACE, or version ITS-OWN when that is another one
-    monitor KEY VERSION     what a monitor of the pool is told
-    add KEY, reload KEY     running, or failed CODE REASON; KEY.wanted says what is wanted
+    version VERSION         running, foreign NAMESPACE, or version ITS-OWN if the versions differ
+    monitor KEY VERSION     the state of the pool, for a monitor
+    add KEY, reload KEY     running, or failed CODE REASON; KEY.wanted holds the new specification
     remove KEY              stopped, or failed REASON
     gate ...                about the announcements that pools gate, see gate.py
-    look                    running; the directories of drained servers are read now
+    look                    running; reads the directories of drained servers now
     status                  a JSON document
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
-import resource
 import socket
 import struct
 import sys
@@ -42,6 +40,7 @@ from ocfpy.healthd.client import (
     UNKNOWN,
     Node,
 )
+from ocfpy.healthd.daemon_start import close_inherited, hold_lock, raise_file_limit, reporter
 from ocfpy.healthd.engine import Engine
 from ocfpy.healthd.fwmarks import FwmarkAllocator
 from ocfpy.healthd.gate import Gate
@@ -66,52 +65,55 @@ if TYPE_CHECKING:
     from ocfpy.pool.spec import PoolSpec
 
 REQUEST_TIMEOUT_S = 2.0
+LENGTHY = ("add ", "reload ")
+"""Requests that are answered when there are verdicts: the client may have been killed by then."""
 MAX_REQUEST = 1 << 16
 LOCK_LOOK_S = 1.0
 LAST_ROUTES_S = 3.0
-"""How long a daemon without pools waits for the withdrawals that are under way."""
+"""How long a daemon without pools waits for withdrawals under way."""
 LAST_CHECKERS_S = 2.0
-"""How long it waits for the end of its checkers."""
+"""How long the daemon waits for its checkers to end."""
 LAST_WORDS_S = 1.0
 """How long a daemon that fails waits for its log."""
 IDLE_S = 10.0
-"""A daemon without a pool ends after this time: the start that it was for has been killed."""
+"""A daemon without a pool ends after this time: the action that started it has been killed."""
 IDLE_LOOK_S = 1.0
 BACKLOG = 1024
-"""Callers that may wait to be heard: the monitors of hundreds of pools may come at the same moment."""
+"""Backlog of the socket: the monitors of hundreds of pools may connect at the same moment."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs until the last pool is removed; returns only when it cannot start."""
+    """Run until the last pool is removed; return only when the daemon cannot start."""
     argv = sys.argv if argv is None else argv
     if len(argv) not in (2, 4):
         print("usage: healthd DIRECTORY [LOCK_FD READY_FD]", file=sys.stderr)
         return 2
     node = Node(os.path.abspath(argv[1]))
     lock_fd, ready_fd = (int(argv[2]), int(argv[3])) if len(argv) == 4 else (None, None)
-    _close_inherited({0, 1, 2, lock_fd, ready_fd})
-    report = _reporter(ready_fd)
+    close_inherited({0, 1, 2, lock_fd, ready_fd})
+    report = reporter(ready_fd)
     log = QueueLog("healthd", os.path.basename(node.directory), os.environ)
     try:
         os.umask(0o077)
-        _lock(node.lock, lock_fd)
-        _raise_file_limit()
-        os.environ[MARK] = node.directory  # what a fallback command inherits
+        hold_lock(node.lock, lock_fd)
+        raise_file_limit()
+        os.environ[MARK] = node.directory  # fallback commands inherit it
         asyncio.run(Daemon(node, log).run(report))
     except BlockingIOError:
-        report(f"{OCF_ERR_GENERIC} another health daemon runs for {node.directory}")
+        report(f"{OCF_ERR_GENERIC} another health daemon already runs for {node.directory}")
     except OcfError as error:
+        log.error(f"the health daemon ends: {error.reason}")
         report(f"{error.code} {error.reason}")
     except BaseException as error:
         log.error(f"the health daemon ends: {traceback.format_exc()}")
-        log.flush(LAST_WORDS_S)
         report(f"{OCF_ERR_GENERIC} {type(error).__name__}: {error}")
-    # A thread may be held up by a program that hangs; the interpreter would wait for it.
+    log.flush(LAST_WORDS_S)
+    # A thread may wait for a program that hangs; the interpreter would wait for the thread.
     os._exit(1)
 
 
 class Daemon:
-    """The pools of a node, and the socket over which others ask for them."""
+    """The pools of a node, and the socket on which clients ask for them."""
 
     def __init__(self, node: Node, log: Log) -> None:
         self.node = node
@@ -124,13 +126,15 @@ class Daemon:
         self._attributes = NodePublisher(Attrd(log))
         self._gate = Gate(node.directory, log)
         self._checks: RemoteChecks
+        self._removals: dict[str, set[asyncio.Future[None]]] = {}
+        """Removals under way, by the key of the pool."""
         self._is_ending = False
-        self._tasks: set[asyncio.Future[None]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
 
     async def run(self, report: Callable[[str], None]) -> None:
-        """Listens, adopts the pools that are there, and serves until something ends it with an exception."""
+        """Listen, adopt the pools in the directory, and serve until an exception ends it."""
         loop = asyncio.get_running_loop()
-        # Standard error is /dev/null: what a callback raises would be lost.
+        # Standard error is /dev/null: an exception in a callback would be lost.
         loop.set_exception_handler(lambda _, context: self.log.error(_described(context)))
         self.ended = loop.create_future()
         self._checks = RemoteChecks(self.log, self.node.directory)
@@ -151,17 +155,22 @@ class Daemon:
             server.close()
 
     def _keys(self) -> list[str]:
-        """The pools whose files are in the directory."""
+        """Load the pools whose files are in the directory."""
         begin, end = len(POOL_PREFIX), -len(".spec")
         names = (name for name in names_in(self.node.directory) if name.startswith(POOL_PREFIX) and name.endswith(".spec"))
         return sorted(name[begin:end] for name in names)
 
     def _pool(self, key: str, adopted: bool) -> PoolTask:
-        return PoolTask(self.node.pool(key), self._engine, PoolLog(self.log, key), adopted)
+        removals = frozenset(self._removals.get(key, ()))
+        return PoolTask(self.node.pool(key), self._engine, PoolLog(self.log, key), adopted, removals)
 
     async def _adopt(self, pool: PoolTask) -> None:
-        end_old_daemon(pool.paths, pool.log)
+        await self._end_old_daemon(pool)
         await pool.adopt()
+
+    async def _end_old_daemon(self, pool: PoolTask) -> None:
+        """End a pool's own daemon of version 0.1.0; in a thread, because it reads all of /proc."""
+        await asyncio.get_running_loop().run_in_executor(None, end_old_daemon, pool.paths, pool.log)
 
     def _engine(self, pool: PoolTask, spec: PoolSpec) -> Engine:
         def why() -> str:
@@ -187,7 +196,7 @@ class Daemon:
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
-    def _done(self, task: asyncio.Future[None]) -> None:
+    def _done(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
@@ -198,12 +207,10 @@ class Daemon:
             self.ended.set_exception(error)
 
     async def _watch_lock(self) -> None:
-        """Ends a daemon whose files were removed: no action would find it, and the next start would begin a second one."""
+        """End a daemon whose files were removed: no action would find it, and the next start would begin a second one."""
         while _identity(self.node.lock) == self._lock:
             await asyncio.sleep(LOCK_LOOK_S)
-        gone = ServiceError(f"{self.node.lock} was removed: the daemon ends, and leaves the table to the next one")
-        self.log.error(gone.reason)
-        raise gone
+        raise ServiceError(f"{self.node.lock} was removed: the daemon ends, and leaves the table to the next one")
 
     async def _watch_idle(self) -> None:
         idle = 0.0
@@ -213,7 +220,7 @@ class Daemon:
         await self._exit()
 
     async def _exit(self) -> None:
-        """Ends the daemon, which has no pool. It still has the lock: the socket is its own, and no other daemon's."""
+        """End the daemon, which has no pool. It still has the lock: so the socket is its own."""
         try:
             os.unlink(self.node.socket)
         except OSError:
@@ -224,18 +231,18 @@ class Daemon:
         try:
             await asyncio.wait_for(self._checks.stop(), LAST_CHECKERS_S)
         except asyncio.TimeoutError:
-            pass  # the kernel does not let go of one: it must not hold the lock
+            pass  # the kernel does not let a checker die: the daemon must not keep the lock for it
         os._exit(0)
 
     async def _listen(self) -> asyncio.AbstractServer:
         try:
-            os.unlink(self.node.socket)  # of a daemon that was killed; the lock says that there is no other
+            os.unlink(self.node.socket)  # left by a killed daemon; the lock proves that there is no other
         except FileNotFoundError:
             pass
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         directory = os.open(self.node.directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            # By way of the directory, because a socket's own path must not be longer than 107 bytes (unix(7)).
+            # Through the directory, because a socket's own path must not be longer than 107 bytes (unix(7)).
             listener.bind(f"/proc/self/fd/{directory}/{os.path.basename(self.node.socket)}")
         finally:
             os.close(directory)
@@ -245,9 +252,9 @@ class Daemon:
         line = ""
         try:
             line = (await asyncio.wait_for(reader.readline(), REQUEST_TIMEOUT_S)).decode().strip()
-            if self._is_ending:  # the caller finds no daemon, and starts the next one
+            if self._is_ending:  # the client finds no daemon, and starts the next one
                 return
-            answer = await self._answer(line, writer)
+            answer = await self._answer_unless_gone(line, reader, writer)
             writer.write(f"{answer}\n".encode())
             await writer.drain()
         except (OSError, ValueError, asyncio.TimeoutError) as error:
@@ -256,6 +263,20 @@ class Daemon:
             writer.close()
         if not self.pools and line.startswith("remove "):
             await self._exit()
+
+    async def _answer_unless_gone(self, line: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+        """Answer a request. If the client goes away, the work goes on without it. Raises ConnectionError."""
+        work = asyncio.ensure_future(self._answer(line, writer))
+        if not line.startswith(LENGTHY):
+            return await work
+        gone = asyncio.ensure_future(reader.read(1))
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
+        if work.done():
+            return await work
+        self._tasks.add(work)
+        work.add_done_callback(self._done)
+        raise ConnectionError(f"the client of {line!r} is gone")
 
     async def _answer(self, line: str, writer: asyncio.StreamWriter) -> str:
         verb, _, rest = line.partition(" ")
@@ -280,14 +301,14 @@ class Daemon:
             return await self._gate.answer(rest)
         work = {"add": self._add, "reload": self._reload, "remove": self._remove}.get(verb)
         if work is None:
-            return f"{FAILED} {OCF_ERR_GENERIC} there is no request {verb!r}"
+            return f"{FAILED} {OCF_ERR_GENERIC} unknown request {verb!r}"
         try:
             return await work(rest)
         except OcfError as error:
             return f"{FAILED} {error.code} {error.reason}"
         except (OSError, ValueError) as error:
             return f"{FAILED} {OCF_ERR_GENERIC} {one_line(str(error))}"
-        except Exception as error:  # such as a check's own, of a specification that was not thought of
+        except Exception as error:  # such as an error of a check that no code here expects
             self.log.error(f"{line} failed: {traceback.format_exc()}")
             return f"{FAILED} {OCF_ERR_GENERIC} {one_line(f'{type(error).__name__}: {error}')}"
 
@@ -297,11 +318,11 @@ class Daemon:
             await pool.reload()
             return RUNNING
         pool = self.pools[key] = self._pool(key, adopted=False)
-        end_old_daemon(pool.paths, pool.log)
         try:
+            await self._end_old_daemon(pool)
             await pool.start()
         except BaseException:
-            if self.pools.get(key) is pool and not pool.is_superseded:  # else it is another request's by now
+            if self.pools.get(key) is pool and not pool.is_superseded:  # else it belongs to another request by now
                 del self.pools[key]
                 pool.give_back()
             raise
@@ -317,12 +338,23 @@ class Daemon:
         pool = self.pools.pop(key, None)
         if pool is None:
             return UNKNOWN
+        removal = asyncio.ensure_future(self._take_back(pool))
+        under_way = self._removals.setdefault(key, set())
+        under_way.add(removal)
+        try:
+            await removal
+        finally:
+            under_way.discard(removal)
+            if not under_way and self._removals.get(key) is under_way:
+                del self._removals[key]
+        return STOPPED
+
+    async def _take_back(self, pool: PoolTask) -> None:
         try:
             await pool.remove()
         finally:
-            if pool.attribute:  # of one that had no engine after a fault, too
+            if pool.attribute:  # also of a pool that has no engine after a fault
                 self._gate.forget(pool.attribute)
-        return STOPPED
 
     def _status(self) -> dict[str, Any]:
         return {
@@ -334,7 +366,7 @@ class Daemon:
         }
 
     def _foreign(self, writer: asyncio.StreamWriter) -> str:
-        """The network namespace of the process that asks, where that is another one than the daemon's; else empty."""
+        """Return the network namespace of the client if it differs from the daemon's; else empty."""
         peer = writer.get_extra_info("socket")
         pid, _, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
         theirs = _namespace(str(pid))
@@ -342,71 +374,24 @@ class Daemon:
 
 
 def _described(context: dict[str, Any]) -> str:
-    """What the event loop says of an exception that nothing has caught."""
+    """Log an exception that nothing caught, as the event loop reports it."""
     error = context.get("exception")
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__)) if error is not None else ""
     return f"{context['message']}: {trace}"
 
 
 def _namespace(process: str) -> str:
-    """The network namespace of a process; empty where that cannot be told."""
+    """The network namespace of a process; empty where it cannot be read."""
     try:
         return os.readlink(f"/proc/{process}/ns/net")
     except OSError:
         return ""
 
 
-def _close_inherited(keep: set[int | None]) -> None:
-    """Closes what the action that starts the daemon has open, such as locks of its own."""
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) not in keep:
-            try:
-                os.close(int(name))
-            except OSError:
-                pass  # the directory that was just read
-
-
 def _identity(path: str) -> tuple[int, int] | None:
-    """What tells a file from every other; None where there is none."""
+    """The identity of a file; None where there is none."""
     try:
         found = os.stat(path)
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _lock(path: str, inherited: int | None) -> None:
-    """Holds the lock for as long as this process lives, and writes its number there.
-
-    BlockingIOError: another does.
-    """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600) if inherited is None else inherited
-    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    os.set_inheritable(fd, False)
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-
-
-def _reporter(fd: int | None) -> Callable[[str], None]:
-    """Says once how the start went: to the agent, or to whoever reads standard error."""
-    if fd is None:
-        return lambda text: print(text, file=sys.stderr, flush=True)
-    os.set_inheritable(fd, False)
-    open_fds = [fd]
-
-    def report(text: str) -> None:
-        for pipe in open_fds:
-            try:
-                os.write(pipe, f"{one_line(text)}\n".encode())
-            except OSError:
-                pass  # the agent has been killed meanwhile; Pacemaker sees to the rest
-            os.close(pipe)
-        open_fds.clear()
-
-    return report
-
-
-def _raise_file_limit() -> None:
-    """Every check in progress has a socket, and a large pool has thousands."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,8 +1,7 @@
-"""The servers that somebody took out by hand: files in a directory, named after them.
+"""Servers that an operator drained by hand: files in a directory, named after the servers.
 
-`DIRECTORY/10.0.0.11` takes a server out of all pools, `DIRECTORY/10.0.0.11:53` one port of it, and both in
-`DIRECTORY/POOL/` out of one pool. What is in them is for people. Files outlive the daemon, however it ends,
-and the node.
+`DIRECTORY/10.0.0.11` drains a server in all pools, `DIRECTORY/10.0.0.11:53` one port of it; in `DIRECTORY/POOL/` both apply
+to one pool. Their content is for people. The files outlive the daemon and a reboot.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class Drained:
-    """The names in the directory of a pool, as they were when they were read last.
+    """The names in the directory of a pool, as last read.
 
-    `hosts` are names, each with an address (IPv6 in brackets), that a file may be called by instead.
+    `hosts` are host names, each with an address (IPv6 in brackets), that a file may use instead.
     """
 
     def __init__(self, directory: str, resource: str, hosts: Iterable[tuple[str, str]] = ()) -> None:
@@ -31,9 +30,9 @@ class Drained:
         self._directories = (directory, f"{directory}/{resource}") if directory else ()
 
     def read(self) -> bool:
-        """Reads the directory; whether something has changed. One that is not there is empty.
+        """Read the directory; return whether anything changed. A missing directory is empty.
 
-        What cannot be read now (too many open files, a disk that fails) is as it was: that puts nobody back.
+        On an error (too many open files, a failing disk) the last list stays, so that no server comes back.
         """
         try:
             files = (file for directory in self._directories for file in names_in(directory))
@@ -45,7 +44,7 @@ class Drained:
         return changed
 
     def _meant(self, file: str) -> list[str]:
-        """The servers that a file takes out: one, or all of the host that it is called by; none if it is something else."""
+        """The servers that a file drains: one, or all ports of its host; none if the name is not a server's."""
         try:
             return [canonical(file)]
         except ValueError:
@@ -57,7 +56,7 @@ class Drained:
 
 
 def canonical(text: str) -> str:
-    """The name of the file that takes out the server written as `text`. Raises ValueError."""
+    """Return the name of the file that drains the server written as `text`. Raises ValueError."""
     bare = f"[{text}]" if text.count(":") > 1 and not text.startswith("[") else text
     address, port = parse_endpoint(bare)
     return endpoint(address, port or 0)

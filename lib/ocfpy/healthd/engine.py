@@ -1,4 +1,4 @@
-"""The pool at work: checks run, verdicts follow, the kernel's table is made to fit, the cluster is told."""
+"""Run one pool: take check results, update the verdicts, apply the IPVS table, and tell the cluster."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     Look = Callable[[Hashable, Callable[[], object], float], Awaitable[bool]]
 
 DRAIN_LOOK_S = 1.0
-"""How often the connections of a server that leaves are counted."""
+"""How often the connections of a draining server are counted."""
 LEAST_PAUSE_S = 0.01
 DRIFTS_UNTIL_CONTESTED = 3
-"""So many repairs of the same service in a row, and somebody else is at work on it."""
+"""After this many repairs of the same service in a row, another program must be managing it."""
 STUCK_AFTER_S = 10.0
-"""The table has not been looked at for so long, or three intervals if that is longer: something hangs."""
+"""The engine hangs if the table was not compared for this long, or for three intervals if that is longer."""
 
 
 LOOK_S = 0.5
-"""How long a look at the files of drained servers holds up the table, once: they may be on a file server that is gone."""
+"""Longest time that one read of the drain directory delays the table: it may be on a file server that hangs."""
 
 
 async def look_at_once(name: Hashable, work: Callable[[], object], seconds: float) -> bool:
-    """As `look` in health.checks.files, where no file can hang."""
+    """Like `look` in checks.files, but without a thread: for files that cannot hang."""
     work()
     return True
 
@@ -53,10 +53,10 @@ async def look_at_once(name: Hashable, work: Callable[[], object], seconds: floa
 class Engine:
     """Runs a PoolSpec. `on_change` is called after every change that a status should show.
 
-    `wall` is the wall clock in seconds, `on_fault` gets an exception that nothing here expects. `checks` makes the checks, this
-    process if it is None. `desired` is where the daemon before has left off. `hints` says what is wrong with the host; `ways`
-    are for checks that go to the address of a virtual service. `look(name, work, seconds)` has `work` done, which looks at files,
-    and returns whether it is done within the time; it is done at some time in any case.
+    `wall` is the wall clock in seconds; `on_fault` gets unexpected exceptions. `checks` runs the checks, this process if None.
+    `desired` is the state restored from the previous daemon. `hints` returns warnings about the host; `ways` are the paths of
+    checks through a virtual service. `look(name, work, seconds)` runs `work`, which does file I/O, and returns whether it
+    finished within the time; `work` is never abandoned.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Engine:
         self.ready = False
         self._is_abandoned = False
         self.is_broken = False
-        """Whether a task of it has ended with an exception: what it had begun is not carried on."""
+        """Whether one of its tasks has ended with an exception: then what it began is not continued."""
         self.table_error: OcfError | None = None
         self.config_trouble = ""
         self.desired = desired or Desired()
@@ -113,14 +113,14 @@ class Engine:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, before: PoolSpec | None = None) -> None:
-        """Returns when every server has its first verdict, the kernel has them and the cluster has been told.
+        """Return when every server has its first verdict, the kernel has the table and the cluster knows the attribute.
 
-        `before` is the specification that an earlier daemon went by, if it was another one. Raises OcfError when the kernel
-        refuses the table, and whatever prevents a check from being made.
+        `before` is the specification that an earlier daemon applied, if it was another one. Raises OcfError when the kernel
+        rejects the table, and any error that prevents a check.
         """
         async with self._reloading:
             await self.checks.prepare(with_candidates(self.spec, before, self.desired.leaving))
-            found = await self.kernel.read()
+            found = await self.kernel.read({*self.spec.virtual, *self.spec.former})
             self._require_wanted()
             self._begin(self.spec, found, before)
         await self._synchronise()
@@ -133,15 +133,15 @@ class Engine:
         self.ready = self.desired.settled = True
 
     async def reload(self, spec: PoolSpec) -> None:
-        """Goes over to another specification; returns when it is in force as after `start`. Raises OcfError.
+        """Apply another specification; return when it is in force as after `start`. Raises OcfError.
 
-        Servers that stay keep their verdicts, even when they are checked in another way from now on. When
-        a check cannot be made, its exception is passed on and the specification of before stays in force.
+        Servers that stay keep their verdicts, even if their check changes. If a check cannot be made, its exception is passed on
+        and the previous specification stays in force.
         """
         async with self._reloading:
             try:
                 await self.checks.prepare(with_candidates(spec, self.spec, self.desired.leaving))
-                found = await self.kernel.read()
+                found = await self.kernel.read({*spec.virtual, *spec.former, *self._owned})
             except BaseException:
                 self.checks.keep_paths(self.desired.with_leavers(self.spec))
                 raise
@@ -152,7 +152,7 @@ class Engine:
             raise self.table_error
 
     async def stop(self) -> None:
-        """Takes back everything: the attribute and our virtual services, no others. Raises OcfError."""
+        """Remove the attribute and our own virtual services. Raises OcfError."""
         self.abandon()
         await asyncio.gather(
             self.publisher.delete(),
@@ -162,23 +162,23 @@ class Engine:
         self.checks.keep_paths(None)
 
     def abandon(self) -> None:
-        """Ends everything, and leaves the kernel's table and the attribute as they are."""
+        """End everything, and leave the kernel's table and the attribute unchanged."""
         self._is_abandoned = True
         for task in self._tasks:
             task.cancel()
         self.checks.end()
 
     def _require_wanted(self) -> None:
-        """Raises ServiceError when the engine was abandoned while it waited: it must not begin anything more."""
+        """Raise ServiceError if the engine was abandoned while it waited: it must not begin anything more."""
         if self._is_abandoned:
             raise ServiceError("the pool was stopped meanwhile")
 
     def watch_of(self, service: ServiceSpec, real: RealServer) -> CheckState:
-        """The check of a real server; before the engine has begun, one that has said nothing."""
+        """Return the state of a real server's check; an empty one before the engine has begun."""
         return self.checks.of(service, real)
 
     def look_now(self) -> None:
-        """Fits the table to what is drained and to the verdicts now."""
+        """Apply drained servers and verdicts to the table now."""
         self._changed.set()
 
     def now(self) -> float:
@@ -186,20 +186,21 @@ class Engine:
         return self._loop.time()
 
     def stuck_for(self) -> float:
-        """Seconds for which the table should have been looked at and was not; 0.0 as a rule."""
+        """Return for how many seconds the comparison of the table is overdue; usually 0.0."""
         idle = self._loop.time() - self._looked_at
         return idle if idle > max(STUCK_AFTER_S, 3 * self.spec.interval) else 0.0
 
     def _begin(self, spec: PoolSpec, found: Table, before: PoolSpec | None) -> None:
-        """Goes over to `spec`, which is prepared: starts the checks that are new, ends those that are no longer wanted.
+        """Apply `spec`, which is prepared: begin new checks, end those no longer wanted.
 
-        `found` is what the kernel has; `before` the specification that was in force.
+        `found` is the kernel's table; `before` the specification that was in force.
         """
         for virtual in spec.virtual:
             if virtual in found and virtual not in self._owned | self.desired.inherited | set(spec.former):
                 scheduler, reals = found[virtual][0].scheduler, len(found[virtual][1])
                 self.log.warning(
-                    f"{virtual} was there already, put in by somebody else ({scheduler}, {reals} real servers): it is ours now"
+                    f"adopted existing virtual service {virtual} ({scheduler}, {reals} real servers)"
+                    " that this pool did not create"
                 )
         warnings = self.hints(spec)
         for warning in warnings:
@@ -220,8 +221,8 @@ class Engine:
 
     async def _keep_table(self) -> None:
         while True:
-            # A timer may fire a little early, so there is a least pause: looking again at once would be looking all the time.
-            # All pools with the same interval look at the same instants, so that one look at /proc serves them all.
+            # A timer may fire a little early: the least pause prevents a busy loop. All pools with the same interval compare at
+            # the same instants, so that one read of /proc serves them all.
             now, interval = self._loop.time(), self.spec.interval
             pause = max(min(interval - now % interval, self._due - now), LEAST_PAUSE_S)
             if self.desired.draining:
@@ -235,7 +236,7 @@ class Engine:
             await self._synchronise()
 
     async def _synchronise(self) -> None:
-        """Fits the kernel's table to the verdicts, then tells the cluster; an error goes to `table_error`."""
+        """Apply the verdicts to the kernel's table, then tell the cluster; an error goes to `table_error`."""
         now = self._loop.time()
         await self._look_at_drained()
         news = self._drained_anew or self._changed.is_set() or now >= self._due
@@ -245,7 +246,7 @@ class Engine:
         drift: list[Change] = []
         spec = self.spec
         try:
-            if self.desired.draining and self.desired.places:  # else they are of the daemon before, and may be over
+            if self.desired.draining and self.desired.places:  # without places they are the previous daemon's, and may be over
                 busy = await self.kernel.connections({virtual for virtual, _ in self.desired.draining})
                 news = self._end_drains(busy, now) or news
                 spec = self.spec
@@ -283,7 +284,7 @@ class Engine:
 
         hangs = not await self.look(drained, work, LOOK_S)
         if hangs and not self._drain_dir_hangs:
-            self.log.warning(f"{self.spec.drain_dir} does not answer: who is taken out by hand there stays so")
+            self.log.warning(f"reading {self.spec.drain_dir} timed out: the last known list of drained servers stays in force")
         self._drain_dir_hangs = hangs
 
     def _update(self, spec: PoolSpec, now: float) -> None:
@@ -299,17 +300,17 @@ class Engine:
                 names = ", ".join(endpoint(*key) for key in sorted(servers, key=str))
                 self.log.warning(f"min_up keeps servers of {virtual} in service that are down: {names}")
         for virtual, key in self.desired.draining.keys() - draining:
-            self.log.info(f"{endpoint(*key)} of {virtual} is leaving: weight 0 until its connections have ended")
+            self.log.info(f"draining {endpoint(*key)} of {virtual}: weight 0 until its connections have ended")
 
     def _end_checks_of_left(self, spec: PoolSpec) -> None:
-        """Ends the checks of servers that served until the new ones did."""
+        """End the checks of servers that have handed over to new ones."""
         try:
             self.checks.go_over(self.desired.with_leavers(spec), self.desired.table)
         except (OcfError, OSError) as error:  # a way to a virtual service that stays open for nothing
             self.log.warning(f"the check of a server that has left cannot be cleaned up: {error}")
 
     def _log_leaving(self, spec: PoolSpec) -> None:
-        """Logs which servers serve on although they are leaving: when that begins, and when the new ones are not up."""
+        """Log which servers keep serving although they are leaving: when that begins, and when the new ones are not up."""
         lines: dict[VirtualService, str] = {}
         for virtual in spec.virtual:
             names = ", ".join(map(str, self.desired.still_serving(virtual)))
@@ -323,7 +324,7 @@ class Engine:
         self._said_of_leaving = lines
 
     async def _respect_removals(self, spec: PoolSpec, now: float) -> None:
-        """Leaves out servers that are down and that somebody has removed, in services that are kept in that way."""
+        """Leave out servers that are down and that an operator removed from the kernel, in services that allow it."""
         quiescent = self.desired.quiescent(spec)
         if quiescent:
             present = await self.kernel.connections({virtual for virtual, _ in quiescent})
@@ -335,7 +336,7 @@ class Engine:
                     self.log.info(f"{endpoint(*key)} of {virtual} is down and was removed by hand: it stays out until it is up")
 
     def _end_drains(self, busy: Connections, now: float) -> bool:
-        """Has those removed who have drained; whether there are any."""
+        """Remove servers that have drained; return whether there are any."""
         ended = self.desired.end_drains(busy, now)
         for virtual, key in ended:
             left = busy.get((virtual, key), IDLE)
@@ -344,17 +345,17 @@ class Engine:
         return bool(ended)
 
     def _note_drift(self, drift: list[Change]) -> None:
-        """Logs what somebody changed behind our back, and remembers who keeps at it."""
+        """Log what another program changed, and remember services that keep changing."""
         touched = {change.virtual for change in drift}
         self._drifts = {virtual: self._drifts.get(virtual, 0) + 1 for virtual in touched}
         fought_over = frozenset(one for one, times in self._drifts.items() if times >= DRIFTS_UNTIL_CONTESTED)
         for virtual in sorted(fought_over - self.contested, key=str):
-            self.log.warning(f"somebody else keeps changing {virtual}: does another daemon manage it?")
+            self.log.warning(f"another program keeps changing {virtual}: stop the other daemon that manages it")
         self.contested = fought_over
         news = [change for change in drift if change.virtual not in fought_over]
         if news:
             more = f" (and {len(news) - 5} more)" if len(news) > 5 else ""
-            self.log.warning(f"somebody changed the IPVS table, put right: {'; '.join(map(str, news[:5]))}{more}")
+            self.log.warning(f"IPVS table was changed externally, reverted: {'; '.join(map(str, news[:5]))}{more}")
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)

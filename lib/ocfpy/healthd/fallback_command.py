@@ -1,8 +1,8 @@
-"""Tells a program of the operator's when a virtual service has lost its last backend, and when it has one again.
+"""Runs the operator's fallback command when a virtual service has lost its last backend, and when it has one again.
 
-As ldirectord does it: `COMMAND start VIP:PORT PROTOCOL` when nobody is alive, `COMMAND stop ...` when somebody is. It is told
-once of each change, and first of what is found; it is never run twice at the same time for one service. When the pool is
-stopped it is told `start`: nobody serves here any more (ldirectord says nothing then, resource-agents issue 750).
+Like ldirectord: `COMMAND start VIP:PORT PROTOCOL` without a live backend, `COMMAND stop ...` with one. It runs once for the
+first state and once for each change, and never twice at the same time for one service. When the pool is stopped it runs with
+`start`, because no server answers here any more (ldirectord runs nothing then, resource-agents issue 750).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 START, STOP = "start", "stop"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TIMEOUT_S = 30.0
-"""After it the program is killed, with its process group."""
+"""After this time the command is killed, with its process group."""
 END_LIMIT_S = 3.0
-"""A stop waits so long for them; they are not the daemon's children in anything but name, and go on when it has ended."""
+"""How long a stop waits for the commands; they go on when the daemon has ended."""
 
 
 class FallbackCommands:
-    """What each service's program has been told, and is to be told."""
+    """What each service's command was last told, and is told next."""
 
     def __init__(self, log: Log) -> None:
         self.log = log
@@ -39,7 +39,7 @@ class FallbackCommands:
         self._running: dict[VirtualService, asyncio.Task[None]] = {}
 
     def see(self, services: Iterable[ServiceSpec], alive: Mapping[VirtualService, int]) -> None:
-        """Tell whom it concerns how many are alive. Returns at once."""
+        """Note how many backends are alive, and run the commands that this concerns. Returns at once."""
         commands = {one.virtual: one.fallback_command for one in services if one.fallback_command}
         self._leave(self._commands.keys() - commands.keys())
         self._commands = commands
@@ -47,7 +47,7 @@ class FallbackCommands:
             self._want(virtual, STOP if alive[virtual] else START)
 
     async def end(self) -> None:
-        """Nobody serves any more; returns when all programs have been told, or take too long."""
+        """Tell every command that no backend is left; return when all have ended or take too long."""
         self._leave(self._commands.keys())
         if self._running:
             await asyncio.wait(list(self._running.values()), timeout=END_LIMIT_S)
@@ -64,7 +64,7 @@ class FallbackCommands:
             self._running[virtual] = asyncio.ensure_future(self._tell(virtual, self._commands[virtual]))
 
     async def _tell(self, virtual: VirtualService, command: str) -> None:
-        """Runs the program until it has been told the latest."""
+        """Run the command until it has been told the latest state."""
         said = ""
         try:
             while said != self._wanted[virtual]:
@@ -92,14 +92,14 @@ class FallbackCommands:
         except asyncio.TimeoutError:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-            self.log.error(f"fallback command `{shown}` is killed after {TIMEOUT_S:g} s")
+            self.log.error(f"fallback command `{shown}` was killed after {TIMEOUT_S:g} s")
             return
         say = self.log.error if code else self.log.info
         say(f"fallback command `{shown}` ended with exit code {code}")
 
 
 def where(virtual: VirtualService) -> str:
-    """A virtual service as the program gets it: address:port, or the mark with port 0."""
+    """The virtual service as an argument of the command: address:port, or the mark with port 0."""
     if virtual.address is None:
         return f"{virtual.fwmark}:0"
     host = endpoint(virtual.address, 0)

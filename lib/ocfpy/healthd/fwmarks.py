@@ -1,7 +1,7 @@
-"""Firewall marks for checks that go by way of the virtual service: which pool of this node has which one.
+"""Allocate the firewall marks of checks through the virtual service: which pool of this node has which mark.
 
-The marks are in one file that the daemons of all pools share, a line each, so that no two take the same one, and so
-that what a killed daemon left in the kernel can be told from what is somebody else's.
+All pools of the node share one file, with a line for each mark, so that no mark is used twice and so that the leftovers of
+a killed daemon can be told from other programs' services.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 FIRST_MARK = 0x4F430000
-"""The letters OC: far from where people begin to count."""
+"""The letters OC: far from the small numbers that operators choose."""
 MARKS = 0x10000
 LOCK_TIMEOUT_S = 2.0
 
 
 class FwmarkAllocator:
-    """Those of the pool whose daemon's files begin with the path `base`. Keys are texts without a line break."""
+    """The marks of the pool whose files begin with the path `base`. Keys are texts without a line break."""
 
     def __init__(self, base: str) -> None:
         directory, self.owner = os.path.split(base)
         self.path = f"{directory}/check-marks"
 
     def held(self) -> dict[str, int]:
-        """The pool's marks by their keys. Raises OSError."""
+        """Return the pool's marks by key. Raises OSError."""
         return {key: mark for mark, owner, key in self._read() if owner == self.owner}
 
     def set(self, keys: Iterable[str], taken: Iterable[int] = ()) -> dict[str, int]:
-        """Have a mark for each key and no other; a key keeps the mark it has, unless that is in `taken`.
+        """Allocate a mark for each key and free all others; a key keeps its mark unless that is in `taken`.
 
-        `taken` are marks that somebody else uses. Raises OSError, ServiceError.
+        `taken` are marks that other programs use. Raises OSError, ServiceError.
         """
         not_ours = set(taken)
         with self._lock():
@@ -52,7 +52,7 @@ class FwmarkAllocator:
                 if key not in found:
                     mark = next(free, None)
                     if mark is None:
-                        raise ServiceError(f"all of the {MARKS} firewall marks in {self.path} are taken")
+                        raise ServiceError(f"all {MARKS} firewall marks in {self.path} are in use")
                     found[key] = mark
             self._write([*others, *((mark, self.owner, key) for key, mark in found.items())])
         return found
@@ -63,7 +63,7 @@ class FwmarkAllocator:
                 parts = [line.rstrip("\n").split(" ", 2) for line in file]
         except FileNotFoundError:
             return []
-        # A line that is none must not keep a stop from its end.
+        # A broken line must not make a stop fail.
         return [(int(part[0]), part[1], part[2]) for part in parts if len(part) == 3 and part[0].isdigit()]
 
     def _write(self, lines: list[tuple[int, str, str]]) -> None:
@@ -83,7 +83,7 @@ class FwmarkAllocator:
                     break
                 except BlockingIOError:
                     if time.monotonic() > end:
-                        raise ServiceError(f"another pool holds the lock {self.path}.lock") from None
+                        raise ServiceError(f"timed out waiting for the lock {self.path}.lock, which another pool holds") from None
                     time.sleep(0.01)
             yield
         finally:

@@ -1,7 +1,7 @@
-"""The gate: withdraws the routes of a pool that has no live backend at once, and announces them again when it has one.
+"""The gate: withdraws the routes of a pool without a live backend at once, and announces them again when it has one.
 
-bgp-announce registers an announcement by a file (gate_files.py) and one line over the daemon's socket. The gate only ever
-announces what such a file permits, and leaves bgpd as it is for as long as a pool has not said anything.
+bgp-announce registers an announcement by a file (gate_files.py) and one line over the daemon's socket. The gate announces
+only what such a file permits, and leaves bgpd unchanged until the pool has reported.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 ANSWER_S = 4.5
-"""How long `apply` waits for a bgpd: the worker may be in a conversation that hangs, and then has its own, two seconds each."""
-VERBS = ("state", "apply", "snapshot")
+"""How long `apply` waits for a bgpd: the worker may be in a conversation that hangs, which takes two seconds for each command."""
+VERBS = ("state", "apply", "forget", "snapshot")
 
 
 class Gate:
     """All gated announcements of a run directory, each bgpd with its own thread.
 
-    Call everything from the event loop's thread, answer and construction included; `log` is called from the workers' threads
-    as well, and must not block them. `wall` gives the time in seconds of the epoch.
+    Call everything from the event loop's thread, answer and construction included. `log` is called from the workers' threads as
+    well, and must not block them. `wall` returns seconds since the epoch.
     """
 
     def __init__(self, directory: str, log: Log, connect: Connect = connect, wall: Callable[[], float] = time.time) -> None:
@@ -54,7 +54,7 @@ class Gate:
             log.error(f"cannot read the gated announcements: {error}")
 
     def pool(self, attribute: str, alive: int | None, why: str = "") -> None:
-        """Take what a pool says: how many backends are alive, None for not known yet, and why that is so few. Returns at once."""
+        """Take a pool's report: the number of live backends, None if not known yet, why it is 0. Returns at once."""
         before = self._pools.get(attribute)
         if before is not None and (before.alive, before.gone) == (alive, False):
             return
@@ -63,7 +63,7 @@ class Gate:
         if before is not None:
             shut, since = before.shut, before.since
         elif remembered is not None:
-            shut, since = True, remembered[0]  # a daemon before this one has shut it
+            shut, since = True, remembered[0]  # the previous daemon shut it
         else:
             shut, since = None, self._wall()
         if alive is not None and (alive == 0) != shut:
@@ -71,13 +71,13 @@ class Gate:
         self._change(attribute, PoolState(alive, shut, since, why))
 
     def expect(self, attribute: str) -> None:
-        """Take note of a pool that has begun and has not looked at its backends yet."""
+        """Note a pool that has started and has not checked its backends yet."""
         before = self._pools.get(attribute)
         if before is None or before.gone:
             self.pool(attribute, None)
 
     def forget(self, attribute: str) -> None:
-        """A pool was removed: without it nothing serves, so its gate shuts."""
+        """Note that a pool was removed: no backend serves without it, so its gate shuts."""
         before = self._pools.get(attribute)
         since = before.since if before is not None and before.shut else self._wall()
         self._change(attribute, PoolState(0, True, since, "", gone=True))
@@ -92,7 +92,7 @@ class Gate:
                 self._remember()
 
     def _wake(self) -> None:
-        """Once for all changes of one turn of the loop, which then share a configuration session."""
+        """Apply all changes of one turn of the loop together, so that they share a configuration session."""
         if not self._is_waking:
             self._is_waking = True
             asyncio.get_running_loop().call_soon(self._wake_workers)
@@ -103,9 +103,9 @@ class Gate:
             worker.wake()
 
     def _remember(self) -> None:
-        """Write down which gates are shut, for the daemon after this one; in a thread, after the routes."""
+        """Write down which gates are shut, for the next daemon; in a thread, after the routes."""
         shut = {name: (state.since, shut_words(name, state)) for name, state in self._pools.items() if state.shut}
-        # What the pools have not spoken of yet is as it was.
+        # Gates of pools that have not reported yet stay as they were.
         shut.update({name: was for name, was in self._remembered.items() if name not in self._pools})
         self._memory.submit(self._write_memory, shut)
 
@@ -121,10 +121,11 @@ class Gate:
     async def answer(self, words: str) -> str:
         """Answer one request line, without its first word "gate", by one line.
 
-        `state RESOURCE` says at once how its gate is: `open SINCE`, `shut SINCE WHY`, `gone SINCE WHY` (its pool was removed),
-        `unknown WHY` (no pool has it), `waiting WHY` (its pool has not said anything yet), `leaving`, or `absent` when the daemon
-        knows of no registration. `apply RESOURCE` reads the registration's file again, makes bgpd agree with the gate, and says
-        the same, or `failed WHY`, once it does. `snapshot` is the JSON of snapshot(). SINCE is in seconds of the epoch.
+        `state RESOURCE` answers at once with the gate's state: `open SINCE`, `shut SINCE WHY`, `gone SINCE WHY` (its pool was
+        removed), `unknown WHY` (no pool has it), `waiting WHY` (its pool has not reported yet), `leaving`, or `absent` when the
+        daemon has no registration. `apply RESOURCE` reads the registration's file again, makes bgpd agree with the gate, and then
+        answers the same, or `failed WHY`. `forget ATTRIBUTE` says that its pool was stopped without the daemon. `snapshot` is the
+        JSON of snapshot(). SINCE is in seconds since the epoch.
         """
         words = words[len("gate ") :] if words.startswith("gate ") else words
         verb, _, resource = words.strip().partition(" ")
@@ -132,6 +133,9 @@ class Gate:
             return self._state(resource)
         if verb == "apply":
             return await self._apply(resource)
+        if verb == "forget":
+            self.forget(resource)
+            return "forgotten"
         if verb == "snapshot":
             return json.dumps(self.snapshot())
         return f"failed the gate knows no request {verb!r}, only {', '.join(VERBS)}"
@@ -167,7 +171,7 @@ class Gate:
             former.drop(resource)
         if registration is None or worker is None:
             self._owners.pop(resource, None)
-            if not self._owners:  # the file is for announcements: with the last one it goes
+            if not self._owners:  # without announcements the file is not needed
                 await loop.run_in_executor(self._memory, self._write_memory, {})
             return "absent"
         self._remember()
@@ -176,10 +180,10 @@ class Gate:
         try:
             return await asyncio.wait_for(done, ANSWER_S)
         except asyncio.TimeoutError:
-            return f"failed bgpd in {registration.vty_dir} has not done it within {ANSWER_S:g} s"
+            return f"failed bgpd in {registration.vty_dir} did not apply it within {ANSWER_S:g} s"
 
     def _own(self, registration: Registration) -> BgpdWorker:
-        """The worker of the bgpd that announces it, a new one for the first."""
+        """Return the worker of the announcement's bgpd, a new one for the first."""
         key = (registration.backend, registration.vty_dir)
         if key not in self._workers:
             self._workers[key] = BgpdWorker(self._files, self._pools, self._log, self._connect, self._wall)
@@ -187,7 +191,7 @@ class Gate:
         return self._workers[key]
 
     def snapshot(self) -> list[Json]:
-        """Return the gated announcements, for status: `state` is announced, withdrawn, leaving or unknown, as verified last."""
+        """Return the gated announcements, for status: `state` is announced, withdrawn, leaving or unknown, as last verified."""
         return [
             self._shown(announcement)
             for resource, worker in sorted(self._owners.items())
@@ -212,7 +216,7 @@ class Gate:
         }
 
     async def finish(self, seconds: float) -> bool:
-        """Wait until every bgpd agrees, for so long; for a daemon that is about to end. Return whether they all do."""
+        """Wait this long until every bgpd agrees, before the daemon ends. Return whether all do."""
         deadline = Deadline(seconds)
         while not all(worker.is_settled() for worker in self._workers.values()):
             if not deadline.remaining():
@@ -221,7 +225,7 @@ class Gate:
         return True
 
     def close(self) -> None:
-        """End the threads, and leave bgpd and the files as they are."""
+        """End the threads; bgpd and the files stay unchanged."""
         for worker in self._workers.values():
             worker.close()
         self._memory.shutdown(wait=False)

@@ -1,6 +1,6 @@
-"""The files through which bgp-announce tells the health daemon which announcements it gates, and the daemon remembers why.
+"""The files by which bgp-announce registers gated announcements, and by which the daemon remembers shut gates.
 
-The agent writes the registrations and the daemon reads them, so that either may be killed, or replaced, at any time: the file
+The agent writes the registrations and the daemon reads them, so that either may be killed or replaced at any time: the file
 is the permission to announce. Part of bgp-announce's monitor, so it imports next to nothing.
 """
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 READABLE = (SCHEMA - 1, SCHEMA)
-"""Versions of the format that this code reads: its own, and the one before."""
+"""Versions of the format that this code reads: its own, and the previous one."""
 SHARED_LOCK_S = 1.0
-"""How long the daemon waits for an agent that is writing a registration, which takes it less than a millisecond."""
+"""How long the daemon waits for an agent that writes a registration, which takes less than a millisecond."""
 _POLL_S = 0.001
 _PREFIX = "bgp-announce-"
 _SUFFIX = ".gate"
@@ -35,7 +35,7 @@ _MEMORY = "healthd-gate.shut"
 
 
 class Registration(Record):
-    """An announcement whose route goes with the last backend of the pool that publishes `attribute`.
+    """An announcement whose route is withdrawn with the last backend of the pool that publishes `attribute`.
 
     All fields are text. `leaving` is set once stop has begun: from then on the daemon only withdraws, and `route_map` is the one
     to drain with, or empty.
@@ -65,7 +65,7 @@ class Registration(Record):
 
     @property
     def address(self) -> Address:
-        """The prefix, parsed."""
+        """The parsed prefix."""
         return parse_address(self.prefix)
 
 
@@ -78,7 +78,7 @@ class GateFiles:
         self._directory = directory
 
     def read(self, resource: str) -> Registration | None:
-        """Return a resource's registration, None when there is none that can be read here. Raises OSError."""
+        """Return a resource's registration, None if there is none that this version can read. Raises OSError."""
         record = StateFile(self._path(resource)).read()
         if record is None or not _is_readable(record):
             return None
@@ -102,19 +102,19 @@ class GateFiles:
         StateFile(self._path(registration.resource)).write({"schema": str(SCHEMA), **fields})
 
     def delete(self, resource: str) -> None:
-        """Remove a registration; it is fine when there is none. Raises OSError."""
+        """Remove a registration; a missing file is no error. Raises OSError."""
         StateFile(self._path(resource)).delete()
 
     def write_lock(self, deadline: Deadline) -> Lock:
-        """Return the lock under which an agent writes and deletes: within it the daemon announces nothing."""
+        """Return the lock that an agent holds while it writes or deletes: the daemon announces nothing meanwhile."""
         return Lock(f"{self._directory}/{_LOCK}", deadline)
 
     def read_lock(self) -> SharedLock:
-        """Return the lock under which the daemon announces what the files permit."""
+        """Return the lock that the daemon holds while it announces what the files permit."""
         return SharedLock(f"{self._directory}/{_LOCK}")
 
     def shut_gates(self) -> dict[str, tuple[float, str]]:
-        """Return by attribute since when, in seconds of the epoch, and why the daemon last withdrew its routes."""
+        """Return by attribute since when, in seconds since the epoch, and why the daemon last withdrew its routes."""
         try:
             record = StateFile(f"{self._directory}/{_MEMORY}").read()
         except OSError:
@@ -131,7 +131,7 @@ class GateFiles:
         return found
 
     def remember(self, shut: Mapping[str, tuple[float, str]]) -> None:
-        """Replace what shut_gates returns; without any the file goes. Raises OSError."""
+        """Replace what shut_gates returns; an empty dict removes the file. Raises OSError."""
         if not shut:
             remove_file(f"{self._directory}/{_MEMORY}")
             return
@@ -143,7 +143,7 @@ class GateFiles:
 
 
 class SharedLock:
-    """A shared lock on a file, for a block of code; DeadlineError when an agent keeps it for longer than SHARED_LOCK_S."""
+    """A shared lock on a file, for a block of code; raises DeadlineError when an agent holds it for longer than SHARED_LOCK_S."""
 
     __slots__ = ("_fd", "_path")
 
@@ -162,7 +162,7 @@ class SharedLock:
                     return fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
                     if time.monotonic() > end:
-                        raise DeadlineError(f"{self._path} has been locked for {SHARED_LOCK_S:g} s") from None
+                        raise DeadlineError(f"timed out after {SHARED_LOCK_S:g} s waiting for the lock {self._path}") from None
                 time.sleep(_POLL_S)
         except BaseException:
             os.close(self._fd)

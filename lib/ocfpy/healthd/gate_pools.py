@@ -1,4 +1,4 @@
-"""What pools have said, and the gate's words for it."""
+"""The reports of pools, and the gate's messages about them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 class PoolState:
-    """What a pool says: `alive` backends, or None while it is not known; `shut` is what was known last, if anything was.
+    """The last report of a pool: `alive` backends, None if not known; `shut` is the last known state, None before the first.
 
-    since is when the gate opened or shut, in seconds of the epoch; why is the pool's own explanation; gone is set once the pool
-    has been removed.
+    since is when the gate opened or shut, in seconds since the epoch; why is the pool's own explanation; gone is set once the
+    pool has been removed.
     """
 
     __slots__ = ("alive", "gone", "shut", "since", "why")
@@ -26,7 +26,7 @@ class PoolState:
 
 
 def shut_words(attribute: str, pool: PoolState) -> str:
-    """Return why a gate is shut, as an operator reads it."""
+    """Return why a gate is shut, for the operator."""
     return f"no pool of this node publishes {attribute} any more" if pool.gone else f"no live backend of {attribute}"
 
 
@@ -34,4 +34,4 @@ def undecided(attribute: str, pools: Mapping[str, PoolState]) -> str:
     """Return the answer where a gate can be neither open nor shut."""
     if attribute not in pools:
         return f"unknown no pool of this node publishes {attribute}"
-    return f"waiting the pool of {attribute} has not looked at its backends yet"
+    return f"waiting the pool of {attribute} has not checked its backends yet"

@@ -1,4 +1,4 @@
-"""Keeps one bgpd at what the gate wants: a thread of its own, so that a bgpd that hangs holds up nothing else."""
+"""Makes one bgpd agree with the gate, in its own thread, so that a bgpd that hangs delays nothing else."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ Connect = Callable[[Registration, Deadline], "Backend"]
 BGPD_S = 5.0
 """How long one conversation with a bgpd may take; without an answer to a command it ends after two seconds (bgp/vty.py)."""
 VERIFY_S = 2.0
-"""After how long a bgpd that took a statement must show its effect; it does within milliseconds."""
+"""After this time an accepted statement must show its effect; it does within milliseconds."""
 VERIFY_POLL_S = 0.01
 RETRY_S = 0.2
 RETRY_MAX_S = 5.0
-"""How soon a bgpd that refused, hung or is gone is tried again: twice as late each time, up to the second."""
+"""Pauses before a bgpd that refused, hung or is gone is tried again: doubled each time, up to the second."""
 WITHDRAWN = "withdrawn"
 ANNOUNCED = "announced"
 LEAVING = "leaving"
 UNKNOWN = "unknown"
-"""States of an announcement, as snapshot() has them."""
+"""States of an announcement in snapshot()."""
 _WITHDRAW = "withdraw"
 _ANNOUNCE = "announce"
 
@@ -44,8 +44,8 @@ _ANNOUNCE = "announce"
 class Announcement:
     """One gated announcement; only the worker's thread changes it.
 
-    sent is the statement that bgpd took last, None when that is not known; verified says that it had its effect. tried is the
-    one that it was offered last, and begun when it was for the first time.
+    sent is the last statement that bgpd accepted, None when not known; verified says that it had its effect. tried is the last
+    statement offered, and begun when it was first offered.
     """
 
     def __init__(self, registration: Registration, now: float) -> None:
@@ -65,9 +65,9 @@ class Announcement:
 
 
 class BgpdWorker:
-    """The announcements of one bgpd. Its methods return at once, from any thread; what they ask for is done in its own.
+    """The announcements of one bgpd. Its methods return at once, from any thread; the work is done in its own thread.
 
-    pools holds what the pools say by attribute, and is changed by others.
+    pools holds the reports of pools by attribute; others change it.
     """
 
     def __init__(
@@ -87,32 +87,32 @@ class BgpdWorker:
         self._thread: threading.Thread | None = None
 
     def put(self, registration: Registration, answer: Answer | None = None) -> None:
-        """Take a registration, new or changed, and make bgpd agree with it; answer is called, in the thread, when it does."""
+        """Take a new or changed registration, and make bgpd agree with it; then call answer, in the thread."""
         self._post((registration.resource, registration, answer))
 
     def drop(self, resource: str) -> None:
-        """Forget a registration, and leave bgpd as it is."""
+        """Forget a registration, and leave bgpd unchanged."""
         self._post((resource, None, None))
 
     def wake(self) -> None:
-        """Look at the pools again."""
+        """Read the pools' reports again."""
         self._post(None)
 
     def close(self) -> None:
-        """End the thread once it has finished what it is at; bgpd stays as it is."""
+        """End the thread after its current work; bgpd stays unchanged."""
         self._closed = True
         self._post(None)
 
     def snapshot(self) -> list[Announcement]:
-        """Return the announcements as they are at this moment."""
+        """Return the announcements as they are now."""
         return list(self._announcements.values())
 
     def find(self, resource: str) -> Announcement | None:
-        """Return one of them."""
+        """Return one announcement."""
         return self._announcements.get(resource)
 
     def is_settled(self) -> bool:
-        """Whether bgpd is known to agree with everything that the pools have said."""
+        """Return whether bgpd is known to agree with everything that the pools reported."""
         with self._changed:
             if self._has_news or self._is_busy:
                 return False
@@ -152,7 +152,7 @@ class BgpdWorker:
         if announcement is None:
             announcement = self._announcements[resource] = Announcement(registration, self._wall())
         if answer is not None:
-            # It is done once more, whatever bgpd was thought to have: an operator, or a restart, may have changed it.
+            # Send it again, whatever bgpd is thought to have: an operator, or a restart, may have changed it.
             announcement.answers.append(answer)
             announcement.sent = None
             announcement.verified = False
@@ -166,7 +166,7 @@ class BgpdWorker:
             self._answer(announcement, "absent")
 
     def _turn(self) -> None:
-        """Withdraw, then announce, then look whether it had its effect."""
+        """Withdraw, then announce, then verify the effect."""
         self._withdraw_due()
         self._announce_due()
         for announcement in self._unverified():
@@ -178,7 +178,7 @@ class BgpdWorker:
                 self._answer(announcement, self._undecided(announcement))
 
     def _wanted(self, announcement: Announcement) -> str | None:
-        """The statement that bgpd should have taken; None to leave it as it is."""
+        """Return the statement that bgpd should have accepted; None to leave it as it is."""
         registration = announcement.registration
         pool = self._pools.get(registration.attribute)
         if pool is None or pool.alive is None:
@@ -190,7 +190,7 @@ class BgpdWorker:
         return f"{_ANNOUNCE} {registration.route_map}"
 
     def _due(self, withdrawals: bool) -> dict[str, list[Announcement]]:
-        """What is to be sent now, by VRF: the withdrawals, or the others."""
+        """Return what to send now, by VRF: the withdrawals, or the others."""
         found: dict[str, list[Announcement]] = {}
         now = time.monotonic()
         for announcement in list(self._announcements.values()):
@@ -200,13 +200,13 @@ class BgpdWorker:
             if wanted != announcement.tried:
                 announcement.tried, announcement.tries, announcement.retry_at = wanted, 0, 0.0
                 announcement.begun = now
-            # What is wanted may be something else once the file has been read again.
+            # The wanted statement may have changed once the file has been read again.
             if announcement.retry_at <= now and self._is_registered(announcement) and self._wanted(announcement) == wanted:
                 found.setdefault(announcement.registration.vrf, []).append(announcement)
         return found
 
     def _is_registered(self, announcement: Announcement) -> bool:
-        """Look at the file again: an agent may have changed or removed it and not been able to say so."""
+        """Read the file again: an agent that could not tell the daemon may have changed or removed it."""
         resource = announcement.registration.resource
         current = self._files.read(resource)
         if current is None:
@@ -222,7 +222,7 @@ class BgpdWorker:
             try:
                 refused = announcer.change([one.registration.address for one in due])
             except (BgpdDead, HostError):
-                refused = {}  # no bgpd, or no instance: whether there is a route all the same is verified
+                refused = {}  # no bgpd, or no instance: a route may exist all the same, which is verified
             except OcfError as error:
                 self._fail(due, error.reason)
                 continue
@@ -234,7 +234,7 @@ class BgpdWorker:
             return
         try:
             with self._files.read_lock():
-                # Again, for the files may have changed before the lock was taken.
+                # Again, because the files may have changed before the lock was taken.
                 for of_vrf in self._due(withdrawals=False).values():
                     self._announce(of_vrf)
         except (OcfError, OSError) as error:
@@ -262,7 +262,7 @@ class BgpdWorker:
                 continue
             one.sent = kind if kind == _WITHDRAW else f"{kind} {one.registration.route_map}"
             one.sent_at, one.verified = now, False
-            one.drains &= kind != _WITHDRAW  # a drain that the death of the pool has ended is not taken up again
+            one.drains &= kind != _WITHDRAW  # a drain that the death of the pool has ended is not resumed
 
     def _unverified(self) -> list[Announcement]:
         return [one for one in self._announcements.values() if one.sent is not None and not one.verified]
@@ -275,7 +275,7 @@ class BgpdWorker:
         return wanted is not None and (wanted != announcement.sent or not announcement.verified)
 
     def _verify(self, announcement: Announcement) -> None:
-        """Whether the path is gone, or there: what bgpd says to the statement itself does not tell."""
+        """Verify that the path is gone, or present: bgpd's answer to the statement does not tell."""
         withdrawn = announcement.sent == _WITHDRAW
         prefix = announcement.registration.address
         try:
@@ -290,8 +290,8 @@ class BgpdWorker:
         if agrees:
             return self._settle(announcement, WITHDRAWN if withdrawn else LEAVING if announcement.drains else ANNOUNCED)
         if time.monotonic() - announcement.sent_at > VERIFY_S:
-            did = "still has a path" if withdrawn else "made no path of it"
-            return self._fail([announcement], f"bgpd took the statement and {did} to {prefix.cidr}{_advice(announcement)}")
+            did = "still has a path" if withdrawn else "has no path"
+            return self._fail([announcement], f"bgpd accepted the statement but {did} to {prefix.cidr}{_advice(announcement)}")
         return None
 
     def _settle(self, announcement: Announcement, state: str) -> None:
@@ -328,12 +328,12 @@ class BgpdWorker:
         if registration.leaving:
             return "leaving"
         pool = self._pools.get(registration.attribute)
-        if pool is not None and pool.shut:  # by the daemon before this one; the pool has not said anything yet
+        if pool is not None and pool.shut:  # shut by the previous daemon; the pool has not reported yet
             return f"shut {pool.since:.3f} {shut_words(registration.attribute, pool)}"
         return undecided(registration.attribute, self._pools)
 
     def _fail(self, due: Iterable[Announcement], reason: str) -> None:
-        """Try again later; the log says so once for each reason."""
+        """Schedule a retry; each reason is logged once."""
         reason = one_line(reason)
         for one in due:
             one.sent, one.verified = None, False
@@ -344,7 +344,7 @@ class BgpdWorker:
                 one.error = reason
                 registration = one.registration
                 verb = "withdraw" if one.tried == _WITHDRAW else "announce"
-                self._log.error(f"cannot {verb} {registration.prefix} ({registration.attribute}), tries again: {reason}")
+                self._log.error(f"cannot {verb} {registration.prefix} ({registration.attribute}), retrying: {reason}")
             self._answer(one, f"failed {reason}")
 
     def _answer(self, announcement: Announcement, words: str) -> None:
@@ -353,7 +353,7 @@ class BgpdWorker:
             answer(words)
 
     def _pause(self) -> float | None:
-        """Until when nothing is to be done, seconds from now; None for as long as nothing changes."""
+        """Seconds until something has to be done; None while nothing changes."""
         if self._unverified():
             return VERIFY_POLL_S
         now = time.monotonic()
@@ -366,7 +366,7 @@ class BgpdWorker:
 
 
 def connect(registration: Registration, deadline: Deadline) -> Backend:
-    """Return the way to bgpd that an announcement takes."""
+    """Return the connection to bgpd that an announcement uses."""
     return choose(registration.backend, Vty(f"{registration.vty_dir}/bgpd.vty", deadline), deadline)
 
 

@@ -1,4 +1,4 @@
-"""The kernel's IPVS table as the daemon uses it: kept as it is wanted, without holding up the checks."""
+"""Keeps the kernel's IPVS table as the daemon wants it, in a thread, so that checks never wait for it."""
 
 from __future__ import annotations
 
@@ -28,32 +28,29 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FULL_COMPARE_EVERY = 10
-"""/proc shows neither thresholds nor tunnels nor the time of persistence: every so many comparisons the whole table is read."""
+"""/proc lacks thresholds, tunnels and persistence timeouts: after this many comparisons the whole table is read."""
 SHARED_S = 0.1
-"""The pools compare their services at the same instants: all of them go by what /proc has shown this short time ago."""
+"""Age up to which pools share one read of /proc: they compare their services at the same instants."""
 QUICK_S = 0.002
-"""A comparison that takes no longer is made where the checks are: to have a thread make it costs more than that, and /proc waits
-for nobody."""
+"""A comparison that takes no longer runs in the event loop: a thread costs more than that, and reading /proc never
+blocks."""
 
 
 class TableLike(Protocol):
     """What is needed of ocfpy.ipvs.table.IpvsTable."""
 
-    def read(self, only: Only | None = None) -> Table:
-        """What the kernel holds of the services for which `only` is true; of everybody, if there is none."""
-
     def read_services(self, virtuals: Iterable[VirtualService]) -> Table:
-        """What the kernel holds of these services, each looked up by its key."""
+        """Return these services as the kernel has them, each looked up by its key."""
 
     def connections(self, virtual: VirtualService) -> dict[RealKey, tuple[int, int]]:
-        """How many connections and persistent clients each real server of a service has."""
+        """Return the connections and persistent clients of each real server of a service."""
 
     def apply(self, changes: list[Change]) -> None:
-        """Makes the changes; raises OcfError."""
+        """Make the changes. Raises OcfError."""
 
 
 class SharedTable:
-    """What the workers of all pools share: one thread, one connection to the kernel, one look at /proc at a time."""
+    """What the workers of all pools share: one thread, one netlink connection, one read of /proc at a time."""
 
     def __init__(self, read_proc: Callable[[], ProcTable] = read_proc, clock: Callable[[], float] = time.monotonic) -> None:
         self.thread = ThreadPoolExecutor(1, "ipvs")
@@ -70,21 +67,21 @@ class SharedTable:
         return self._table
 
     def read_proc(self, only: Only) -> ProcTable:
-        """The services that /proc shows and for which `only` is true, as of SHARED_S ago at most."""
+        """Return the services in /proc for which `only` is true, at most SHARED_S old."""
         now = self._clock()
         if self._shown is None or now - self._read_at > SHARED_S:
             self._shown, self._read_at = self._read(), now
         return {virtual: service for virtual, service in self._shown.items() if only(virtual)}
 
     def forget(self) -> None:
-        """Something was changed: /proc is read again when it is asked for next."""
+        """Note a change: the next request reads /proc again."""
         self._shown = None
 
 
 class IpvsWorker:
     """The table of one pool behind a thread: a change may wait while the kernel loads a scheduler's module.
 
-    `thread` is one that several workers share; `changed` is told when the kernel's table was changed.
+    `thread` is shared by several workers; `changed` is called after every change of the kernel's table.
     """
 
     def __init__(
@@ -106,26 +103,30 @@ class IpvsWorker:
         self._known: Table | None = None
         self._comparisons = 0
 
-    async def read(self) -> Table:
-        """What the kernel holds, of everybody. Raises OcfError."""
-        return await self._in_thread(self._read)
+    async def read(self, virtuals: Iterable[VirtualService]) -> Table:
+        """What the kernel holds of these services, each looked up by its key. Raises OcfError.
+
+        A list of all services may miss one while others come and go, and a node that starts all its pools would read it once for
+        each of them.
+        """
+        return await self._in_thread(lambda: self._read(virtuals))
 
     async def connections(self, virtual: Iterable[VirtualService]) -> Connections:
-        """What keeps each real server of some services busy. Raises OcfError.
+        """Return what keeps each real server of some services busy. Raises OcfError.
 
-        Persistent clients do only where they come back to a server at weight 0: otherwise they are remembered for nothing.
+        Persistent clients count only where they return to a server at weight 0, because they keep it busy.
         """
         return await self._in_thread(lambda: self._connections(virtual))
 
     async def make(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
-        """Makes the table what is wanted, from what it is known to hold; returns the changes.
+        """Change the table from its known content to what is wanted; return the changes.
 
         Raises OcfError.
         """
         return await self._in_thread(lambda: self._make(wanted, owned))
 
     async def keep(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
-        """Puts right what somebody else changed; returns the changes, which are none as a rule.
+        """Revert changes by other programs; return the changes made, usually none.
 
         Raises OcfError.
         """
@@ -135,8 +136,8 @@ class IpvsWorker:
         return await self._in_thread(lambda: self._reconcile(wanted, owned))
 
     async def remove(self, owned: Set[VirtualService]) -> list[Change]:
-        """Remove these services; each is looked up by its key, for /proc and lists may miss one. Raises OcfError."""
-        return await self._in_thread(lambda: self._apply(plan(self._opened().read_services(owned), {}, owned), {}))
+        """Remove these services. Raises OcfError."""
+        return await self._in_thread(lambda: self._reconcile({}, owned))
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         self._job = job = self._thread.submit(call)
@@ -144,7 +145,7 @@ class IpvsWorker:
             return await asyncio.wrap_future(job)
 
     async def _differs(self, wanted: Table, owned: Set[VirtualService]) -> bool:
-        # Whoever was waiting for a job may have been cancelled, and the job be about to change the table.
+        # The caller of a job may have been cancelled while the job is about to change the table.
         is_idle = self._job is None or self._job.done()
         if not (is_idle and self._is_quick):
             return await self._in_thread(lambda: self._compare(wanted, owned))
@@ -156,11 +157,11 @@ class IpvsWorker:
             try:
                 return self._apply(plan(self._known, wanted, owned), wanted)
             except OcfError:
-                pass  # it is not as we knew it: look, and do it again
+                pass  # the table is not as expected: read it, and try again
         return self._reconcile(wanted, owned)
 
     def _reconcile(self, wanted: Table, owned: Set[VirtualService]) -> list[Change]:
-        return self._apply(plan(self._read(_of(wanted, owned)), wanted, owned), wanted)
+        return self._apply(plan(self._read({*wanted, *owned}), wanted, owned), wanted)
 
     def _apply(self, changes: list[Change], wanted: Table) -> list[Change]:
         self._known = None
@@ -172,8 +173,8 @@ class IpvsWorker:
         self._known = wanted
         return changes
 
-    def _read(self, only: Only | None = None) -> Table:
-        self._known = self._opened().read(only)
+    def _read(self, virtuals: Iterable[VirtualService]) -> Table:
+        self._known = self._opened().read_services(virtuals)
         return self._known
 
     def _connections(self, virtual: Iterable[VirtualService]) -> Connections:
@@ -190,7 +191,7 @@ class IpvsWorker:
         return self._table
 
     def _compare(self, wanted: Table, owned: Set[VirtualService]) -> bool:
-        """Whether /proc shows something else than what is wanted."""
+        """Return whether /proc differs from what is wanted."""
         begun = time.perf_counter()
         ours, marks = _of(wanted, owned), {virtual.fwmark for virtual in (*wanted, *owned) if virtual.proto is None}
         try:
@@ -198,7 +199,7 @@ class IpvsWorker:
         except FileNotFoundError:  # no IPVS yet: netlink loads it
             return bool(wanted)
         if any(virtual.proto is None and not service.reals for virtual, service in shown.items()):
-            return True  # of which family it is, and so whether it is ours, is for netlink to say
+            return True  # netlink has to say which family it has, and so whether it is ours
         table = {virtual: service for virtual, service in shown.items() if ours(virtual)}
         differs = table.keys() != wanted.keys() or any(
             _shown(table[virtual]) != (settings.scheduler, settings.one_packet, bool(settings.persistence_timeout))
@@ -221,10 +222,10 @@ def _of(wanted: Table, owned: Set[VirtualService]) -> Only:
 
 @contextmanager
 def _in_words() -> Iterator[None]:
-    """Has what the system says become a sentence."""
+    """Turn the system's errors into messages."""
     try:
         yield
     except PermissionError as error:
-        raise PermissionDeniedError(f"not allowed to see the IPVS table: {error}") from None
+        raise PermissionDeniedError(f"not allowed to read the IPVS table: {error}") from None
     except OSError as error:
         raise ServiceError(f"cannot read the IPVS table: {error}") from None

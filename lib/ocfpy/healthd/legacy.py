@@ -1,4 +1,4 @@
-"""Takes a pool over from a daemon of version 0.1.0, which had a process for each pool: it is ended, the table stays as it is."""
+"""Takes a pool over from a daemon of version 0.1.0, which had a process for each pool: ends that process, keeps the table."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def end_old_daemon(paths: Paths, log: Log) -> None:
-    """Kills the pool's own daemon, if there is one, with the commands of its checks, and removes its lock and its socket."""
+    """Kill the pool's own daemon, if there is one, with the commands of its checks; remove its lock and its socket."""
     lock = f"{paths.base}.lock"
     if not os.path.exists(lock):
         return
     holder = Holder(lock)
     if holder.pid:
-        log.info(f"taking over from the pool's own health daemon of an older version ({holder.pid})")
+        log.info(f"taking over from the pool's own health daemon of version 0.1.0 ({holder.pid})")
     holder.kill()
     kill_orphans(paths.base)
     for path in (lock, f"{paths.base}.sock"):

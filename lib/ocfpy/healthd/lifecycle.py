@@ -1,8 +1,8 @@
-"""Starts the health daemon of this node, and replaces one that hangs, was killed or is of another version.
+"""Starts the health daemon of this node, and replaces one that hangs, was killed or has another version.
 
-Whichever action or monitor notices first does it, for all pools: the new daemon adopts every pool of the run directory.
-Only the process that was asked and did not answer is ever killed, by pidfd: two actions that notice at the same time
-must not kill the daemon that the other one has just started.
+The first action or monitor that notices does it for all pools: the new daemon adopts every pool of the run directory. Only the
+process that was asked and did not answer is ever killed, by pidfd: two actions that notice at the same time must not kill the
+daemon that the other one has just started.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ocfpy import __version__
 from ocfpy.checks.command_mark import MARK
 from ocfpy.healthd.client import FOREIGN, POOL_PREFIX, RUNNING, DaemonHangs, NoDaemon, Node, ask
 from ocfpy.ocf.errors import HostError, OcfError, ServiceError
-from ocfpy.ocf.process import has_open
+from ocfpy.ocf.process import has_open, usage
 from ocfpy.ocf.state import names_in
 
 TYPE_CHECKING = False
@@ -28,25 +28,31 @@ LIBRARY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 HEALTHD = f"{LIBRARY}/healthd"
 
 ANSWER_S = 2.0
-"""How long the daemon may take to say that it is there; it does nothing that blocks. Half of the time left, if that is less."""
+"""How long the daemon may take to answer; it does nothing that blocks. Half of the time left, if that is less."""
 ANSWERS_AGAIN_S = 0.5
 """The same for one that has just not answered a monitor."""
+STARVED_S = 10.0
+"""How long a daemon may leave questions unanswered that would run if this node gave it a processor."""
+BUSY_S = 1.0
+"""Seconds of processor time that it has used meanwhile: it is not starved, it is busy with something that does not end."""
 SILENT_S = 10.0
-"""How long a process may hold the lock without listening, before it is taken for one that hangs: a busy node takes seconds."""
+"""How long a process may hold the lock without listening before it counts as hung: on a busy node a start takes seconds."""
 
 
 def ensure_daemon(node: Node, deadline: Deadline, log: Log, answer_s: float = ANSWER_S) -> bool:
-    """Returns when a daemon of this version answers; whether it had to be started or replaced.
+    """Return when a daemon of this version answers; return whether it had to be started or replaced.
 
-    One that does not answer within `answer_s` is killed: less is enough where it has failed to answer a moment ago.
+    One that does not answer within `answer_s` is killed: less is enough where it has failed to answer a moment ago. One that
+    waits for a processor has STARVED_S: on a node that is so busy another one would be no quicker.
 
-    Raises HostError when it belongs to another network namespace, ServiceError when it does not start, DeadlineError.
+    Raises HostError when the daemon belongs to another network namespace, ServiceError when it does not start, DeadlineError.
     """
-    replaced, silent = False, Silence()
+    replaced, silent, starvation = False, Silence(), Starvation()
 
     def look() -> bool:
         nonlocal replaced
         holder = Holder(node.lock)
+        starvation.begins(holder.pid)
         try:
             limit_s = max(0.1, min(answer_s, deadline.remaining() / 2))
             word, _, rest = ask(node.socket, f"version {__version__}", limit_s).partition(" ")
@@ -57,8 +63,9 @@ def ensure_daemon(node: Node, deadline: Deadline, log: Log, answer_s: float = AN
             log.info(f"replacing the health daemon ({holder.pid}), of version {rest}, with one of version {__version__}")
             holder.kill()
         except DaemonHangs:
-            log.warning(f"replacing the health daemon ({holder.pid}): no answer within {limit_s:g} s")
-            holder.kill()
+            if not starvation.excuses():
+                log.warning(f"replacing the health daemon ({holder.pid}): no answer within {limit_s:g} s")
+                holder.kill()
         except NoDaemon:
             lock = take_lock(node)
             if lock is not None:
@@ -76,6 +83,24 @@ def ensure_daemon(node: Node, deadline: Deadline, log: Log, answer_s: float = AN
     return replaced
 
 
+class Starvation:
+    """Tells a daemon that does not answer because this node gives it no processor from one that hangs."""
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._since = self._cpu_s = 0.0
+
+    def begins(self, pid: int) -> None:
+        """A process is asked, for the first time or again."""
+        if pid != self._pid:
+            self._pid, self._since, self._cpu_s = pid, time.monotonic(), usage(pid)[1]
+
+    def excuses(self) -> bool:
+        """Whether that process may go on, although it has not answered."""
+        state, cpu_s = usage(self._pid)
+        return state == "R" and cpu_s - self._cpu_s < BUSY_S and time.monotonic() - self._since < STARVED_S
+
+
 class Silence:
     """How long one and the same process has held the lock without listening."""
 
@@ -84,7 +109,7 @@ class Silence:
         self._since = 0.0
 
     def lasts(self, pid: int) -> bool:
-        """Whether it is too long, for a process; never for none."""
+        """Return whether a process has been silent for too long; False without a process."""
         now = time.monotonic()
         if pid != self._pid:
             self._pid, self._since = pid, now
@@ -92,14 +117,14 @@ class Silence:
 
 
 def has_pools(node: Node) -> bool:
-    """Whether there is a pool in the run directory that a daemon would adopt."""
+    """Return whether the run directory has a pool that a daemon would adopt."""
     return any(name.startswith(POOL_PREFIX) and name.endswith(".spec") for name in names_in(node.directory))
 
 
 def listens(node: Node, limit_s: float, log: Log, silence: Silence | None = None) -> bool:
-    """Whether a daemon answers, of whatever version; one that does not within `limit_s` is killed.
+    """Return whether a daemon of any version answers; one that does not within `limit_s` is killed.
 
-    So is one that has the lock and does not listen, when `silence`, which the caller keeps, has lasted too long.
+    A daemon that holds the lock without listening is killed too, after `silence`, which the caller keeps, has lasted too long.
     """
     holder = Holder(node.lock)
     try:
@@ -118,7 +143,7 @@ def listens(node: Node, limit_s: float, log: Log, silence: Silence | None = None
 
 
 class Holder:
-    """The process that holds a daemon's lock now; pid is 0 where there is none, or none that can be made out for sure."""
+    """The process that holds a daemon's lock now; pid is 0 where there is none, or none that can be identified for sure."""
 
     def __init__(self, lock: str) -> None:
         self.pid = 0
@@ -132,7 +157,7 @@ class Holder:
             if not number.isdigit():
                 return
             pidfd = os.pidfd_open(int(number))
-            # Looked at after the pidfd was opened: the number is not that of another process by now.
+            # Checked after the pidfd was opened: so the pid has not been reused.
             if has_open(number, os.readlink(f"/proc/self/fd/{fd}")):
                 self.pid, self._pidfd = int(number), pidfd
             else:
@@ -143,7 +168,7 @@ class Holder:
             os.close(fd)
 
     def kill(self) -> None:
-        """SIGKILL; fine when it has ended."""
+        """Send SIGKILL; a process that has ended is no error."""
         if self._pidfd >= 0:
             import signal
 
@@ -154,20 +179,20 @@ class Holder:
         self.close()
 
     def close(self) -> None:
-        """Lets go of it."""
+        """Close the pidfd."""
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
 
 
 def take_lock(node: Node) -> int | None:
-    """The lock that says a daemon lives, as a file descriptor; None when another process has it."""
+    """Take the lock that says a daemon lives; return its file descriptor, None when another process has it."""
     os.makedirs(node.directory, mode=0o700, exist_ok=True)
     fd = os.open(node.lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(fd).st_nlink:
-            os.ftruncate(fd, 0)  # the number of a process must never be there without the process
+            os.ftruncate(fd, 0)  # the file must never name a process that does not hold the lock
             return fd
     except BlockingIOError:
         pass
@@ -179,13 +204,13 @@ def take_lock(node: Node) -> int | None:
 
 
 def _spawn(node: Node, lock: int, deadline: Deadline) -> None:
-    """Starts a daemon that inherits the lock, and returns when it listens. Raises OcfError with what it says, DeadlineError."""
+    """Start a daemon that inherits the lock; return when it listens. Raises OcfError with what it reports, DeadlineError."""
     ready, report = os.pipe()
     try:
         os.set_inheritable(lock, True)
         os.set_inheritable(report, True)
-        # Pacemaker kills an action's whole process group, and reads its output to the end: the daemon has its
-        # own session and no part in either.
+        # Pacemaker kills an action's whole process group, and reads its output until it is closed: so the daemon has its own
+        # session and none of the action's descriptors.
         pid = os.posix_spawn(
             HEALTHD,
             [HEALTHD, node.directory, str(lock), str(report)],

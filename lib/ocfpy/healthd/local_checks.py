@@ -1,4 +1,4 @@
-"""Checks that this process makes itself: for tests and benchmarks, and as the measure for what checkers do."""
+"""Checks that run in this process: for tests and benchmarks, and as the reference for checkers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class LocalChecks:
-    """The checks of one engine. `wall` is the wall clock in seconds, `on_fault` gets exceptions that nothing here expects."""
+    """The checks of one engine. `wall` is the wall clock in seconds, `on_fault` gets unexpected exceptions."""
 
     def __init__(
         self, wall: Callable[[], float], on_fault: Callable[[BaseException], None], make_check: MakeCheck = make_check
@@ -32,17 +32,17 @@ class LocalChecks:
         self._prepared: dict[CheckKey, Check] = {}
 
     async def prepare(self, requests: list[CheckRequest]) -> None:
-        """Make the checks that `begin` is asked for next. Raises what making one raises."""
-        self._prepared = {}  # of a reload that came to nothing
+        """Create the checks that `begin` is called for next. Raises any error of a check's constructor."""
+        self._prepared = {}  # left by a reload that failed
         self._prepared = {request.key: self._make(request) for request in requests}
 
     def begin(self, state: CheckState, request: CheckRequest, on_change: OnChange) -> ScheduledCheck:
-        """Begin a check with what `state` believes."""
+        """Begin a check with the verdict in `state`."""
         check = self._prepared.pop(request.key, None) or self._make(request)
         return self._loop.begin(state, check, on_change)
 
     def lost_for(self, pool: str) -> float:
-        """They are made as long as this process lives."""
+        """Return 0.0: these checks run as long as this process lives."""
         return 0.0
 
     def _make(self, request: CheckRequest) -> Check:

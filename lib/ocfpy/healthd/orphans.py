@@ -1,8 +1,8 @@
-"""Commands of checks that outlive the process that made the check: it was killed with SIGKILL, and so could not kill them.
+"""Find and kill commands of checks that outlived their process, because SIGKILL gave it no time to kill them.
 
-Each command has a variable in its environment that says whose it is, and so has whatever it starts. That needs no book-keeping
-while the daemon runs, and no number of a process is ever believed that may be another's by now. Anyone can put the variable
-into the environment of a process: so only processes of the users that commands run as are killed, each by itself.
+A variable in the environment of each command, and of everything that it starts, says which daemon it belongs to. So the daemon
+keeps no list of processes, and no pid is trusted that may have been reused. Any user can put the variable into the environment
+of a process: so only processes of the users that commands run as are killed, one by one.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ SIGKILL = 9
 
 
 def kill_orphans(base: str, uids: Collection[int] = ()) -> None:
-    """Kill the commands, and their process groups, of the daemon whose files are at `base`; no other may run a daemon for it.
+    """Kill the commands, and their process groups, of the daemon whose files are at `base`; the caller holds its lock.
 
-    `base` may also end in # and the number of a checker: then only what that one started is killed. Only processes of the users
-    `uids` are touched; when none are given, those of this process's user and of the unprivileged checkers'.
+    `base` may also end in # and the number of a checker: then only that checker's commands are killed. Only processes of the
+    users `uids` are killed; by default those of this process's user and of the unprivileged checkers' user.
     """
     uids = uids or _usual_uids()
     marked = {pid for pid in _processes() if _is_marked(pid, base) and _uid(pid) in uids}
@@ -34,13 +34,13 @@ def kill_orphans(base: str, uids: Collection[int] = ()) -> None:
 
 
 def _kill(pid: int, uids: Collection[int], groups: set[int], base: str) -> None:
-    """Kill a process, if it still is what it was found to be."""
+    """Kill a process if it still is what it was found to be."""
     try:
         fd = os.pidfd_open(pid)
     except OSError:
         return  # it has ended
     try:
-        # From here on the number is not another's without the signal failing.
+        # From here on the signal fails if the pid is reused.
         if _uid(pid) in uids and (_is_marked(pid, base) or _group(pid) in groups):
             from signal import pidfd_send_signal
 
@@ -68,7 +68,7 @@ def _is_marked(pid: int, base: str) -> bool:
 
 
 def _uid(pid: int) -> int:
-    """The real user of a process, -1 when it has ended. The owner of /proc/PID is another one's if it does not dump core."""
+    """The real user of a process, -1 when it has ended. /proc/PID has another owner if the process does not dump core."""
     for line in _read(pid, "status").splitlines():
         if line.startswith(b"Uid:"):
             return int(line.split()[1])

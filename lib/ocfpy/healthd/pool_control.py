@@ -1,4 +1,4 @@
-"""What start, stop and reload-agent of a pool ask of the health daemon, and what they do when there is none."""
+"""Requests of a pool's start, stop and reload-agent to the health daemon, and what they do without a daemon."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from ocfpy.pool.spec import PoolSpec
 
 PING_S = 1.0
-"""How long the daemon may take to answer a stop's first question: taking a busy daemon for one that hangs does no harm then."""
+"""How long the daemon may take to answer a stop's first question: to mistake a busy daemon for a hung one does no harm then."""
 ATTEMPTS = 3
-"""A start finds that the daemon has just ended, with its last pool, so often at most."""
+"""How often a start begins again because the daemon has just ended with its last pool."""
 STOP_TIMEOUT_S = 5.0
-"""How long the daemon may take to clean up before the agent does it instead."""
+"""How long the daemon may take to clean up before the agent does it."""
 
 
 def start(paths: Paths, spec: PoolSpec, deadline: Deadline, log: Log) -> None:
-    """Has the daemon run the pool; returns when every real server has its first verdict. Raises OcfError, DeadlineError."""
-    # What a start or a daemon that is gone has put in place, and would have removed.
+    """Have the daemon run the pool; return when every real server has its first verdict. Raises OcfError, DeadlineError."""
+    # What a start or a dead daemon put in place, and had not removed yet.
     former = tuple(map(parse_virtual, dict.fromkeys([*virtual_in(paths.spec), *virtual_in(paths.wanted)])))
     what = _patience("the first verdict on every real server", spec, deadline)
     for attempt in range(ATTEMPTS):
@@ -43,8 +43,8 @@ def start(paths: Paths, spec: PoolSpec, deadline: Deadline, log: Log) -> None:
         try:
             return _request(paths, "add", what, deadline)
         except NoDaemon:
-            log.info(f"the health daemon ended before it had taken the pool (attempt {attempt + 1} of {ATTEMPTS})")
-    raise ServiceError("the health daemon ends when it is to take the pool: the system log may say why")
+            log.info(f"the health daemon ended before it took over the pool (attempt {attempt + 1} of {ATTEMPTS})")
+    raise ServiceError("the health daemon ended each time before it took over the pool: see the system log")
 
 
 def reload(
@@ -56,38 +56,44 @@ def reload(
     deadline: Deadline,
     log: Log,
 ) -> None:
-    """Has the daemon go over to `spec`; returns when it is in force. Raises OcfError, DeadlineError."""
+    """Have the daemon apply `spec`; return when it is in force. Raises OcfError, DeadlineError."""
     before = virtual_in(paths.spec)
+    state.update(transitional(paths, claim))
     try:
         check_host()
     except OcfError:
-        # The record says already what will not be: a stop would take away what may be another pool's.
+        # The claim already lists services that will not be ours: a stop would remove what may be another pool's.
         _record(state, claim, before or claim["virtual"].split())
         raise
-    # Until the daemon has removed what is no longer wanted, a stop has to know of it.
-    _record(state, claim, dict.fromkeys([*claim["virtual"].split(), *before]))
     ensure_daemon(paths.node, deadline, log)
     spec.write(paths.wanted)
     try:
-        _request(paths, "reload", _patience("the health daemon to go over to the new configuration", spec, deadline), deadline)
+        _request(paths, "reload", _patience("the health daemon to apply the new configuration", spec, deadline), deadline)
     except NoDaemon:
-        raise ServiceError("the health daemon went away: the system log may say why") from None
+        raise ServiceError("the health daemon ended during the reload: see the system log") from None
     _record(state, claim, claim["virtual"].split())
 
 
+def transitional(paths: Paths, claim: dict[str, str]) -> dict[str, str]:
+    """Return the claim together with the services that the daemon has not removed yet: a stop has to know of them."""
+    words = dict.fromkeys([*claim["virtual"].split(), *virtual_in(paths.spec)])
+    return {**claim, "virtual": " ".join(words)}
+
+
 def stop(paths: Paths, claim: dict[str, str], deadline: Deadline, log: Log) -> None:
-    """Takes the pool back: by the daemon or, where it is gone, hangs or cannot, without it. Raises OcfError, DeadlineError."""
-    # Before the daemon is asked, which removes the files first.
+    """Remove the pool: by the daemon or, if that is gone, hangs or fails, without it. Raises OcfError, DeadlineError."""
+    # Before the request to the daemon, which removes the files first.
     known = [*virtual_in(paths.spec), *virtual_in(paths.wanted)]
     if not _stopped_by_daemon(paths, deadline, log):
         words = dict.fromkeys([*claim.get("virtual", "").split(), *known])
-        end_old_daemon(paths, log)  # of version 0.1.0: it would put in again what is removed
+        end_old_daemon(paths, log)  # of version 0.1.0: it would add again what is removed
         _forget(paths, deadline, log)
         virtual = [parse_virtual(word) for word in words]
         cleanup.clean_up(virtual, claim.get("attribute", ""), deadline, log)
         if has_pools(paths.node):
             _restart_for_others(paths, deadline, log)
-    cleanup.close_paths(paths)  # a daemon does not know of those that it could not open to the end
+        _shut_gate(paths, claim.get("attribute", ""), deadline)
+    cleanup.close_paths(paths)  # a daemon does not know of paths that it could not open completely
     cleanup.remove_files(paths)
 
 
@@ -104,7 +110,7 @@ def _stopped_by_daemon(paths: Paths, deadline: Deadline, log: Log) -> bool:
 
 
 def _forget(paths: Paths, deadline: Deadline, log: Log) -> None:
-    """Makes sure that no daemon runs the pool, or will adopt it."""
+    """Make sure that no daemon runs the pool, or will adopt it."""
     silence = Silence()
 
     def done() -> bool:
@@ -117,25 +123,34 @@ def _forget(paths: Paths, deadline: Deadline, log: Log) -> None:
         if not listens(paths.node, min(PING_S, deadline.remaining() / 4), log, silence):
             return False
         try:
-            # One that another action has started meanwhile may have adopted the pool. When it answers, it has it no more.
+            # A daemon that another action has just started may have adopted the pool. When it answers, it has given it up.
             ask(paths.node.socket, f"remove {paths.key}", min(STOP_TIMEOUT_S, deadline.remaining() / 2))
             return True
         except (NoDaemon, DaemonHangs):
             return False
 
-    deadline.poll(done, f"the health daemon to end, which holds {paths.node.lock}")
+    deadline.poll(done, f"the end of the health daemon that holds {paths.node.lock}")
 
 
 def _restart_for_others(paths: Paths, deadline: Deadline, log: Log) -> None:
-    """Starts a daemon for the pools that are left; if that fails, their monitors do it, and say why it cannot be."""
+    """Start a daemon for the remaining pools; if that fails, their monitors do it or report the reason."""
     try:
         ensure_daemon(paths.node, deadline, log)
     except OcfError as error:
         log.warning(f"the other pools of this node have no health daemon: {error.reason}")
 
 
+def _shut_gate(paths: Paths, attribute: str, deadline: Deadline) -> None:
+    """Have a daemon that never knew the pool, or only its name, withdraw the routes that depend on it."""
+    if attribute:
+        try:
+            ask(paths.node.socket, f"gate forget {attribute}", min(PING_S, deadline.remaining() / 4))
+        except (NoDaemon, DaemonHangs):
+            pass  # without a daemon no route waits for a pool
+
+
 def _request(paths: Paths, verb: str, what: str, deadline: Deadline) -> None:
-    """Asks for something that takes its time. Raises OcfError with what the daemon says, NoDaemon, DeadlineError."""
+    """Send a request that takes its time. Raises OcfError with the daemon's reason, NoDaemon, DeadlineError."""
     deadline.check(what)
     try:
         answer = ask(paths.node.socket, f"{verb} {paths.key}", deadline.remaining())
@@ -151,7 +166,7 @@ def _request(paths: Paths, verb: str, what: str, deadline: Deadline) -> None:
 
 
 def _patience(what: str, spec: PoolSpec, deadline: Deadline) -> str:
-    """What is waited for, and what to do about it where the checks may well take longer than the operation."""
+    """Return the step's name, with advice if the checks may take longer than the operation."""
     longest_s = spec.first_verdict_s
     if longest_s <= deadline.seconds:
         return what

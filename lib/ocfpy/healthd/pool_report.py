@@ -1,4 +1,4 @@
-"""What a pool reports to its node when the number of its live backends changes: to the gate first, then to the cluster."""
+"""Reports a change of a pool's live backends: to the gate first, then to the cluster."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class PoolReport:
-    """Stands between an engine and its attribute: a route is withdrawn before the cluster hears why.
+    """Stands between an engine and its attribute, so that the route is withdrawn before the cluster is told.
 
-    `why` gives the cause, asked for when there is no live backend.
+    `why` returns the cause; it is called when there is no live backend.
     """
 
     def __init__(self, publisher: Publisher, gate: Gate, why: Callable[[], str]) -> None:
@@ -26,17 +26,17 @@ class PoolReport:
 
     @property
     def value(self) -> int | None:
-        """The number that the cluster is to have, None before the first."""
+        """The number that the cluster should have, None before the first."""
         return self.publisher.value
 
     @property
     def taken(self) -> bool:
-        """Whether the cluster took what was sent last."""
+        """Whether the cluster accepted the last value sent."""
         return self.publisher.taken
 
     @property
     def dampen(self) -> str:
-        """How long attrd is to wait before it writes a change to the CIB, as attrd_updater spells a time."""
+        """How long attrd waits before it writes a change to the CIB, in attrd_updater's notation."""
         return self.publisher.dampen
 
     @dampen.setter
@@ -50,11 +50,11 @@ class PoolReport:
         self.publisher.want(value)
 
     async def run(self) -> None:
-        """As of the publisher."""
+        """Run the publisher."""
         await self.publisher.run()
 
     async def delete(self) -> None:
-        """Take the report back: without its pool nothing serves, so the gate shuts."""
+        """Withdraw the report: no backend serves without its pool, so the gate shuts."""
         self._gate.forget(self.publisher.name)
         await self.publisher.delete()
 

@@ -1,10 +1,10 @@
-"""What must be in place on this host before a pool can start: modules, files, replies, and no other pool's claim."""
+"""What must be in place on this host before a pool can start: modules, files, sysctls, and no claim of another pool."""
 
 from __future__ import annotations
 
 from ocfpy.checks.registry import kind_of
 from ocfpy.ocf import thirdparty
-from ocfpy.ocf.errors import HostError, NotInstalledError
+from ocfpy.ocf.errors import ClaimedError, HostError, NotInstalledError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def require_module(check: str) -> None:
-    """Raises NotInstalledError when the module that such a check needs is not installed."""
+    """Raise NotInstalledError if the module that this check needs is not installed."""
     needs = kind_of(check).needs
     if needs is None:
         return
@@ -28,9 +28,9 @@ def require_module(check: str) -> None:
 
 
 def require_files(services: Iterable[ServiceSpec], deadline: Deadline) -> None:
-    """Raises HostError when this host has not a file that a check takes, or it cannot be used.
+    """Raise HostError if a file that a check needs is missing or unusable on this host.
 
-    The daemon reads them only when it checks, in threads: they may be on a file server that is gone.
+    The daemon reads the files only when it checks, in threads: they may be on a file server that hangs.
     """
     from ocfpy.checks.secretfile import read_secret, secret_files
 
@@ -48,7 +48,7 @@ def require_files(services: Iterable[ServiceSpec], deadline: Deadline) -> None:
 
 
 def require_reply_path(services: Iterable[ServiceSpec]) -> None:
-    """Raises HostError when this host, once it has the addresses, would not hear the answers to checks by way of them."""
+    """Raise HostError if this node would drop replies to check_via=vip probes once it holds the VIP."""
     from ocfpy.healthd.vip_probe import vip_checked
     from ocfpy.net.source import missing_local_reply_sysctls
 
@@ -57,23 +57,23 @@ def require_reply_path(services: Iterable[ServiceSpec]) -> None:
         try:
             settings.update(dict.fromkeys(missing_local_reply_sysctls(real.address)))
         except OSError:
-            pass  # no way there: that is for the checks to say
+            pass  # no route there: the checks will report it
     if settings:
         raise HostError(
-            "check_via=vip: real servers answer from the virtual service's address, and the node that has it takes that"
-            f" for forged: set {' and '.join(settings)}"
+            "check_via=vip: real servers answer from the virtual service's address, and the node that holds it drops such"
+            f" replies as spoofed: set {' and '.join(settings)}"
         )
 
 
 def require_unclaimed(others: Iterable[tuple[str, dict[str, str]]], claim: dict[str, str]) -> None:
-    """Raises HostError when one of the other pools, by name and record, has the claim's attribute or a service of it."""
+    """Raise ClaimedError if another pool, by name and claim, has the same attribute or one of the same services."""
     wanted = set(claim["virtual"].split())
     for resource, record in others:
         if record.get("attribute") == claim["attribute"]:
-            raise HostError(
-                f"resource {resource} already has the node attribute {claim['attribute']}: it would say the one pool is alive"
-                " when the other is, so each pool needs its own"
+            raise ClaimedError(
+                f"resource {resource} already has the node attribute {claim['attribute']}: each pool needs its own, because"
+                " the value says which pool is alive"
             )
         shared = sorted(wanted & set(record.get("virtual", "").split()))
         if shared:
-            raise HostError(f"resource {resource} already has {shared[0]}: a virtual service belongs to one pool")
+            raise ClaimedError(f"resource {resource} already has {shared[0]}: a virtual service belongs to one pool")

@@ -1,4 +1,4 @@
-"""What a checker gives up before it reads a byte from a server: its user, its capabilities, and memory without end."""
+"""What a checker gives up before it reads a byte from a server: root, its capabilities, and unlimited memory."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 OWN_USER = "ocf-anycast"
-"""The user of the checkers where the node has one, else nobody."""
+"""The user of the checkers where the node has it, else nobody."""
 PASSWD = "/etc/passwd"
 MEMORY = 1 << 30
 """Bytes of address space of a checker. With 800 checks of 200 pools over h11, dnspython and ssl it maps 33 MiB, measured; the
-rest is for large answers, of a MiB, of some hundred servers at the same time. One that takes more ends in MemoryError, and does
-not make the node swap."""
+rest is for large answers, of a MiB, of some hundred servers at the same time. A checker that needs more ends with MemoryError
+instead of making the node swap."""
 DESCRIPTORS = 16384
 """Enough for check_loop.MAX_IN_FLIGHT checks."""
 
@@ -33,7 +33,7 @@ CAPABILITY_VERSION_3 = 0x20080522
 
 
 class User(NamedTuple):
-    """Who a checker runs as. Without `change` it stays who the keeper is."""
+    """The user that a checker runs as. Without `change` it stays the keeper's user."""
 
     name: str
     uid: int
@@ -44,10 +44,10 @@ class User(NamedTuple):
 
 @lru_cache
 def find_user(name: str = "") -> User:
-    """Return the user called `name`, without one the unprivileged default. Raises HostError.
+    """Return the user called `name`, by default the unprivileged one. Raises HostError.
 
-    A keeper that is not root has only one user to offer, its own. Only a name that is not in /etc/passwd is asked of the name
-    service, which may not answer.
+    A keeper that is not root can only use its own user. The name service, which may hang, is asked only for a name that is not in
+    /etc/passwd.
     """
     if os.geteuid():
         me = _entry(os.geteuid())
@@ -63,7 +63,7 @@ def find_user(name: str = "") -> User:
                 continue
             ids = entry.pw_uid, entry.pw_gid
         if ids is not None:
-            # A user that was configured has the groups that its permissions depend on.
+            # A configured user has the groups that its permissions depend on.
             return User(one, *ids, tuple(os.getgrouplist(one, ids[1])) if name else ())
     raise HostError(f"check_command_user={name}: this node has no such user" if name else "this node has no user nobody")
 
@@ -86,7 +86,7 @@ def _entry(uid: int) -> str:
 
 
 def set_limits() -> None:
-    """Bound memory, descriptors and core dumps. The limit of memory is a soft one: commands of checks get the hard one."""
+    """Limit memory, descriptors and core dumps. The limit of memory is a soft one: commands of checks get the hard one."""
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard), hard))
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -98,7 +98,7 @@ def set_limits() -> None:
 def become(user: User, readable: Callable[[], bool], load_all: Callable[[], None]) -> None:
     """Become `user`, for good and without capabilities. Raises OSError.
 
-    `readable` says, as that user, whether modules can be imported later; if not, `load_all` imports them before.
+    `readable` returns, as that user, whether modules can be imported later; if not, `load_all` imports them before.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if user.change:
@@ -121,7 +121,7 @@ def become(user: User, readable: Callable[[], bool], load_all: Callable[[], None
             raise OSError(ctypes.get_errno(), "capset failed")
     # Commands of checks run as the same user, and must not read secrets out of this process.
     _prctl(libc, PR_SET_DUMPABLE, 0)
-    # What a command leaves behind in a session of its own becomes a child of this process, which ends it.
+    # A process that a command leaves in its own session becomes a child of this process, which kills it.
     _prctl(libc, PR_SET_CHILD_SUBREAPER, 1)
     _prctl(libc, PR_SET_PDEATHSIG, signal.SIGKILL)
 

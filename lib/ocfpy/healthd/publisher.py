@@ -1,7 +1,7 @@
-"""Publishes the node attributes of all pools of this node, those that change together at the same time.
+"""Publishes the node attributes of all pools of this node, and those that change together at the same time.
 
-Pacemaker drops its plan and makes another when an attribute changes in the CIB: attributes that change one after the other
-cost up to one transition each, attributes that change within a moment two or three in all.
+Pacemaker drops its plan and makes another when an attribute changes in the CIB. Attributes that change one after the other cost
+up to one transition each; attributes that change within a moment cost two or three in all.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ if TYPE_CHECKING:
 REPUBLISH_S = 30.0
 """How often an unchanged value is published again: an attribute manager that was restarted has forgotten it."""
 RETRY_S = 1.0
-"""Pause after a failure. It doubles up to REPUBLISH_S while no attempt has succeeded: this node may be in no cluster."""
+"""Pause after a failure. It doubles up to REPUBLISH_S while no attempt has succeeded: the node may be in no cluster."""
 FALL_GATHER_S = 0.03
-"""How long a fall to 0 waits for the falls of other pools: verdicts of one moment are worked through one after the other."""
+"""How long a fall to 0 waits for the falls of other pools: verdicts of one moment are processed one after the other."""
 RISE_GATHER_S = 0.25
 """How long a rise from 0 waits for the next rise of another pool."""
 RISE_LIMIT_S = 2.0
 """How long a rise waits at most, while other pools keep rising."""
 START_GATHER_S = 1.0
-"""How long the first value of a pool waits for the next pool to start, while several are being started."""
+"""How long the first value of a pool waits for the next pool, while several start."""
 START_LIMIT_S = 4.0
 """How long the first value of a pool waits at most."""
 SAID_S = 0.1
-"""A first value that waits longer for others counts as sent: the start of its pool returns, and leaves room for the next one."""
+"""A first value that waits longer counts as sent: the start of its pool returns, so that the next one can begin."""
 CALM_S = 5.0
 """How long a change that is neither to nor from 0 waits for the next one.
 
-Backends that die or return together are noticed within one interval, one after the other, and what matters to the cluster is
-the first that returns and the last that dies.
+Backends that die or return together are noticed within one interval, one after the other; the cluster needs only the first
+that returns and the last that dies.
 """
 TOGETHER_LEAST = 3
 """From this number on, attributes that change to the same value are set by one command."""
 CONFIRM_S = 10.0
 """When values set by one command are set again by name: that command skips an attribute that attrd does not know."""
 TOGETHER_AGAIN_S = 60.0
-"""How long no such command is tried after one that failed: Pacemaker before 2.1.6 has none."""
+"""How long that command is not tried again after it failed: Pacemaker before 2.1.6 does not have it."""
 WORKERS = 4
 """How many commands run at the same time."""
 
@@ -58,9 +58,9 @@ _EARLY_S = 0.001
 class Publisher:
     """The attribute of one pool; NodePublisher.of() makes it.
 
-    `value` is the value wanted, None before the first; `taken` whether the cluster took the last one sent. `said` is set when
-    the first one was sent, with success or without, or has waited for SAID_S. `name` and `dampen` may be changed: the next
-    command uses them.
+    `value` is the wanted value, None before the first; `taken` whether the cluster accepted the last one sent. `said` is set when
+    the first one was sent, successfully or not, or has waited for SAID_S. `name` and `dampen` may be changed: the next command
+    uses them.
     """
 
     def __init__(self, node: NodePublisher, name: str, dampen: str) -> None:
@@ -70,7 +70,7 @@ class Publisher:
         self.taken = False
         self.said = asyncio.Event()
         self.due = math.inf
-        """When the value is to be sent, seconds of the loop's clock."""
+        """When the value is sent, in seconds of the loop's clock."""
         self.rises = False
         """Whether it waits for the rises of other pools."""
         self.sent: int | None = None
@@ -80,7 +80,7 @@ class Publisher:
         self._failed: asyncio.Future[None] | None = None
 
     def want(self, value: int) -> None:
-        """Publish the value if it is another one.
+        """Publish the value if it differs.
 
         A fall to 0 goes out at once, a rise from 0 or a first value with those of other pools, any other change after CALM_S.
         """
@@ -105,7 +105,7 @@ class Publisher:
             self.said.set()
 
     async def run(self) -> None:
-        """Have the value published until this is cancelled. Raises what a command raised, which should only return."""
+        """Publish the value until this is cancelled. Raises an error of a command, which should only return."""
         self._failed = asyncio.get_running_loop().create_future()
         self._node.add(self)
         try:
@@ -114,12 +114,12 @@ class Publisher:
             self._node.remove(self)
 
     async def delete(self) -> None:
-        """Delete the attribute, behind a value that is on its way. `run` has to be cancelled first."""
+        """Delete the attribute, after a value that is under way. The caller has cancelled `run`."""
         self._node.remove(self)
         await self._node.delete(self)
 
     def note(self, value: int, taken: bool, again_s: float = REPUBLISH_S) -> None:
-        """Enter how it went; a value that the cluster took is sent again after `again_s`, if nothing else is sent before."""
+        """Note the outcome; a value that the cluster accepted is sent again after `again_s` unless another one is sent."""
         self.sent, self.taken = value, taken
         self.has_worked |= taken
         self.said.set()
@@ -135,10 +135,10 @@ class Publisher:
 
 
 class NodePublisher:
-    """The attributes of this node. There is nothing to start or to stop.
+    """The attributes of this node. It needs no start and no stop.
 
-    Commands run in at most WORKERS threads, falls to 0 first. A command that hangs holds up its own attributes, and others for
-    no longer than its timeout. Values that come while one of the same attribute is on its way are not queued: the latest wins.
+    Commands run in at most WORKERS threads, falls to 0 first. A command that hangs delays its own attributes, and others for no
+    longer than its timeout. Values are not queued behind a command of the same attribute: the latest wins.
     """
 
     def __init__(self, attrd: Attrd, executor: Executor | None = None) -> None:
@@ -154,7 +154,7 @@ class NodePublisher:
         self._timer: asyncio.TimerHandle | None = None
 
     def of(self, name: str, dampen: str = "0") -> Publisher:
-        """An attribute; attrd itself waits for `dampen`, as attrd_updater spells a time, before it writes a change to the CIB."""
+        """Create an attribute; attrd itself waits for `dampen` (attrd_updater's notation) before writing a change to the CIB."""
         return Publisher(self, name, dampen)
 
     @property
@@ -163,29 +163,29 @@ class NodePublisher:
         return len(self._publishers) > 1
 
     def add(self, publisher: Publisher) -> None:
-        """Publish what it wants, from now on."""
+        """Publish this attribute from now on."""
         self._added = (self._added[1], asyncio.get_running_loop().time())
         self._publishers.add(publisher)
         self.look()
 
     def remove(self, publisher: Publisher) -> None:
-        """Publish nothing more of it; nothing is left to come out later."""
+        """Stop publishing this attribute; nothing of it is sent later."""
         self._publishers.discard(publisher)
         publisher.due, publisher.rises = math.inf, False
 
     def delete(self, publisher: Publisher) -> Awaitable[bool]:
-        """Delete the attribute as soon as no command for it is under way; whether the cluster took it."""
+        """Delete the attribute once no command for it is under way; return whether the cluster accepted it."""
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._deletes.append((publisher.name, done))
         self.look()
         return done
 
     def rising(self, publisher: Publisher, first: bool) -> None:
-        """Have its rise wait for others; `first`: it is the first value of its pool."""
+        """Have its rise wait for others; `first` says that it is the first value of its pool."""
         (self._starts if first else self._recoveries).note(asyncio.get_running_loop().time())
 
     def look(self) -> None:
-        """Send what is due, as far as there is a free worker, and come back when there is more to send."""
+        """Send what is due, as far as workers are free, and schedule the next call."""
         now = asyncio.get_running_loop().time()
         self._end_of_gathering(now)
         self._send_deletes()
@@ -212,7 +212,7 @@ class NodePublisher:
                 one.rises, one.due = False, now
 
     def _rises_at(self, now: float) -> float:
-        """When the rises that wait are to go out."""
+        """When the waiting rises are sent."""
         if not self.has_several:
             return now
         at = self._recoveries.ends(RISE_GATHER_S, RISE_LIMIT_S)
@@ -231,7 +231,7 @@ class NodePublisher:
                 self._begin([name], partial(self._attrd.delete, name), partial(_settle, done))
 
     def _send_together(self, ready: Sequence[Publisher], now: float) -> Sequence[Publisher]:
-        """Set those that change to the same value by one command; returns those that are left to be sent by name."""
+        """Set attributes that change to the same value by one command; return those still to be sent by name."""
         if now < self._together_from:
             return ready
         groups: dict[int | None, list[Publisher]] = {}
@@ -272,7 +272,7 @@ class NodePublisher:
             one.note(value, taken)
 
     def _begin(self, names: Sequence[str], command: Callable[[], bool], ended: Ended) -> None:
-        """Run a command in a thread; then `ended` is called with what it returned, or False and what it raised."""
+        """Run a command in a thread; then call `ended` with what it returned, or with False and what it raised."""
         self._commands += 1
         self._busy.update(names)
 
@@ -286,7 +286,7 @@ class NodePublisher:
 
         try:
             future = asyncio.get_running_loop().run_in_executor(self._executor, command)
-        except RuntimeError:  # this node has no thread left: as if the cluster had not taken it
+        except RuntimeError:  # this node has no thread left: treat it like a refusal of the cluster
             self._commands -= 1
             self._busy.difference_update(names)
             ended(False, None)
@@ -294,7 +294,7 @@ class NodePublisher:
             future.add_done_callback(done)
 
     def _come_back(self, now: float) -> None:
-        """Look again when the next value is due; the end of a command looks by itself."""
+        """Schedule a look for when the next value is due; the end of a command looks by itself."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -312,7 +312,7 @@ class _Gathering:
         self.first = self.last = math.inf
 
     def note(self, now: float) -> None:
-        """One more."""
+        """Add one."""
         self.first = min(self.first, now)
         self.last = now
 

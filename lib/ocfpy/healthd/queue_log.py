@@ -1,4 +1,4 @@
-"""The daemon's log: a bounded queue and the thread that empties it, so that checks and table never wait for a log."""
+"""The daemon's log: a bounded queue and a thread that empties it, so that checks and table never wait for a log."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 QUEUE_LINES = 1000
 PATIENCE_S = 1.0
-"""How long the thread offers a line to a busy place; a place that has let it pass gets one attempt a line until it takes one."""
+"""How long the thread offers a line to a busy sink; a sink that timed out gets one attempt a line until it accepts one."""
 RETRY_S = 0.02
 
 
 class QueueLog(Log):
     """A Log whose lines a thread writes; a line that finds the queue full is dropped and counted.
 
-    The count is logged as soon as every place takes lines again. A process that forks makes one of its own in the child.
+    The count is logged as soon as every sink accepts lines again. A process that forks creates its own in the child.
     """
 
     def __init__(self, agent_name: str, instance: str, environ: Mapping[str, str], queue_lines: int = QUEUE_LINES) -> None:
@@ -41,7 +41,7 @@ class QueueLog(Log):
         return self._dropped
 
     def flush(self, within_s: float) -> bool:
-        """Wait until the queue is empty, at most this long, and return whether it is: for the end of a process."""
+        """Wait until the queue is empty, at most this long; return whether it is. For the end of a process."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._queue and not self._writing, within_s)
 
@@ -89,7 +89,7 @@ class QueueLog(Log):
             self._dropped += count
 
     def _offer(self, level: str, text: str, at: float) -> bool:
-        """Write one line and return whether every place took it or never will, as a directory."""
+        """Write one line and return whether every sink accepted it or never will, such as a directory."""
         busy = self._deliver(level, text, at, self._places)
         self._hung.intersection_update(busy)
         end = time.monotonic() + PATIENCE_S

@@ -52,7 +52,7 @@ def restore_desired(path: str) -> Desired:
 
 
 def boot_id() -> str:
-    """Tells this boot of the host from all others."""
+    """The id of this boot of the host."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
 

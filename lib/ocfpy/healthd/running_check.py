@@ -1,4 +1,4 @@
-"""Which check's code runs at this moment, in a page of memory that outlives the process: to know what it died of."""
+"""Records which check's code runs, in a page of memory that outlives the process, to know which check killed it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NONE = _ID.pack(0)
 
 
 def new_page() -> tuple[int, mmap.mmap]:
-    """A page to share, and the descriptor by which another process maps it. Raises OSError."""
+    """Create a page to share; return it and the descriptor by which another process maps it. Raises OSError."""
     fd = os.memfd_create("running-check")
     try:
         os.ftruncate(fd, SIZE)
@@ -34,7 +34,7 @@ def running(page: mmap.mmap) -> int:
 
 
 class Mark:
-    """Says that a check runs, for as long as the `with` lasts."""
+    """Marks a check as running for as long as the `with` lasts."""
 
     __slots__ = ("_id", "_page")
 
@@ -59,17 +59,17 @@ class Marked(Coroutine[Any, Any, None]):
         self._work = work
 
     def send(self, value: Any) -> Any:
-        """As of a coroutine."""
+        """Like a coroutine's."""
         with self._mark:
             return self._work.send(value)
 
     def throw(self, *error: Any) -> Any:
-        """As of a coroutine."""
+        """Like a coroutine's."""
         with self._mark:
             return self._work.throw(*error)
 
     def close(self) -> None:
-        """As of a coroutine."""
+        """Like a coroutine's."""
         with self._mark:
             self._work.close()
 

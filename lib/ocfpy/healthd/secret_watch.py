@@ -1,4 +1,4 @@
-"""Reads the secrets and TLS files of checks for those who may not, again and again, in threads: a file server may be gone."""
+"""Reads the secrets and TLS files of checks again and again, for checkers that may not, in threads that may hang."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     FileKey = tuple[str, ...]
 
 MAX_TLS_FILE = 4 << 20
-"""Bytes of a file of certificates; the CAs that Debian trusts are 220 KiB."""
+"""Longest file of certificates, in bytes; the CAs that Debian trusts are 220 KiB."""
 
 
 class Found(NamedTuple):
-    """What was read last: texts by path (base64 for TLS), or the sentence why that is impossible."""
+    """The last content: texts by path (base64 for TLS), or the reason why they cannot be read."""
 
     contents: dict[str, str]
     error: str
@@ -48,7 +48,7 @@ class _Watched:
 
 
 class SecretWatch:
-    """Looks at each file once in the shortest interval of the checks that need it; `on_change` is told what has changed."""
+    """Reads each file once in the shortest interval of the checks that need it; `on_change` is called with each change."""
 
     def __init__(self, on_change: Callable[[FileKey], None]) -> None:
         self._on_change = on_change
@@ -56,7 +56,7 @@ class SecretWatch:
         self._watched: dict[FileKey, _Watched] = {}
 
     def add(self, keys: Iterable[FileKey], interval: float) -> None:
-        """Another check needs these files."""
+        """Add a check that needs these files."""
         for key in keys:
             watched = self._watched.get(key)
             if watched is None:
@@ -66,7 +66,7 @@ class SecretWatch:
             watched.sooner.set()
 
     def remove(self, keys: Iterable[FileKey], interval: float) -> None:
-        """One that needed them has ended."""
+        """Remove a check that needed them."""
         for key in keys:
             if key not in self._watched:
                 continue  # it was stopped
@@ -77,12 +77,12 @@ class SecretWatch:
                 self._watched.pop(key).task.cancel()
 
     def found(self, key: FileKey) -> Found | None:
-        """What was read last; None while nothing has been."""
+        """The last content; None before the first."""
         watched = self._watched.get(key)
         return watched.found if watched else None
 
     def stop(self) -> None:
-        """Look no more. A thread that hangs is left behind."""
+        """Stop reading. A thread that hangs is left behind."""
         for watched in self._watched.values():
             watched.task.cancel()
         self._watched.clear()
@@ -107,7 +107,7 @@ class SecretWatch:
 
 
 def read_files(key: FileKey) -> Found:
-    """What the files are now. Raises OSError when this node lacks what it takes to open any."""
+    """Read the files. Raises OSError when this node lacks the resources to open any."""
     kind, *paths = key
     try:
         if kind == "secret":
@@ -125,5 +125,5 @@ def _read(path: str) -> bytes:
     with open(path, "rb") as file:
         data = file.read(MAX_TLS_FILE + 1)
     if len(data) > MAX_TLS_FILE:
-        raise OcfError(f"{path} has more than {MAX_TLS_FILE >> 20} MiB: it is no file of certificates")
+        raise OcfError(f"{path} has more than {MAX_TLS_FILE >> 20} MiB: it cannot be a file of certificates")
     return data

@@ -1,4 +1,4 @@
-"""A check that several pools share, and what each of them has of it."""
+"""A check that several pools share, and each pool's subscription to it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
     from ocfpy.pool.placement import CheckKey
 
     class Owner(Protocol):
-        """What has all subscriptions: RemoteChecks."""
+        """The owner of all subscriptions: RemoteChecks."""
 
         def end(self, subscription: Subscription) -> None:
-            """End it."""
+            """End a subscription."""
 
         def fault(self, name: str, error: Exception) -> None:
-            """Take note of an exception of an engine that was told of a change."""
+            """Report an exception of an engine that was told of a change."""
 
 
 class GroupKey(NamedTuple):
-    """Which checks share a checker: those of commands of one user, "" for all others, and those of an isolated pool."""
+    """Which checks share a checker: commands of one user, "" for all other checks; or those of an isolated pool."""
 
     user: str
     pool: str = ""
 
 
 class SharedCheck:
-    """One check for all pools that want it, and what is known of it."""
+    """One check for all pools that want it, and its state."""
 
     __slots__ = ("number", "request", "state", "subscriptions")
 
@@ -41,7 +41,7 @@ class SharedCheck:
 
 
 class Subscription:
-    """A check as one pool has it."""
+    """One pool's share of a check."""
 
     def __init__(self, owner: Owner, state: CheckState, request: CheckRequest, on_change: OnChange) -> None:
         self._owner = owner
@@ -52,11 +52,11 @@ class Subscription:
         self.key: tuple[CheckKey, GroupKey]
 
     def end(self) -> None:
-        """No further result reaches the state."""
+        """End it; no further result reaches the state."""
         self._owner.end(self)
 
     def deliver(self) -> None:
-        """Take over what the shared check says."""
+        """Copy the state of the shared check."""
         state, known = self.state, self.shared.state
         before, percent = state.verdict, state.percent
         if known.verdict.up is not None or before.up is None:
@@ -69,12 +69,12 @@ class Subscription:
             self._owner.fault(state.name, error)
 
     def deliver_late(self, shared: SharedCheck) -> None:
-        """The same for one that came later, unless it has ended or moved meanwhile."""
+        """The same for a subscription that began later, unless it has ended or moved meanwhile."""
         if self in shared.subscriptions:
             self.deliver()
 
     def refresh(self) -> None:
-        """Take over what changes without being news."""
+        """Copy the values that are not news."""
         self.state.next_at = self.shared.state.next_at
         result = self.shared.state.result
         if self.state.result is not None and result is not None:

@@ -1,4 +1,4 @@
-"""Sockets that need privilege, made by the keeper and handed to a checker, for those checks alone that it was given."""
+"""Creates sockets that need privilege in the keeper, and passes them to a checker, for its own checks only."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 PINGERS = ("ping", "udp")
 """Types of checks that send an echo request."""
 GRANTS_AT_ONCE = 32
-"""Questions answered in one pass of the event loop."""
+"""Requests answered in one pass of the event loop."""
 
 
 class SocketGrants:
-    """Answers one checker. `find` gives the check with a number, None for one that has ended or is another checker's.
+    """Answers one checker. `find` returns the check with a number, None for one that has ended or is another checker's.
 
-    `on_malformed` is told when the checker asks for what it has no right to.
+    `on_malformed` is called when the checker asks for a socket that it has no right to.
     """
 
     def __init__(self, channel: socket.socket, find: Find, on_malformed: Callable[[str], None]) -> None:
@@ -40,7 +40,7 @@ class SocketGrants:
         self._loop.add_reader(channel.fileno(), self._read)
 
     def close(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         self._loop.remove_reader(self._channel.fileno())
         self._loop.remove_writer(self._channel.fileno())
         self._channel.close()
@@ -52,7 +52,7 @@ class SocketGrants:
             try:
                 data = self._channel.recv(MAX_GRANT)
             except OSError:
-                return  # nothing there; or the checker is gone, which its process says
+                return  # no request; or the checker is gone, which its process reports
             if not data:
                 self._loop.remove_reader(self._channel.fileno())
                 return
@@ -76,14 +76,14 @@ class SocketGrants:
         try:
             token, number, kind = json.loads(data)
         except (ValueError, TypeError, RecursionError):
-            raise Malformed("a question for a socket that is none") from None
+            raise Malformed("a request for an unknown socket") from None
         request = self._find(identifier(number))
         if request is not None and not _may_have(request, kind):
-            raise Malformed(f"a question for a socket that check={request.settings.type} has no use for")
+            raise Malformed(f"a request for a socket that check={request.settings.type} does not use")
         return identifier(token), request, kind
 
     def _answer(self, data: bytes, sock: socket.socket | None) -> bool:
-        """Whether there is room for it. If not, nothing more is read until there is."""
+        """Return whether there is room for an answer. If not, read no more requests until there is."""
         try:
             if sock is None:
                 self._channel.send(data)
@@ -114,7 +114,7 @@ def _may_have(request: CheckRequest, kind: object) -> bool:
 
 
 def make_socket(request: CheckRequest, kind: int) -> socket.socket:
-    """A socket for a check: with the mark of its way through the virtual service, or one for ICMP. Raises OSError, OcfError."""
+    """Create a socket with the mark of the path through the virtual service, or for ICMP. Raises OSError, OcfError."""
     v6 = request.address.family == 6
     proto = 0
     if kind == socket.SOCK_RAW:

@@ -1,4 +1,4 @@
-"""What the daemon says about itself: a line for monitor, and a document for people and programs."""
+"""The daemon's reports: a line for monitor, and a document for people and programs."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 SERVERS_NAMED = 8
-"""As many as a reason names, which Pacemaker keeps in the CIB."""
+"""Servers that a reason names; Pacemaker keeps the reason in the CIB."""
 STUCK_AFTER_S = 20.0
-"""How long a pool may be without a checker: one is replaced within 2 s as a rule, and has 10 s to start on a busy node."""
+"""How long a pool may be without a checker: a replacement usually takes 2 s, and up to 10 s on a busy node."""
 DRAINING = "draining"
 SORRY = "sorry server"
 LEAVING = "leaving"
@@ -34,13 +34,13 @@ configured and in service because the new servers are not up."""
 
 
 def verdict_line(engine: Engine) -> str:
-    """What monitor is told: one of the first words of client.py, and a reason when there is one."""
+    """Return what monitor is told: one of the first words of client.py, and a reason if there is one."""
     stuck = engine.stuck_for()
     if stuck:
-        return f"{FAILED} the IPVS table has not been looked at for {stuck:.0f} s"
+        return f"{FAILED} the IPVS table has not been compared for {stuck:.0f} s"
     lost = engine.checks.lost_for()
     if lost > STUCK_AFTER_S:
-        return f"{FAILED} no check has been made for {lost:.0f} s: the system log says why the checker does not start"
+        return f"{FAILED} no check has run for {lost:.0f} s: the system log says why the checker does not start"
     if engine.table_error is not None:
         return f"{FAILED} {engine.table_error.reason}"
     if not engine.ready:
@@ -55,7 +55,7 @@ def verdict_line(engine: Engine) -> str:
 
 
 def _troubles(engine: Engine, service: ServiceSpec) -> list[str]:
-    """What an operator should know of a service."""
+    """Return the faults of a service that an operator should know."""
     virtual, found = service.virtual, []
     places = engine.desired.places.get(virtual, {})
     alive = engine.desired.alive().get(virtual, 0)
@@ -71,19 +71,19 @@ def _troubles(engine: Engine, service: ServiceSpec) -> list[str]:
         found.append(f"no backend of {virtual} is alive: {down}")
     elif virtual in engine.desired.without_quorum:
         needed = max(service.quorum, service.quorum_up)
-        found.append(f"only {alive} backends of {virtual} are alive, and its quorum takes {needed}: {down}")
+        found.append(f"only {alive} backends of {virtual} are alive, its quorum is {needed}: {down}")
     elif any(place.state == POOLED for place in places.values()):
         found.append(f"min_up keeps servers of {virtual} in service that are down: {down}")
     if engine.desired.is_handover_stuck(virtual):
         names = ", ".join(map(str, engine.desired.still_serving(virtual)[:SERVERS_NAMED]))
         found.append(f"{names} of {virtual} leaving, still serving: {engine.desired.handover(virtual)}: {down}")
     if virtual in engine.contested:
-        found.append(f"somebody else keeps changing {virtual}: does another daemon manage it?")
+        found.append(f"another program keeps changing {virtual}: stop the other daemon that manages it")
     return found
 
 
 def no_backend_reason(engine: Engine) -> str:
-    """Why a pool has no live backend: what its first service without one has to say of its servers."""
+    """Why a pool has no live backend: the fault of the first service without one."""
     for service in engine.spec.services:
         for trouble in _troubles(engine, service)[:1]:
             return trouble
@@ -93,7 +93,7 @@ def no_backend_reason(engine: Engine) -> str:
 def _why(engine: Engine, service: ServiceSpec, real: RealServer, state: str) -> str:
     """Why a server has no traffic, or should not have it."""
     if state == DRAINED:
-        return "is taken out by hand"
+        return "is drained by hand"
     watch = engine.watch_of(service, real)
     if watch.verdict.up:
         return "has weight 0"
@@ -103,7 +103,7 @@ def _why(engine: Engine, service: ServiceSpec, real: RealServer, state: str) -> 
 def status_document(engine: Engine) -> Json:
     """The state of the pool. Times are seconds since the epoch, durations seconds.
 
-    As the wall clock may be set, `boot` says at what time of it the clock was 0 by which drains and slow starts are timed.
+    The wall clock may be set: `boot` has the time at which the clock of drains and slow starts was 0.
     """
     try:
         kernel = read_proc(only=set(engine.spec.virtual).__contains__)
@@ -130,7 +130,7 @@ def status_document(engine: Engine) -> Json:
 
 
 class _Clock:
-    """Tells the time since the epoch of an instant of the event loop."""
+    """Converts an instant of the event loop to the time since the epoch."""
 
     def __init__(self, engine: Engine) -> None:
         self.zero = round(engine.wall() - engine.now(), 3)
@@ -180,7 +180,7 @@ def _service(
 
 
 def _real(real: RealServer, wanted: Mapping[RealKey, RealServer], kernel: Mapping[RealKey, ProcReal]) -> Json:
-    """Where a server stands: `weight` in the kernel (null: not there), `wanted` there by now, `configured` in the end."""
+    """Where a server stands: `weight` in the kernel (null: absent), `wanted` there now, `configured` in the end."""
     there = kernel.get(real.key)
     return {
         "server": str(real),
@@ -194,7 +194,7 @@ def _real(real: RealServer, wanted: Mapping[RealKey, RealServer], kernel: Mappin
 
 
 def _checked(engine: Engine, service: ServiceSpec, real: RealServer) -> Json:
-    """What the check of a server says, and the state that follows."""
+    """The check of a server, and the state that follows."""
     watch = engine.watch_of(service, real)
     place = engine.desired.places.get(service.virtual, {}).get(real.key)
     return {
@@ -212,5 +212,5 @@ def _checked(engine: Engine, service: ServiceSpec, real: RealServer) -> Json:
 
 
 def _drain(drain: Drain, clock: _Clock) -> Json:
-    """With what the server was busy with when the daemon looked last."""
+    """A drain, with the connections that the daemon last saw."""
     return {"since": clock.wall(drain.begun), "until": clock.wall(drain.ends), **drain.busy._asdict()}

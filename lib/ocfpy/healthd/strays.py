@@ -1,4 +1,4 @@
-"""Processes that commands of checks leave behind while their checker lives: those that left the session of the command.
+"""Kills processes that commands of checks leave behind: those that left the session of the command.
 
 The checker is a child subreaper (prctl(2)): a process whose parents have ended becomes its child.
 """
@@ -21,14 +21,14 @@ def end_strays() -> None:
         if pid in commands or _session(pid) in commands:
             continue
         try:
-            os.kill(pid, signal.SIGKILL)  # a child that was not waited for keeps its number
+            os.kill(pid, signal.SIGKILL)  # the pid of a child is not reused before it is waited for
             os.waitpid(pid, os.WNOHANG)
         except OSError:
-            pass  # it has ended; or it is another user's by now, which a command with such a permission may do
+            pass  # it has ended; or it has changed its user, which a command with that permission may do
 
 
 def end_commands() -> None:
-    """Kill the commands of checks that run, with their groups, and everything else that they left."""
+    """Kill the running commands of checks, with their groups, and everything else that they left."""
     for pid in _commands() or ():
         try:
             os.killpg(pid, signal.SIGKILL)
@@ -42,7 +42,7 @@ def end_commands() -> None:
 
 
 def _commands() -> set[int] | None:
-    """The commands that run; None where no check has ever been a command."""
+    """The commands that run; None if no check has ever been a command."""
     external = sys.modules.get("ocfpy.checks.external")
     return None if external is None else external.running
 

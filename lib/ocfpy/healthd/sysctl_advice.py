@@ -1,4 +1,4 @@
-"""Kernel settings that decide what clients of a server see that is taken out, and what is to be said of them."""
+"""Sysctls that affect clients of a removed server, and the warnings we log about them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def advice(spec: PoolSpec, sysctl: str = SYSCTL) -> list[str]:
 
 
 def _lasts(service: ServiceSpec) -> bool:
-    """Whether a client may have a connection that never ends: one of UDP that keeps asking from the same port."""
+    """Whether a client may keep a connection forever: one of UDP that keeps asking from the same port."""
     return service.virtual.proto == "udp" and not service.settings.one_packet
 
 

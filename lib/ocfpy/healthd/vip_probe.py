@@ -1,7 +1,7 @@
-"""The way of a client to one real server: through the virtual service's address, and IPVS, to that one and no other.
+"""Leads a check to one real server the way its clients go: through the virtual service's address and IPVS.
 
-What a check sends has a firewall mark, and IPVS has a virtual service for the mark with the one real server behind
-it. So a check meets what a client meets: a real server that does not have the address, a tunnel with no other end.
+Packets of the check carry a firewall mark, and IPVS has a virtual service for the mark with that real server only. So a check
+notices what a client would: a real server without the address, a tunnel without its other end.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class VipPath:
-    """To one real server of a virtual service that has an address."""
+    """The path to one real server of a virtual service that has an address."""
 
     def __init__(self, netlink: GenericNetlink, mark: int, service: ServiceSpec, real: RealServer) -> None:
         virtual = service.virtual
@@ -36,8 +36,8 @@ class VipPath:
         self.mark = mark
         self.real = real
         self.private = VirtualService(fwmark=mark, family=virtual.family)
-        # Each datagram by itself: an entry that another check left for the same port of ours, five minutes ago at the most, would
-        # lead it to another server. Not with NAT, which would not know the answer.
+        # One-packet scheduling: else an entry that another check left for the same port of ours, up to five minutes ago, would
+        # lead the datagram to another server. Not with NAT, which could not translate the reply.
         settings = ServiceSettings(service.settings.scheduler, one_packet=real.forward != "nat")
         port = service.check_of(real).port_of(real.port)
         alone = real.replace(port=port, weight=1, lower=0, upper=0)
@@ -49,38 +49,38 @@ class VipPath:
         ]
 
     def begin(self) -> bool:
-        """Put it into the kernel; False when somebody else has a service for the mark. Raises IpvsError."""
+        """Add it to the kernel; return False if another program has a service for the mark. Raises IpvsError."""
         if self._netlink.request(self._requests[:1]).get(0) == EEXIST:
             return False
         self.open()
         return True
 
     def open(self) -> None:
-        """Have it in the kernel, where somebody may have removed it since it was opened last. Raises IpvsError."""
+        """Add it to the kernel again, where another program may have removed it. Raises IpvsError."""
         failed = self._netlink.request(self._requests)
         failures = [(self._changes[place], errno) for place, errno in failed.items() if errno != EEXIST]
         if failures:
             raise IpvsError(failures)
 
     def source(self) -> str:
-        """The address of this node to send from: on the active node the virtual service's would be taken else.
+        """Return the address of this node to send from: on the active node the kernel would choose the virtual service's.
 
         Raises OSError.
         """
         return source_towards(self.real.address)
 
     def hint(self) -> str:
-        """What to look at when there is no answer."""
+        """What to check when no reply comes."""
         who, vip = self.real.address, self.address
         if self.real.forward == "dr":
             return f"is {vip} on the loopback of {who}?"
         if self.real.forward == "tunnel":
             return f"does {who} have a device for {self.real.tunnel_type}, and {vip} on it or on its loopback?"
-        return f"does {who} send its answers through this node?"
+        return f"does {who} send its replies through this node?"
 
 
 class VipPaths:
-    """All of one pool. Calls block, but for no longer than the kernel takes."""
+    """All paths of one pool. Calls block, but for no longer than the kernel takes."""
 
     def __init__(self, marks: FwmarkAllocator, connect: Callable[[], GenericNetlink] = connection.connect) -> None:
         self._marks = marks
@@ -89,7 +89,7 @@ class VipPaths:
         self._netlink: GenericNetlink | None = None
 
     def open(self, spec: PoolSpec) -> None:
-        """Open those that `spec` needs, beside those that there are. Raises OcfError, OSError."""
+        """Open the paths that `spec` needs, beside the open ones. Raises OcfError, OSError."""
         wanted = {path_key(service, real): (service, real) for service, real in vip_checked(spec.services)}
         new = [key for key in wanted if key not in self._ways]
         leftovers = [mark for key, mark in self._marks.held().items() if key not in self._ways]
@@ -112,11 +112,11 @@ class VipPaths:
             new = [key for key in new if key not in self._ways]
 
     def way(self, service: ServiceSpec, real: RealServer) -> VipPath | None:
-        """The one to a real server, None for one that is checked at its own address."""
+        """Return the path to a real server, None for one that is checked at its own address."""
         return self._ways.get(path_key(service, real))
 
     def keep(self, spec: PoolSpec | None) -> None:
-        """Close those that `spec` does not need; all, without one. Raises OcfError, OSError."""
+        """Close paths that `spec` does not need; all, without one. Raises OcfError, OSError."""
         needed = {path_key(service, real) for service, real in vip_checked(spec.services)} if spec else set()
         gone = [key for key in self._ways if key not in needed]
         if gone and self._netlink is not None:
@@ -125,7 +125,7 @@ class VipPaths:
 
 
 def remove_paths(marks: FwmarkAllocator) -> None:
-    """Remove what a daemon that is gone has left of its ways. Raises OcfError, OSError."""
+    """Remove the paths that a dead daemon left. Raises OcfError, OSError."""
     held = marks.held()
     if held:
         netlink = connection.connect()
@@ -143,7 +143,7 @@ def _remove(netlink: GenericNetlink, marks: Iterable[int]) -> None:
 
 
 def vip_checked(services: Iterable[ServiceSpec]) -> Iterator[tuple[ServiceSpec, RealServer]]:
-    """The real servers that are checked by way of their virtual service."""
+    """The real servers that are checked through their virtual service."""
     for service in services:
         for real in service.reals.values():
             if path_key(service, real):

@@ -241,13 +241,17 @@ class Agent:
         return {}
 
     def check_claim(self, claim: dict[str, str]) -> None:
-        """Raise HostError when another resource holds here what this one claims.
+        """Raise ClaimedError when another resource holds here what this one claims.
 
-        Not ConfigError, which would stop this resource everywhere: the records are this host's, and one may be that
-        of a resource which has another name by now and is just being stopped.
+        A start waits for as long as it says so, for the other one may just be stopped: a resource that was renamed is, to
+        Pacemaker, one that stops and another one that starts, and nothing puts the two in order.
         start holds the lock of the agent type over this and the writing of the record: look at records only,
         and wait for nothing.
         """
+
+    def transitional_claim(self, claim: dict[str, str]) -> dict[str, str]:
+        """Return what a stop would have to undo, and no other resource can claim, while a reload goes over to `claim`."""
+        return claim
 
     def observe(self, claim: dict[str, str]) -> Status:
         """Return the truth about what is claimed, without changing anything."""

@@ -12,9 +12,17 @@ import sys
 
 from ocfpy.ocf import codes
 from ocfpy.ocf.context import Context
-from ocfpy.ocf.deadline import process_age
+from ocfpy.ocf.deadline import Deadline, process_age
 from ocfpy.ocf.errors import DeadlineError, OcfError, PermissionDeniedError, ServiceError, one_line
-from ocfpy.ocf.lifecycle import CANNOT_RUN_HERE, completed, known_claim, os_reason, require_active, wait_until
+from ocfpy.ocf.lifecycle import (
+    CANNOT_RUN_HERE,
+    await_unclaimed,
+    completed,
+    known_claim,
+    os_reason,
+    require_active,
+    wait_until,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,7 +185,8 @@ def _bring_up(agent: Agent, action: str) -> int:
     context = agent.context
     claim = agent.claim()
     _log_warnings(agent)
-    agent.check_claim(claim)  # before check_host, which may wait; what counts is the look under the lock
+    unclaimed_by = Deadline(context.deadline.remaining() / 2)
+    await_unclaimed(agent, claim, unclaimed_by)  # before check_host, which may find what the other one has in place
     agent.check_host()
     record = context.state.read()
     if record is not None:
@@ -189,9 +198,7 @@ def _bring_up(agent: Agent, action: str) -> int:
         context.log.warning(f"{action}: undoing what an earlier start with other parameters left behind")
         take_down(agent, record)
         context.state.delete()
-    with context.lock(agent.name):
-        agent.check_claim(claim)
-        context.state.update(claim)
+    await_unclaimed(agent, claim, unclaimed_by, lambda: context.state.update(claim))
     status = agent.observe(claim)
     if not status.is_active:
         (agent.start if action == "start" else agent.migrate_from)(claim)
@@ -231,7 +238,7 @@ def _reload_agent(agent_class: type[Agent], context: Context) -> int:
 def put_in_force(agent: Agent, claim: dict[str, str]) -> None:
     """Have the running service go over to the parameters of this claim, which is on disk before anything is done."""
     _log_warnings(agent)
-    agent.context.state.update(claim)
+    agent.context.state.update(agent.transitional_claim(claim))
     agent.reload_agent(claim)
 
 

@@ -52,5 +52,9 @@ class ServiceError(OcfError):
     """The service failed; another attempt, here or elsewhere, may work."""
 
 
+class ClaimedError(ServiceError):
+    """Another resource of this host holds what this one claims; it may be about to stop, as one that was renamed is."""
+
+
 class DeadlineError(ServiceError):
     """Something did not happen before Pacemaker's patience ran out; the reason names it."""

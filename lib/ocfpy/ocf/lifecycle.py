@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from ocfpy.ocf.errors import ConfigError, DeadlineError, HostError, NotInstalledError, ServiceError
+from ocfpy.ocf.errors import ClaimedError, ConfigError, DeadlineError, HostError, NotInstalledError, ServiceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ocfpy.ocf.agent import Agent, Status
+    from ocfpy.ocf.deadline import Deadline
+
+CLAIM_POLL_S = 0.05
+"""How often a start that waits for another resource to stop looks again."""
 
 # What makes an action impossible rather than fail: nothing can be running where it cannot run.
 CANNOT_RUN_HERE = (ConfigError, HostError, NotInstalledError)
@@ -64,6 +68,33 @@ def wait_until(agent: Agent, claim: dict[str, str], wanted: Callable[[Status], b
         waited = f"timed out after {agent.context.deadline.seconds:.1f} s waiting for {what}"
         raise DeadlineError(f"{cause} ({waited})") from None
     return seen[0]
+
+
+def await_unclaimed(
+    agent: Agent, claim: dict[str, str], patience: Deadline, record: Callable[[], None] | None = None
+) -> None:
+    """Return once no other resource holds what is claimed. Raises ClaimedError, with the holder, when patience ends.
+
+    `record` is called under the lock of the agent type, before another start can claim the same.
+    """
+    is_said = False
+    while True:
+        try:
+            if record is None:
+                return agent.check_claim(claim)
+            with agent.context.lock(agent.name):
+                agent.check_claim(claim)
+                return record()
+        except ClaimedError as held:
+            left = patience.remaining()
+            if not patience.seconds:
+                raise
+            if not left:
+                raise ClaimedError(f"{held.reason} (waited {patience.seconds:.1f} s for it to stop)") from None
+            if not is_said:
+                agent.context.log.info(f"{agent.context.action}: {held.reason}: waiting for it to stop")
+                is_said = True
+            patience.sleep(min(CLAIM_POLL_S, left))
 
 
 def _because(status: Status) -> str:

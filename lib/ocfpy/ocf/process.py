@@ -53,6 +53,16 @@ def has_open(number: str, path: str) -> bool:
     return False
 
 
+def usage(pid: int) -> tuple[str, float]:
+    """State and processor time, in seconds, of a process: proc(5), fields 3, 14 and 15 of stat."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return fields[0], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return "", 0.0
+
+
 def run(
     argv: Sequence[str],
     deadline: Deadline | float,

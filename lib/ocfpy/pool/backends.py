@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def members(virtual: VirtualService, reals: Iterable[RealServer]) -> list[RealServer]:
-    """The real servers behind `virtual`, with the ports that they have there.
+    """Return the real servers behind `virtual`, with their ports there.
 
-    They are those of its address family; if there is none, those that are reached through a tunnel.
+    Those are the servers of its address family; if there are none, those with forward=tunnel.
     """
     own = [real for real in reals if real.address.family == virtual.family]
     return [real.behind(virtual) for real in own or [real for real in reals if real.forward == "tunnel"]]

@@ -180,14 +180,14 @@ def steps(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
 
     run("ipvsadm", "-C")
     took = eventually(lambda: weights() == full, INTERVAL_S + SLACK_S, "the table is repaired")
-    yield f"ipvsadm -C is put right after {took:.2f} s"
+    yield f"ipvsadm -C is reverted after {took:.2f} s"
     run("ipvsadm", "-e", "-t", "192.0.2.53:80", "-r", "10.254.0.11:80", "-g", "-w", "5")
     run("ipvsadm", "-A", "-t", "192.0.2.99:99", "-s", "rr")
     run("ipvsadm", "-a", "-t", "192.0.2.99:99", "-r", "10.254.0.11:99", "-g", "-w", "7")
     took = eventually(
         lambda: weights() == {**full, **foreign}, INTERVAL_S + SLACK_S, "the weight is repaired"
     )
-    yield f"so is a weight that somebody changed, after {took:.2f} s; the service of somebody else stays"
+    yield f"so is a weight that another program changed, after {took:.2f} s; the service of another program stays"
 
     one.stop()
     took = eventually(lambda: 0 in of_backend("one"), detection, "the dead server is out")

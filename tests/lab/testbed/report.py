@@ -22,6 +22,10 @@ class Request:
         return self.server.split("-")[1][0] if self.server else None
 
 
+ROUND_TRIP_S = 0.25
+"""Seconds that a request of the lab's clients is under way at most; usually a few milliseconds."""
+
+
 @dataclass(frozen=True)
 class Report:
     """The account of the requests sent between two moments."""
@@ -44,6 +48,24 @@ class Report:
     def lost(self) -> int:
         """Number of those."""
         return len(self.lost_requests)
+
+    @property
+    def cut_by_a_move(self) -> list[Request]:
+        """Lost requests whose TCP connection was open when its route moved to another site.
+
+        The new site does not know the connection and resets it; no anycast can do otherwise.
+        """
+        reset = [request for request in self.lost_requests if "ConnectionReset" in (request.error or "")]
+        return [request for request in reset if self._moved_at(request)]
+
+    def _moved_at(self, request: Request) -> bool:
+        """Whether another site answers this kind of request right after it than right before it, and at once."""
+        same = [other for other in self.requests if other.kind == request.kind and other.site]
+        before = max((other for other in same if other.sent < request.sent), key=lambda other: other.sent, default=None)
+        after = min((other for other in same if other.sent > request.sent), key=lambda other: other.sent, default=None)
+        if before is None or after is None or before.site == after.site:
+            return False
+        return request.sent - before.sent < ROUND_TRIP_S and after.sent - request.sent < ROUND_TRIP_S
 
     @property
     def by_kind(self) -> dict[str, int]:

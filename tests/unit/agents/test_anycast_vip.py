@@ -355,10 +355,29 @@ def test_address_of_another_resource(host: Host) -> None:
     host.do("start")
     assert host.do("probe", instance="vip2")[0] == codes.OCF_NOT_RUNNING
     code, reason = host.do("start", instance="vip2")
-    assert code == codes.OCF_ERR_ARGS
+    assert code == codes.OCF_ERR_GENERIC
     assert "resource vip already holds 192.0.2.53" in reason
     assert host.do("stop", instance="vip2")[0] == codes.OCF_SUCCESS
     assert host.do("monitor")[0] == codes.OCF_SUCCESS
+
+
+def test_a_renamed_resource_waits_for_the_one_of_before(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where it has another interface: what is there still is no fault of the host."""
+    monkeypatch.setattr(anycast_vip, "has_interface", lambda nic: True)
+    host.do("start")
+    check_claim = AnycastVip.check_claim
+    looks: list[str] = []
+
+    def meanwhile(agent: AnycastVip, claim: dict[str, str]) -> None:
+        looks.append(agent.context.resource)
+        if len(looks) == 3:
+            assert host.do("stop")[0] == codes.OCF_SUCCESS
+        check_claim(agent, claim)
+
+    monkeypatch.setattr(AnycastVip, "check_claim", meanwhile)
+    assert host.do("start", instance="renamed", nic="dummy0") == (codes.OCF_SUCCESS, "")
+    assert looks == ["renamed"] * 4
+    assert host.addresses[1:] == [("dummy0", "192.0.2.53/32")]
 
 
 def test_conflict_is_seen_by_validate_all_and_after_a_change(host: Host) -> None:
@@ -366,7 +385,7 @@ def test_conflict_is_seen_by_validate_all_and_after_a_change(host: Host) -> None
     (host.rundir / "anycast-vip-vip2.state").write_text("ip=192.0.2.54/32\nnic=lo\n")
     for action in ("validate-all", "start"):
         code, reason = host.do(action, instance="vip2", level="10")
-        assert code == codes.OCF_ERR_ARGS, action
+        assert code == codes.OCF_ERR_GENERIC, action
         assert "resource vip already holds 192.0.2.53" in reason
     assert host.do("monitor")[0] == codes.OCF_SUCCESS
 
@@ -382,7 +401,7 @@ def test_of_two_that_start_at_once_one_gets_the_address(host: Host, monkeypatch:
 
     monkeypatch.setattr(AnycastVip, "check_host", meanwhile)
     code, reason = host.do("start")
-    assert code == codes.OCF_ERR_ARGS
+    assert code == codes.OCF_ERR_GENERIC
     assert "resource vip2 already holds 192.0.2.53" in reason
     assert not (host.rundir / "anycast-vip-vip.state").exists()
     assert host.do("stop")[0] == codes.OCF_SUCCESS

@@ -221,7 +221,7 @@ def test_changed_prefix_does_not_leave_the_old_one(bgpd: FakeBgpd, resource: Res
 def test_one_resource_announces_a_prefix(
     bgpd: FakeBgpd, resource: Resource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other one starts while we wait for bgpd; the next time we do not wait to say so."""
+    """The other one starts while this one waits for bgpd, and stays; validate-all says so at once."""
     other = Resource(resource.rundir, resource.capfd)
     other.instance = "other"
     waits = BgpAnnounce._check_instance
@@ -232,15 +232,40 @@ def test_one_resource_announces_a_prefix(
             assert other.run("start") == 0
 
     monkeypatch.setattr(BgpAnnounce, "_check_instance", meanwhile)
-    assert resource.run("start") == 2
+    assert resource.run("start", timeout="2000") == 1
     assert resource.reason.startswith("resource other already announces 192.0.2.53/32: remove one of the two (")
-    assert resource.reason.endswith("/bgp-announce-other.state)")
+    assert "/bgp-announce-other.state) (waited" in resource.reason
     bgpd.error = BgpdDead("bgpd does not run")
-    for action in ("start", "validate-all"):
-        assert resource.run(action, level="10") == 2
+    assert resource.run("validate-all", level="10") == 1
+    assert resource.reason.endswith("/bgp-announce-other.state)")
     assert resource.run("stop") == 0
     bgpd.error = None
     assert other.monitor() == 0
+
+
+def test_a_renamed_resource_waits_for_the_one_of_before(
+    bgpd: FakeBgpd, resource: Resource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert resource.run("start") == 0
+    renamed = Resource(resource.rundir, resource.capfd)
+    renamed.instance = "renamed"
+    check_claim = BgpAnnounce.check_claim
+    looks: list[str] = []
+
+    def meanwhile(agent: BgpAnnounce, claim: dict[str, str]) -> None:
+        looks.append(agent.context.resource)
+        if len(looks) == 3:
+            assert resource.run("stop") == 0
+            assert bgpd.statements == {}
+        check_claim(agent, claim)
+
+    monkeypatch.setattr(BgpAnnounce, "check_claim", meanwhile)
+    assert renamed.run("start") == 0
+    assert looks == ["renamed"] * 4
+    assert bgpd.statements == {"192.0.2.53/32": ""}
+    assert resource.run("monitor") == 7
+    assert resource.run("stop") == 0, "and once more takes nothing from the other one"
+    assert renamed.monitor() == 0
 
 
 def test_full_run_does_not_keep_stop_from_withdrawing(

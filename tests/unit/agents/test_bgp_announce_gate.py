@@ -19,7 +19,7 @@ from ocfpy.healthd.gate_files import GateFiles, Registration
 
 from tests.frr.gate_server import GateServer
 from tests.unit.agents.test_bgp_announce import FakeBgpd, Resource
-from tests.unit.healthd.test_gate import Heard
+from tests.unit.healthd.gate_stage import Heard
 from tests.unit.ocf.test_cost import COSTLY
 
 POOL = "healthy-dns"
@@ -211,7 +211,7 @@ def test_pool_that_speaks_while_start_waits(daemon: Daemon, resource: Resource, 
 def test_pool_that_says_nothing(daemon: Daemon, resource: Resource) -> None:
     daemon.pool(None)
     assert resource.run("start", timeout="8000") == 1
-    assert resource.reason == f"{PREFIX} is not announced: the pool of {POOL} has not looked at its backends yet"
+    assert resource.reason == f"{PREFIX} is not announced: the pool of {POOL} has not checked its backends yet"
 
 
 def test_monitor_of_a_pool_that_says_nothing_any_more(bgpd: Bgpd, daemon: Daemon, resource: Resource) -> None:

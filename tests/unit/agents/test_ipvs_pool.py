@@ -17,7 +17,7 @@ from ocfpy.healthd import cleanup, lifecycle, pool_control, preflight
 from ocfpy.healthd.fwmarks import FwmarkAllocator
 from ocfpy.ocf import dispatch
 from ocfpy.ocf.context import Context
-from ocfpy.ocf.errors import HostError, NotInstalledError, ServiceError
+from ocfpy.ocf.errors import ClaimedError, NotInstalledError, ServiceError
 from ocfpy.pool.spec import read_spec
 
 from tests.unit.agents.pool_agent import DNS, MINIMUM, agent, daemon_that_says, environ
@@ -80,7 +80,7 @@ def test_a_monitor_has_a_lost_daemon_replaced(tmp_path: Path, monkeypatch: pytes
     with contextlib.ExitStack() as stack:
         pool = lost(tmp_path, monkeypatch, lambda: bool(stack.enter_context(daemon_that_says(pool, "degraded new")) or True))
         status = pool.observe(pool.claim())
-    assert (status.kind, status.reason) == ("degraded", "the health daemon is gone: another one has taken its place")
+    assert (status.kind, status.reason) == ("degraded", "the health daemon is gone: it was replaced")
 
 
 def test_a_daemon_of_another_version_is_replaced_by_a_monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_a_daemon_of_another_version_is_replaced_by_a_monitor(tmp_path: Path, mo
     with daemon_that_says(pool, "version 0.0.9", "running"):
         status = pool.observe(pool.claim())
     assert status.kind == "degraded"
-    assert status.reason == "the health daemon is of version 0.0.9: another one has taken its place"
+    assert status.reason == "the health daemon is of version 0.0.9: it was replaced"
 
 
 def test_one_that_does_not_start_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_one_that_does_not_start_is_a_failure(tmp_path: Path, monkeypatch: pytes
     pool = lost(tmp_path, monkeypatch, ensure)
     status = pool.observe(pool.claim())
     assert status.kind == "failed"
-    assert status.reason.endswith(", and another one does not start: the table is full")
+    assert status.reason.endswith(", and a new one does not start: the table is full")
 
 
 def test_a_daemon_that_does_not_know_the_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_a_daemon_that_does_not_listen_yet_is_there(tmp_path: Path, monkeypatch:
     with open(pool.paths.node.lock, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         status = pool.observe(pool.claim())
-        assert (status.kind, status.reason) == ("failed", "the health daemon is there, but does not listen yet")
+        assert (status.kind, status.reason) == ("failed", "the health daemon runs, but does not listen yet")
     assert pool.observe(pool.claim()).kind == "stopped"
     pool.spec().write(pool.paths.spec)
     assert pool.observe(pool.claim()).kind == "failed", "the next daemon would run it"
@@ -158,7 +158,7 @@ def test_a_virtual_service_belongs_to_one_pool(tmp_path: Path) -> None:
     other.state.write({"virtual": "tcp/192.0.2.1:80"})
     pool.check_claim(pool.claim())
     other.state.write({"virtual": f"tcp/192.0.2.1:80 {DNS}"})
-    with pytest.raises(HostError, match=f"resource web already has {DNS}"):
+    with pytest.raises(ClaimedError, match=f"resource web already has {DNS}"):
         pool.check_claim(pool.claim())
 
 
@@ -166,7 +166,7 @@ def test_two_pools_do_not_share_an_attribute(tmp_path: Path) -> None:
     pool = agent(tmp_path, attribute="healthy-web")
     other = Context(["ipvs-pool", "start"], environ(tmp_path, {}, OCF_RESOURCE_INSTANCE="web"), "ipvs-pool")
     other.state.write({"virtual": "tcp/192.0.2.1:80", "attribute": "healthy-web"})
-    with pytest.raises(HostError, match="resource web already has the node attribute healthy-web"):
+    with pytest.raises(ClaimedError, match="resource web already has the node attribute healthy-web"):
         pool.check_claim(pool.claim())
 
 
@@ -214,14 +214,57 @@ def test_a_reload_that_cannot_be_leaves_the_record_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ocfpy.ipvs.connection.require_ipvs", lambda deadline: None)
-    before, now = agent(tmp_path), agent(tmp_path, virtual="tcp/192.0.2.54:53")
+    before, now = agent(tmp_path), agent(tmp_path, virtual="tcp/192.0.2.54:53", CRM_meta_timeout="2000")
     other = Context(["ipvs-pool", "start"], environ(tmp_path, {}, OCF_RESOURCE_INSTANCE="web"), "ipvs-pool")
     other.state.write(now.claim())
     before.spec().write(before.paths.spec)
     now.context.state.write(now.claim())  # as dispatch does before it calls us
-    with pytest.raises(HostError, match="resource web already has"):
+    with pytest.raises(ClaimedError, match="resource web already has"):
         now.reload_agent(now.claim())
     assert now.context.state.read() == before.claim()
+
+
+def test_a_reload_waits_for_the_service_that_another_pool_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that moves from one pool to the other in one change of the CIB; what this one gives up stays on record."""
+    monkeypatch.setattr("ocfpy.ipvs.connection.require_ipvs", lambda deadline: None)
+    before, now = agent(tmp_path), agent(tmp_path, virtual="tcp/192.0.2.54:53")
+    other = Context(["ipvs-pool", "start"], environ(tmp_path, {}, OCF_RESOURCE_INSTANCE="web"), "ipvs-pool")
+    other.state.write(now.claim())
+    before.spec().write(before.paths.spec)
+    before.context.state.write(before.claim())
+    check_claim = IpvsPool.check_claim
+    looks: list[set[str]] = []
+
+    def meanwhile(pool: IpvsPool, claim: dict[str, str]) -> None:
+        looks.append(set((pool.context.state.read() or {})["virtual"].split()))
+        if len(looks) == 3:
+            other.state.delete()
+        check_claim(pool, claim)
+
+    monkeypatch.setattr(IpvsPool, "check_claim", meanwhile)
+    with daemon_that_says(now, "running", "running") as heard:
+        dispatch.put_in_force(now, now.claim())
+    assert heard == [f"version {__version__}", "reload dns"]
+    assert looks == [{DNS, "tcp/192.0.2.54:53"}] * 3
+    assert (now.context.state.read() or {})["virtual"] == "tcp/192.0.2.54:53"
+
+
+def test_a_monitor_does_not_wait_for_another_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ocfpy.ipvs.connection.require_ipvs", lambda deadline: None)
+    pool = monitored(tmp_path)
+    other = Context(["ipvs-pool", "start"], environ(tmp_path, {}, OCF_RESOURCE_INSTANCE="web"), "ipvs-pool")
+    other.state.write(pool.claim())
+    looks: list[str] = []
+    check_claim = IpvsPool.check_claim
+
+    def look(pool: IpvsPool, claim: dict[str, str]) -> None:
+        looks.append(pool.context.resource)
+        check_claim(pool, claim)
+
+    monkeypatch.setattr(IpvsPool, "check_claim", look)
+    with pytest.raises(ClaimedError, match=r"its own$"):
+        pool.reload_agent(pool.claim())
+    assert len(looks) == 1
 
 
 def test_until_a_reload_is_done_stop_knows_of_both_configurations(
@@ -318,7 +361,7 @@ def test_parameters_that_cannot_be_put_in_force_are_a_reason(told: Path) -> None
     probe(told, **changed)
     pool = monitored(told, **changed)
     with daemon_that_says(pool, "running"):
-        assert pool.observe(pool.claim()).reason == f"{before}attribute is another one, which takes a restart"
+        assert pool.observe(pool.claim()).reason == f"{before}attribute has changed, which requires a restart"
     assert (pool.context.state.read() or {})["attribute"] == "healthy-dns"
 
 

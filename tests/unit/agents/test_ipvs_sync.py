@@ -162,10 +162,27 @@ def test_two_resources(host: Host) -> None:
     host.do("start")
     assert host.do("probe", "other") == (STOPPED, "")
     code, reason = host.do("start", "other", syncid="8")
-    assert code == codes.OCF_ERR_ARGS
+    assert code == codes.OCF_ERR_GENERIC
     assert reason.startswith("resource sync runs the sync daemons of this node already")
     assert host.do("stop", "other") == (RUNNING, "")
     assert host.kernel.daemons == BOTH
+
+
+def test_a_renamed_resource_waits_for_the_one_of_before(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.do("start")
+    check_claim = IpvsSync.check_claim
+    looks: list[str] = []
+
+    def meanwhile(agent: IpvsSync, claim: dict[str, str]) -> None:
+        looks.append(agent.context.resource)
+        if len(looks) == 3:
+            assert host.do("stop") == (RUNNING, "")
+        check_claim(agent, claim)
+
+    monkeypatch.setattr(IpvsSync, "check_claim", meanwhile)
+    assert host.do("start", "renamed:0", syncid="8") == (RUNNING, "")
+    assert looks == ["renamed"] * 4
+    assert {daemon.syncid for daemon in host.kernel.daemons.values()} == {8}
 
 
 def test_refusals(host: Host) -> None:

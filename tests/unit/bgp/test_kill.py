@@ -77,13 +77,13 @@ def test_the_pid_file_is_asked_when_the_queue_is_full(
     assert bgpd.wait(5) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("content", ["", "x\n", "999999999\n", f"{os.getpid()}\n", "-1\n"])
+@pytest.mark.parametrize("content", ["", "x\n", "999999999\n", "{this process}\n", "-1\n"])
 def test_nobody_else_is_killed(tmp_path: Path, vty: Vty, content: str) -> None:
     """This very process listens, or is in the pid file, and is no bgpd."""
     server = socket.socket(socket.AF_UNIX)
     server.bind(vty.path)
     server.listen(1)
-    (tmp_path / "bgpd.pid").write_text(content)
+    (tmp_path / "bgpd.pid").write_text(content.replace("{this process}", str(os.getpid())))
     with pytest.raises(ServiceError, match="by hand"):
         kill_bgpd(vty)
     server.close()

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ocfpy.checks import ber, budget
+from ocfpy.checks import budget
 from ocfpy.checks.base import Check, CheckFailed, Result
 from ocfpy.checks.budget import MAX_RECEIVED, SEARCH_S, WORK_S, within_budget
 from ocfpy.checks.expect import matcher
+from ocfpy.checks.protocols import ber
 
 from tests.unit.checks.canned import check_of, tell
 from tests.unit.checks.test_hostile import NOT_A_REASON, OPTIONS, PIECES

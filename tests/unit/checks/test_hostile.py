@@ -57,7 +57,7 @@ PIECES = (
     b"0\x85", b"0\0", b"R\0\0\0\x08\0\0\0\0", b"R\0\0\0\x08\0\0\0\x03", b"R\0\0\0\x0c\0\0\0\x05salt",
     b"R\0\0\0\x17\0\0\0\nSCRAM-SHA-256\0\0", b"R\0\0\0\x10\0\0\0\x0br=,s=,i=1", b"Z\0\0\0\x05I",
     b"D\0\0\0\x0b\0\x01\0\0\0\x01x", b"D\0\0\0\x06\xff\xff", b"E\0\0\0\x0aMoops\0", b"E\xff\xff\xff\xff",
-    b"J\0\0\0\n5\0\x01\0\0\0saltsalt\0\0\0" + bytes(60), b"\x07\0\0\x02\0\0\0\x02\0\0\0", b"\x01\0\0\x01\x01",
+    b"J\0\0\0\n5\0\x01\0\0\0saltsalt\0\0\0" + bytes(56), b"\x07\0\0\x02\0\0\0\x02\0\0\0", b"\x01\0\0\x01\x01",
     b"\x02\0\0\x01\x01x", b"\x05\0\0\x02\xfe\0\0\x02\0", b"\x02\0\0\x02\x01\x04", b"\x17\0\0\x02\xfecaching_sha2_password\0",
     b"\xff\xff\xff\0", b"SIP/2.0 200 OK\r\n", b"SIP/2.0 100 Trying\r\n\r\n", b"Call-ID: 0000000000000000\r\n\r\n",
     b"SIP/2.0 999\r\n", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n",

@@ -11,9 +11,11 @@ from typing import Callable
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ocfpy.checks import mysql_packets, ntp, radius, sip
+from ocfpy.checks import ntp
 from ocfpy.checks.base import CheckFailed
-from ocfpy.checks.scram import Scram
+from ocfpy.checks.protocols import mysql, radius, sip
+from ocfpy.checks.protocols.scram import Scram
+from ocfpy.checks.radius import judge
 from ocfpy.checks.words import MAX_SHOWN, said
 from pymysql._auth import scramble_caching_sha2, scramble_native_password
 
@@ -67,7 +69,7 @@ def test_radius_as_in_the_rfc() -> None:
     assert radius.hide(b"arctangent", SHARED, AUTHENTICATOR).hex() == "0dbe708d93d413ce3196e43f782a0aee"
     assert radius.is_genuine(ACCEPT, AUTHENTICATOR, SHARED)
     assert not radius.is_genuine(ACCEPT, AUTHENTICATOR, b"other")
-    radius.judge(ACCEPT, "nemo")
+    judge(radius.answer_of(ACCEPT), "nemo")
 
 
 def answered(code: int, attributes: bytes, signed: bool) -> bytes:
@@ -91,9 +93,9 @@ def test_radius_answers_that_were_tampered_with(code: int, text: bytes, signed: 
 
 def test_radius_refusals() -> None:
     with pytest.raises(CheckFailed, match="user nemo is rejected: go away"):
-        radius.judge(answered(3, b"\x12\x09go away", True), "nemo")
+        judge(radius.answer_of(answered(3, b"\x12\x09go away", True)), "nemo")
     with pytest.raises(CheckFailed, match="user nemo is challenged for more than a password"):
-        radius.judge(answered(11, b"", True), "nemo")
+        judge(radius.answer_of(answered(11, b"", True)), "nemo")
     with pytest.raises(CheckFailed, match="more than 128 bytes"):
         radius.hide(bytes(129), SHARED, AUTHENTICATOR)
 
@@ -162,7 +164,7 @@ CLEARTEXT = message(b"R", struct.pack("!I", 3))
 
 def test_postgresql_is_not_told_a_password_in_the_clear() -> None:
     result, sent = tell(check_of("postgresql", user="probe", secret="s3cret"), [CLEARTEXT + LOGGED_IN])
-    assert result.reason == "the password is not told without TLS: the server wants it in the clear (check_starttls)"
+    assert result.reason == "the password is not sent without TLS: the server wants it in the clear (check_starttls)"
     assert not any(b"s3cret" in data for data in sent)
     answers = [CLEARTEXT + LOGGED_IN, message(b"C", b"SELECT 1\0") + message(b"Z", b"I")]
     assert tell(check_of("postgresql", user="probe"), answers)[0].ok, "where there is no password, there is nothing to tell"
@@ -198,8 +200,8 @@ def test_postgresql_without_a_user_is_open_or_not(code: bytes, text: bytes, reas
 @FUZZ
 @given(st.text(st.characters(blacklist_categories=("Cs",)), min_size=1), st.binary(min_size=20, max_size=20))
 def test_mysql_passwords_are_proved_as_pymysql_does_it(password: str, salt: bytes) -> None:
-    assert mysql_packets.answer_to("mysql_native_password", password, salt) == scramble_native_password(password.encode(), salt)
-    assert mysql_packets.answer_to("caching_sha2_password", password, salt) == scramble_caching_sha2(password.encode(), salt)
+    assert mysql.answer_to("mysql_native_password", password, salt) == scramble_native_password(password.encode(), salt)
+    assert mysql.answer_to("caching_sha2_password", password, salt) == scramble_caching_sha2(password.encode(), salt)
 
 
 def packet_of(number: int, content: bytes) -> bytes:
@@ -224,19 +226,19 @@ ROWS = b"".join(packet_of(number, content) for number, content in enumerate((b"\
         ([packet_of(2, b"\1\3"), packet_of(3, b"\0\0\0")], ""),
         (
             [packet_of(2, b"\1\4")],
-            "the password is not told without TLS: it is wrong, or new to the server, which wants all of it (check_starttls)",
+            "the password is not sent without TLS: it is wrong, or new to the server, which wants all of it (check_starttls)",
         ),
         (
             [packet_of(2, b"\xfesha256_password\0abcdefgh12345678ijkl\0")],
-            "the password is not told without TLS: the server wants all of it (check_starttls)",
+            "the password is not sent without TLS: the server wants all of it (check_starttls)",
         ),
         ([packet_of(2, b"\xfemysql_native_password\0abcdefgh12345678ijkl\0"), packet_of(4, b"\0\0\0")], ""),
         (
             [packet_of(2, b"\xfemysql_clear_password\0")],
-            "the server wants the password by way of mysql_clear_password, which is not known here",
+            "the server requires the authentication plugin mysql_clear_password, which is not supported",
         ),
         ([packet_of(2, b"\xff\x15\4#28000Access denied")], "login as probe: error 1045: Access denied"),
-        ([packet_of(2, b"\1\7")], "not a MySQL answer: a login is not answered like that"),
+        ([packet_of(2, b"\1\7")], "not a MySQL answer: an unknown answer to the login"),
     ],
 )
 def test_mysql_logins(answers: list[bytes], reason: str) -> None:
@@ -290,7 +292,7 @@ def test_mysql_that_does_not_offer_tls_is_told_nothing() -> None:
 @FUZZ
 @given(st.binary(max_size=200))
 def test_mysql_packets_are_read_or_refused(data: bytes) -> None:
-    parsers: tuple[Callable[[bytes], object], ...] = (mysql_packets.parse_greeting, mysql_packets.row, mysql_packets.error_of)
+    parsers: tuple[Callable[[bytes], object], ...] = (mysql.parse_greeting, mysql.row, mysql.error_of)
     for parse in parsers:
         assert outcome(parse, data)
 

@@ -34,8 +34,8 @@ class PlayedKernel:
 
         self.connections_of: dict[str, int] = {}
 
-    async def read(self) -> Table:
-        return {virtual: (settings, dict(reals)) for virtual, (settings, reals) in self.table.items()}
+    async def read(self, virtuals: set[VirtualService]) -> Table:
+        return {virtual: (settings, dict(reals)) for virtual, (settings, reals) in self.table.items() if virtual in virtuals}
 
     async def connections(self, virtual: set[VirtualService]) -> dict[Any, Busy]:
         return {

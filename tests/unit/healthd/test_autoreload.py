@@ -80,7 +80,7 @@ def test_a_file_that_was_only_touched_is_the_same(world: World) -> None:
 def test_a_bad_file_changes_nothing_and_is_said_until_it_is_good(world: World, tmp_path: Path) -> None:
     world.write("nope")
     for _ in range(3):
-        assert "the one of before is" in world.look()
+        assert "the previous one stays" in world.look()
         assert "line 2: 'nope' is no port of tcp" in world.watch.trouble
     assert (tmp_path / "log").read_text().count("is no port") == 1
     world.file.unlink()

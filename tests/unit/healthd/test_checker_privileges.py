@@ -249,7 +249,7 @@ def test_a_check_by_way_of_the_service_gets_its_marked_socket_from_the_keeper(tm
         way.trouble = None
         server.close()
         await until(lambda: told.up is False)
-        assert told.state.reason == "connection refused (by way of 127.0.0.1: look there)"
+        assert told.state.reason == "connection refused (through 127.0.0.1: look there)"
 
     run(tmp_path / "base", story)
 
@@ -270,14 +270,14 @@ def test_the_socket_has_the_mark_and_the_source_of_its_check() -> None:
 @pytest.mark.parametrize(
     ("question", "fault"),
     [
-        ([1, 1, socket.SOCK_RAW], "check=tcp has no use for"),
-        ([1, 1, socket.SOCK_STREAM], "check=tcp has no use for"),
-        ([1, 2, socket.SOCK_STREAM], "check=ping has no use for"),
-        ([1, 2, True], "check=ping has no use for"),
-        ([1, 3, socket.SOCK_RAW], "check=tcp has no use for"),
-        ([1, -1, socket.SOCK_RAW], "not between its limits"),
-        ([1, 1], "that is none"),
-        (7, "that is none"),
+        ([1, 1, socket.SOCK_RAW], "check=tcp does not use"),
+        ([1, 1, socket.SOCK_STREAM], "check=tcp does not use"),
+        ([1, 2, socket.SOCK_STREAM], "check=ping does not use"),
+        ([1, 2, True], "check=ping does not use"),
+        ([1, 3, socket.SOCK_RAW], "check=tcp does not use"),
+        ([1, -1, socket.SOCK_RAW], "a number outside its limits"),
+        ([1, 1], "unknown socket"),
+        (7, "unknown socket"),
     ],
 )
 def test_a_checker_gets_no_socket_that_its_checks_do_not_need(question: Any, fault: str) -> None:

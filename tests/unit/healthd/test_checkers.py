@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ocfpy.checks.settings import CheckSettings
-from ocfpy.healthd import checker_process
+from ocfpy.healthd import checker_process, strays
 from ocfpy.healthd.check_state import CheckState
+from ocfpy.healthd.checker_process import CheckerProcess
+from ocfpy.healthd.privileges import find_user
 from ocfpy.ocf.errors import HostError, OcfError
 from ocfpy.pool.hysteresis import Verdict
 
 from tests.unit.healthd.checker_world import World, free_port, is_gone, launcher, run, until
+from tests.unit.healthd.processes import open_files
 
 QUICK = CheckSettings("tcp", interval=0.5, timeout=0.4, rise=1, fall=3)
 PATIENT = CheckSettings("tcp", interval=0.5, timeout=0.5, fall=100)
@@ -218,7 +224,7 @@ def test_a_question_that_ends_the_checker_is_answered_with_no(tmp_path: Path, mo
     launcher(tmp_path / "launcher", monkeypatch, "import os\nchecker.make_check = lambda *_: os._exit(7)")
 
     async def story(world: World) -> None:
-        with pytest.raises(OcfError, match="was lost during this one: it ended with exit code 7"):
+        with pytest.raises(OcfError, match="was lost during this check: it ended with exit code 7"):
             await world.begin(PATIENT, 80)
 
     run(tmp_path / "base", story)
@@ -279,7 +285,7 @@ def test_one_that_does_not_read_is_replaced_before_it_costs_the_keeper_memory(
         for port in range(1, 5000):
             told, request = world.request(PATIENT, port)
             world.checks.begin(told.state, request, told.on_change)
-        await until(lambda: any("has not read 1 MiB" in line for line in world.log.lines))
+        await until(lambda: any("did not read 1 MiB" in line for line in world.log.lines))
 
     run(tmp_path / "base", story)
 
@@ -303,3 +309,38 @@ def test_commands_of_a_checker_that_was_killed_are_ended(public_path: Path) -> N
         await until(lambda: all(map(is_gone, pids())))
 
     run(public_path / "base", story)
+
+
+def test_a_checker_that_was_only_asked_ends(tmp_path: Path) -> None:
+    """A refused check of another user's leaves no process behind."""
+
+    async def story(world: World) -> None:
+        _, request = world.request(CheckSettings("dns", name="a..b"), 1)
+        with pytest.raises(OcfError, match="EmptyLabel"):
+            await world.checks.prepare([request])
+        pid = world.pid
+        await until(lambda: world.pids() == [] and is_gone(pid))
+
+    run(tmp_path / "base", story)
+
+
+@pytest.mark.parametrize("failing", ["os.pidfd_open", "os.posix_spawn", "fcntl.fcntl", "os.open"])
+def test_a_checker_that_cannot_be_started_leaves_nothing(monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
+    """It is tried again every few seconds, when this node is out of descriptors as a rule."""
+    duplicate, calls = fcntl.fcntl, iter(range(100))
+
+    def fail(*args: Any, **_: object) -> Any:
+        if failing == "fcntl.fcntl" and not next(calls):
+            return duplicate(*args)
+        raise OSError(errno.EMFILE, "too many open files")
+
+    async def story() -> None:
+        before, children = sorted(open_files(os.getpid())), strays._children()
+        with monkeypatch.context() as patch:
+            patch.setattr(failing, fail)
+            with pytest.raises(OSError, match="too many"):
+                CheckerProcess(find_user(), "mark", lambda _: None, lambda _: None, lambda _: None)
+        assert sorted(open_files(os.getpid())) == before
+        assert strays._children() == children
+
+    asyncio.run(story())

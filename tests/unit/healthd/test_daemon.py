@@ -22,6 +22,7 @@ from ocfpy import __version__
 from ocfpy.checks.settings import CheckSettings
 from ocfpy.healthd import lifecycle, pool_control
 from ocfpy.healthd.client import DaemonHangs, NoDaemon, Node, Paths, ask
+from ocfpy.healthd.gate_files import GateFiles, Registration
 from ocfpy.healthd.restore import MEMORY
 from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.errors import DeadlineError, HostError, OcfError, ServiceError
@@ -162,7 +163,7 @@ def test_a_life(node: Node) -> None:
     assert says(node) == "running"
     assert [service["alive"] for service in status(node)["virtual"]] == [2]  # type: ignore[attr-defined]
     assert json.loads(Path(paths.status).read_text())["virtual"] == status(node)["virtual"]
-    assert ask(node.socket, "dance", LIMIT_S) == "failed 1 there is no request 'dance'"
+    assert ask(node.socket, "dance", LIMIT_S) == "failed 1 unknown request 'dance'"
     number = pid(node)
     assert os.getsid(number) == number, "it must not be in the session of the agent"
     stop(paths)
@@ -383,6 +384,39 @@ def test_one_that_hangs_is_replaced(node: Node) -> None:
     eventually(lambda: says(node) == "running", "it goes on")
 
 
+def test_one_that_waits_for_a_processor_is_waited_for(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy node another one would be no quicker, and would have to begin with all that this one has done."""
+    start(node)
+    first = pid(node)
+    asked: list[int] = []
+
+    def starving(number: int) -> tuple[str, float]:
+        asked.append(number)
+        if len(asked) > 4:
+            os.kill(first, signal.SIGCONT)  # it gets its turn
+        return "R", 7.0
+
+    monkeypatch.setattr(lifecycle, "usage", starving)
+    with stopped(first):
+        assert not lifecycle.ensure_daemon(node, Deadline(LIMIT_S), LOG, 0.1)
+    assert pid(node) == first
+    assert set(asked) == {first}
+
+
+@pytest.mark.parametrize(("state", "cpu_s", "starved_s"), [("S", 0.0, 60.0), ("R", lifecycle.BUSY_S, 60.0), ("R", 0.0, 0.3)])
+def test_one_that_hangs_or_loops_or_starves_for_long_is_not(
+    node: Node, monkeypatch: pytest.MonkeyPatch, state: str, cpu_s: float, starved_s: float
+) -> None:
+    start(node)
+    first = pid(node)
+    used = iter([0.0])
+    monkeypatch.setattr(lifecycle, "usage", lambda _: (state, next(used, cpu_s)))
+    monkeypatch.setattr(lifecycle, "STARVED_S", starved_s)
+    with stopped(first):
+        assert lifecycle.ensure_daemon(node, Deadline(LIMIT_S), LOG, 0.1)
+    assert pid(node) != first
+
+
 def test_monitors_that_find_it_hung_together_start_one(node: Node) -> None:
     """Each would otherwise kill what the other has just started."""
     start(node)
@@ -479,6 +513,19 @@ def test_a_stop_beside_a_daemon_that_hangs(node: Node) -> None:
     eventually(lambda: says(node, "web") == "running", "the other one goes on")
 
 
+def test_a_pool_that_is_stopped_without_the_daemon_has_no_route(node: Node) -> None:
+    """The daemon cannot read the pool's file, and so does not know whose routes go with it."""
+    start(node, "web", web())
+    kill(node)
+    Path(node.pool("dns").spec).write_text("{}")
+    GateFiles(node.directory).write(Registration("bgp", "192.0.2.53/32", "healthy-dns", vty_dir=node.directory))
+    lifecycle.ensure_daemon(node, Deadline(LIMIT_S), LOG)
+    eventually(lambda: says(node).startswith("failed"), "it cannot be adopted")
+    assert ask(node.socket, "gate state bgp", LIMIT_S).startswith("unknown")
+    stop(node.pool("dns"), attribute="healthy-dns")
+    assert ask(node.socket, "gate state bgp", LIMIT_S).startswith("gone")
+
+
 def test_a_pool_is_removed_while_it_starts(node: Node, tmp_path: Path) -> None:
     """As by a stop after a start that was killed: nothing of it comes back."""
     command, begun = tmp_path / "slow", tmp_path / "begun"
@@ -502,7 +549,7 @@ def test_two_by_hand_are_one_too_many(node: Node) -> None:
     start(node)
     done = subprocess.run([lifecycle.HEALTHD, node.directory], capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 1
-    assert "another health daemon runs" in done.stderr
+    assert "another health daemon already runs" in done.stderr
     assert says(node) == "running"
 
 

@@ -223,7 +223,7 @@ def test_without_quorum_the_cluster_is_told_0_and_why() -> None:
         assert world.kernel.weights() == {DNS: {ONE: 1, TWO: 0}}
         assert world.cluster.value == 0
         assert verdict_line(world.engine) == (
-            f"degraded only 1 backends of {DNS} are alive, and its quorum takes 2: {TWO}:53 connection refused"
+            f"degraded only 1 backends of {DNS} are alive, its quorum is 2: {TWO}:53 connection refused"
         )
 
     clock.run(story())
@@ -316,7 +316,7 @@ def test_an_engine_that_is_stuck_says_so() -> None:
 
         world.kernel.keep = world.kernel.make = never  # type: ignore[assignment, method-assign]
         await asyncio.sleep(60)
-        assert verdict_line(world.engine).startswith("failed the IPVS table has not been looked at for ")
+        assert verdict_line(world.engine).startswith("failed the IPVS table has not been compared for ")
 
     clock.run(story())
 
@@ -363,7 +363,7 @@ def test_checks_by_way_of_the_service_are_one_for_each_service_and_end_with_it(
         assert len({way.mark for way in world.ways if way is not None}) == 4
         assert len(kernel.table) == 4
         assert {name for _, name in world.checks} == {"192.0.2.53"}
-        assert f"{ONE}:53 by way of {DNS} is up" in world.log.lines
+        assert f"{ONE}:53 through {DNS} is up" in world.log.lines
         assert world.cluster.value == 2, "the private services count for nobody"
         await world.engine.reload(pool(DNS, check=vip_checked))
         assert len(kernel.table) == 2

@@ -78,7 +78,7 @@ def test_one_that_hangs_is_killed_and_one_that_is_not_there_is_said(
     run(command, (1, 1), end=False, log=log)
     run("/nonexistent", (1, 1), end=False, log=log)
     text = (tmp_path / "log").read_text()
-    assert text.count("is killed after 0.3 s") == 2
+    assert text.count("was killed after 0.3 s") == 2
     assert text.count("No such file or directory") == 2
 
 

@@ -55,7 +55,7 @@ def test_what_somebody_else_uses_is_passed_over(path: str) -> None:
 def test_all_taken(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fwmarks, "MARKS", 2)
     FwmarkAllocator(f"{path}/one").set(["a", "b"])
-    with pytest.raises(ServiceError, match="all of the 2 firewall marks"):
+    with pytest.raises(ServiceError, match="all 2 firewall marks"):
         FwmarkAllocator(f"{path}/two").set(["a"])
 
 
@@ -63,7 +63,7 @@ def test_a_lock_that_is_held(path: str, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(fwmarks, "LOCK_TIMEOUT_S", 0.05)
     with open(f"{path}/check-marks.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(ServiceError, match="holds the lock"):
+        with pytest.raises(ServiceError, match="waiting for the lock"):
             FwmarkAllocator(f"{path}/one").set(["a"])
 
 

@@ -4,81 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Callable
 
 import pytest
 from ocfpy.bgp.errors import BgpdDead, BgpdHung
 from ocfpy.healthd import gate_worker
-from ocfpy.healthd.gate import Gate
-from ocfpy.healthd.gate_files import GateFiles, Registration
+from ocfpy.healthd.gate_files import Registration
 from ocfpy.ocf.deadline import Deadline
 
-from tests.unit.healthd.fake_bgpd import FakeBgpd
-
-LIMIT_S = 20.0
-POOL = "healthy-dns"
-DEAD = "tcp/192.0.2.53:53: 10.0.0.11 connection refused"
-
-
-class Heard:
-    """A log that keeps its lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def info(self, text: str) -> None:
-        self.lines.append(text)
-
-    warning = error = debug = info
-
-
-class Stage:
-    """A run directory, two bgpds, and a gate."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.files = GateFiles(str(directory))
-        self.log = Heard()
-        self.bgpd = FakeBgpd()
-        self.other = FakeBgpd()
-        self.now = 1000.0
-        self.gate = self.new_gate()
-
-    def new_gate(self) -> Gate:
-        self.gate = Gate(str(self.directory), self.log, self._connect, lambda: self.now)  # type: ignore[arg-type]
-        return self.gate
-
-    def _connect(self, registration: Registration, deadline: Deadline) -> Any:
-        return self.other if registration.vty_dir == "/run/frr/other" else self.bgpd
-
-    async def register(self, resource: str = "bgp4", prefix: str = "192.0.2.53/32", **fields: str) -> str:
-        self.files.write(Registration(resource, prefix, fields.pop("attribute", POOL), **fields))
-        return await self.gate.answer(f"gate apply {resource}")
-
-
-async def until(what: Callable[[], object]) -> None:
-    end = time.monotonic() + LIMIT_S
-    while not what():
-        assert time.monotonic() < end, what
-        await asyncio.sleep(0.005)
+from tests.unit.healthd.gate_stage import DEAD, LIMIT_S, POOL, Stage, play, until
 
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
     return Stage(tmp_path)
-
-
-def play(scene: Coroutine[Any, Any, None], stage: Stage) -> None:
-    async def run() -> None:
-        try:
-            await scene
-        finally:
-            stage.gate.close()
-
-    asyncio.run(run())
 
 
 def test_route_follows_the_pool(stage: Stage) -> None:
@@ -130,7 +69,7 @@ def test_pool_that_has_not_spoken_leaves_bgpd_alone(stage: Stage) -> None:
         stage.bgpd.statements["192.0.2.53/32"] = ""
         assert await stage.register() == f"unknown no pool of this node publishes {POOL}"
         stage.gate.pool(POOL, None)
-        assert await stage.gate.answer("apply bgp4") == f"waiting the pool of {POOL} has not looked at its backends yet"
+        assert await stage.gate.answer("apply bgp4") == f"waiting the pool of {POOL} has not checked its backends yet"
         assert stage.bgpd.sessions == []
         stage.gate.pool(POOL, 0, DEAD)
         await until(lambda: not stage.bgpd.statements)
@@ -207,6 +146,17 @@ def test_removed_pool_takes_its_routes_along(stage: Stage) -> None:
         assert await stage.gate.answer("apply bgp4") == gone
         stage.gate.pool(POOL, 1)
         await until(lambda: stage.bgpd.statements)
+
+    play(scene(), stage)
+
+
+def test_pool_that_was_stopped_without_the_daemon_takes_its_routes_along(stage: Stage) -> None:
+    async def scene() -> None:
+        await stage.register(route_map="")
+        stage.bgpd.statements["192.0.2.53/32"] = ""  # of the daemon that knew the pool
+        assert await stage.gate.answer("state bgp4") == f"unknown no pool of this node publishes {POOL}"
+        assert await stage.gate.answer(f"gate forget {POOL}") == "forgotten"
+        await until(lambda: not stage.bgpd.statements)
 
     play(scene(), stage)
 
@@ -368,13 +318,13 @@ def test_statement_without_effect_is_an_error(stage: Stage, monkeypatch: pytest.
         stage.gate.pool(POOL, 1)
         stage.bgpd.denied.add("192.0.2.53/32")
         said = await stage.register(route_map="DENY")
-        assert said.startswith("failed bgpd took the statement and made no path of it to 192.0.2.53/32: route-map DENY denies")
+        assert said.startswith("failed bgpd accepted the statement but has no path to 192.0.2.53/32: route-map DENY denies")
         stage.bgpd.denied.clear()
         await stage.register()
         stage.bgpd.deaf = True
         stage.gate.pool(POOL, 0)
         said = await stage.gate.answer("apply bgp4")
-        assert said == "failed bgpd took the statement and still has a path to 192.0.2.53/32"
+        assert said == "failed bgpd accepted the statement but still has a path to 192.0.2.53/32"
         assert stage.gate.snapshot()[0]["state"] == "announced"
 
     play(scene(), stage)

@@ -40,18 +40,14 @@ class FakeTable:
     def __init__(self) -> None:
         self.table: Table = {}
         self.reads = 0
+        self.looked_up = 0
         self.failures: list[Exception] = []
 
     def read_services(self, virtuals: Iterable[VirtualService]) -> Table:
-        return self.read(set(virtuals).__contains__)
-
-    def read(self, only: Only | None = None) -> Table:
+        wanted = set(virtuals)
         self.reads += 1
-        return {
-            virtual: (settings, dict(reals))
-            for virtual, (settings, reals) in self.table.items()
-            if only is None or only(virtual)
-        }
+        self.looked_up += len(wanted)
+        return {virtual: (settings, dict(reals)) for virtual, (settings, reals) in self.table.items() if virtual in wanted}
 
     def connections(self, virtual: VirtualService) -> dict[RealKey, tuple[int, int]]:
         return dict.fromkeys(self.table[virtual][1], (3, 2))
@@ -257,12 +253,42 @@ def test_without_ipvs_there_is_nothing_to_remove() -> None:
     asyncio.run(story())
 
 
+def test_pools_that_start_together_look_up_their_own_services_only() -> None:
+    """The work of a node that starts all its pools grows with their number, and not with its square."""
+
+    async def story() -> None:
+        table, count = FakeTable(), 50
+        settings = SPEC.services[0].settings
+        services = [parse_virtual(f"tcp/192.0.2.{number}:80") for number in range(count)]
+        table.table = {virtual: (settings, {}) for virtual in services}
+        workers = [IpvsWorker(lambda: table, table.proc) for _ in services]
+        found = await asyncio.gather(*(worker.read({virtual}) for worker, virtual in zip(workers, services)))
+        assert found == [{virtual: (settings, {})} for virtual in services]
+        await asyncio.gather(*(worker.make(one, frozenset(one)) for worker, one in zip(workers, found)))
+        assert table.looked_up == count
+
+    asyncio.run(story())
+
+
+def test_a_service_that_proc_misses_is_looked_up_before_anything_is_done() -> None:
+    """/proc is read in pages: while services of others come and go, it may miss one that is there all the time."""
+
+    async def story() -> None:
+        table = FakeTable()
+        kernel = IpvsWorker(lambda: table, lambda _: {})
+        await kernel.make(WANTED, OURS)
+        assert await kernel.keep(WANTED, OURS) == []
+        assert table.table == WANTED
+
+    asyncio.run(story())
+
+
 def test_what_is_read_is_known() -> None:
     async def story() -> None:
         table = FakeTable()
         table.table = dict(WANTED)
         kernel = IpvsWorker(lambda: table, table.proc)
-        assert await kernel.read() == WANTED
+        assert await kernel.read(OURS) == WANTED
         await kernel.make(wanted(""), OURS)
         assert table.reads == 1
 

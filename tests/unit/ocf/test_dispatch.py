@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from ocfpy.ocf import codes
 from ocfpy.ocf.agent import Status
 from ocfpy.ocf.errors import (
+    ClaimedError,
     ConfigError,
     HostError,
     NotInstalledError,
@@ -282,15 +285,39 @@ class TestStart:
         assert seen[:4] == [(False, False), (False, False), (True, False), (False, True)]
         assert not any(locked for locked, _ in seen[3:])
 
-    def test_what_another_resource_holds(self, runner: Runner, toy: type[Toy]) -> None:
-        toy.plan["check_claim"] = raising(HostError("resource b has it"))
-        assert runner("start") == 2
-        assert runner.reason == "resource b has it"
+    @pytest.mark.parametrize("action", ["start", "migrate_from"])
+    def test_what_another_resource_holds_and_keeps(self, runner: Runner, toy: type[Toy], action: str) -> None:
+        """Half of the time is spent waiting for it; the start itself would need the other half."""
+        toy.plan["check_claim"] = raising(ClaimedError("resource b has it"))
+        begun = time.monotonic()
+        assert runner(action) == 1
+        assert time.monotonic() - begun >= 0.7
+        assert re.fullmatch(r"resource b has it \(waited 0\.[67] s for it to stop\)", runner.reason)
         assert not runner.recorded
         assert toy.calls == []
+        with open(runner.environ["HA_LOGFILE"]) as log:
+            assert log.read().count(f"{action}: resource b has it: waiting for it to stop") == 1
         assert runner("validate-all") == 0
         runner.environ["OCF_CHECK_LEVEL"] = "10"
-        assert runner("validate-all") == 2
+        assert runner("validate-all") == 1
+        assert runner.reason == "resource b has it", "validate-all does not wait"
+
+    def test_what_another_resource_gives_up_is_waited_for(self, runner: Runner, toy: type[Toy]) -> None:
+        """As when a resource is renamed: the one stops while the other one starts."""
+        looks = iter([True, True, False, True, False])
+        held_under_lock: list[bool] = []
+
+        def look(agent: Toy, claim: dict[str, str]) -> None:
+            is_held = next(looks)
+            held_under_lock.append(_is_locked(runner))
+            if is_held:
+                raise ClaimedError("resource b has it")
+
+        toy.plan["check_claim"] = look
+        assert runner("start") == 0
+        assert held_under_lock == [False, False, False, True, True], "another one was first with the lock, and is waited for"
+        assert toy.calls[:3] == ["check_host", "observe", "start"]
+        assert toy.served == {"192.0.2.1": "web"}
 
     def test_what_a_broken_stop_left_is_undone(self, runner: Runner, toy: type[Toy]) -> None:
         runner("start")

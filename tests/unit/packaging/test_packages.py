@@ -145,9 +145,13 @@ python3 -IS usr/lib/ocf/lib/anycast/bundle
 rpm --upgrade --force "$1"
 find usr -name '*.pyc' | grep -q control
 [ -s usr/lib/ocf/lib/anycast/bundles/ocfpy.agents.ipvs_pool.* ]
+mkdir -p run/resource-agents/anycast
+touch run/resource-agents/anycast/healthd.lock
+rpm --upgrade --force "$1"
+find run -name healthd.lock | grep -q .
 rpm --erase ocf-anycast
-find usr etc '!' -type d
-find usr/lib/ocf
+find usr etc run '!' -type d
+find usr/lib/ocf run/resource-agents
 """
 
 
@@ -155,7 +159,29 @@ def test_nothing_stays_when_the_rpm_is_removed(rpm: str, tmp_path: Path) -> None
     """In a root that has the host's programs and nothing else; byte code is written as by an agent that runs as root."""
     script = f"cd {tmp_path}; {REMOVED}"
     left = output_of("unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", rpm)
-    assert sorted(left.split()) == ["usr/lib/ocf", "usr/lib/ocf/lib", "usr/lib/ocf/resource.d"]
+    assert sorted(left.split()) == ["run/resource-agents", "usr/lib/ocf", "usr/lib/ocf/lib", "usr/lib/ocf/resource.d"]
+
+
+PURGED = """
+mkdir bin lib lib64
+for directory in bin lib lib64; do mount --rbind /usr/$directory $directory; done
+dpkg-deb --control "$1" control
+mkdir -p run/resource-agents/anycast var/lib/ocf-anycast/drained
+touch run/resource-agents/anycast/healthd.lock var/lib/ocf-anycast/drained/10.0.0.11
+for step in remove upgrade; do
+    chroot . sh /control/postrm $step
+    find run var -type f | wc -l
+done
+chroot . sh /control/postrm purge
+find run var '!' -type d
+find run/resource-agents var/lib
+"""
+
+
+def test_what_was_written_stays_until_the_deb_is_purged(deb: str, tmp_path: Path) -> None:
+    script = f"cd {tmp_path}; {PURGED}"
+    left = output_of("unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", deb)
+    assert left.split() == ["2", "2", "run/resource-agents", "var/lib"]
 
 
 def test_lintian_has_nothing_to_say(deb: str) -> None:
@@ -185,7 +211,7 @@ def test_launchers_use_the_systems_python_alone(path: str, flags: str) -> None:
     assert (ROOT / path).read_text().splitlines()[0] == f"#!/usr/bin/python3 {flags}"
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", sorted(AGENTS))
 def test_agents_go_the_short_way_for_their_metadata(name: str) -> None:
     """A shell that prints what was rendered at installation; everything else is Python's, isolated."""
     lines = (ROOT / "agents" / name).read_text().splitlines()

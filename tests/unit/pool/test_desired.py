@@ -172,6 +172,40 @@ def test_a_new_server_starts_slowly_and_at_the_start_of_the_pool_nobody_does() -
     assert story.step(1, spec=more, up="10.0.0.11 10.0.0.12 10.0.0.13")["10.0.0.13"] == 1
 
 
+def test_servers_beside_adopted_ones_begin_at_once_at_the_start_of_the_pool() -> None:
+    spec = pool(reals=SLOW, slow_start=30.0)
+    (service,) = spec.services
+    desired = Desired()
+    first = next(iter(service.reals.values()))
+    desired.adopt(spec, {VIRTUAL: (service.settings, {first.key: first})})
+    table = desired.update(spec, lambda *_: Observation(True), 0.0)
+    assert [real.weight for real in table[VIRTUAL][1].values()] == [10, 10]
+
+
+def test_the_next_change_is_the_nearest_of_drains_and_slow_starts() -> None:
+    three = f"{SLOW} 10.0.0.13,weight=10"
+    story = Story(pool(reals=three, slow_start=30.0, drain_timeout=60.0), up="10.0.0.12 10.0.0.13")
+    story.step(1, up="10.0.0.11 10.0.0.12 10.0.0.13", drained="10.0.0.12", busy="10.0.0.12")
+    assert story.desired.next_change(story.now) == story.now + 3, "the slow start's"
+    story.step(27)
+    story.step(3, busy="10.0.0.12")
+    assert story.desired.next_change(story.now) == 61.0, "the drain's"
+
+
+def test_a_quorum_is_as_it_was_while_adopted_servers_have_no_verdict() -> None:
+    """Each counts once: one that is up and one that may be are two."""
+    reals = "10.0.0.11 10.0.0.12 10.0.0.13"
+    for quorum, is_lost in ((2, False), (3, True)):
+        spec = pool(reals=reals, quorum=quorum)
+        (service,) = spec.services
+        desired = Desired()
+        adopted = list(service.reals.values())[:2]
+        desired.adopt(spec, {VIRTUAL: (service.settings, by_key(adopted))})
+        verdicts = {"10.0.0.11": True, "10.0.0.12": None, "10.0.0.13": False}
+        desired.update(spec, lambda _, real, verdicts=verdicts: Observation(verdicts[str(real.address)]), 0.0)  # type: ignore[misc]
+        assert (VIRTUAL in desired.without_quorum) == is_lost
+
+
 def test_the_cluster_is_told_of_the_weakest_service_and_of_lost_quorums() -> None:
     reals = "10.0.0.11 10.0.0.12 10.0.0.13"
     story = Story(pool(f"{DNS} {WEB}", reals, quorum=2, quorum_up=3), up=reals)

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ocfpy.checks.settings import CheckSettings
 from ocfpy.ipvs.model import RealKey, ServiceSettings, by_key, parse_real_server
-from ocfpy.pool.placement import DOWN, DRAINED, POOLED, UNKNOWN, UP, alive, has_quorum, kernel_members, places
+from ocfpy.pool.placement import DOWN, DRAINED, POOLED, UNKNOWN, UP, alive, has_quorum, kernel_members, path_key, places
 from ocfpy.pool.placement import Observation as Seen
 from ocfpy.pool.spec import ServiceSpec
 
@@ -35,6 +36,19 @@ def seen(text: str, **more: Seen) -> dict[RealKey, Seen]:
 
 def weights(spec: ServiceSpec, what: dict[RealKey, Seen]) -> dict[str, int]:
     return {str(real.address): real.weight for real in kernel_members(spec, places(spec, what)).values()}
+
+
+def test_paths_of_tunnels_differ_by_their_kind() -> None:
+    """A check by way of the service to another kind of tunnel is another check; to a server that is routed to it is the same."""
+    check = CheckSettings("tcp", via="vip")
+
+    def path(words: str) -> str:
+        spec = service(f"10.0.0.11,{words}", check=check)
+        return path_key(spec, next(iter(spec.reals.values())))
+
+    assert path("forward=tunnel") != path("forward=tunnel,tunnel_type=gue,tunnel_port=6080")
+    assert path("forward=tunnel,tunnel_type=gue,tunnel_port=6080") != path("forward=tunnel,tunnel_type=gue,tunnel_port=6081")
+    assert path("forward=dr") == path("forward=dr,weight=7") != path("forward=nat")
 
 
 def test_up_has_its_weight_and_down_has_none() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from ocfpy.checks.settings import CheckSettings
 from ocfpy.ipvs.model import ServiceSettings, parse_virtual
-from ocfpy.pool.spec import PoolSpec, read_spec, virtual_in
+from ocfpy.pool.spec import SCHEMA, PoolSpec, read_spec, virtual_in, with_command_user
 
 from tests.unit.healthd.samples import DNS, WEB6, pool
 
@@ -59,6 +60,37 @@ def test_something_else_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(ValueError, match=r".+"):
         read_spec(str(path))
+
+
+def test_the_version_before_is_read_and_the_one_after_the_next_is_refused(tmp_path: Path) -> None:
+    """0.1.0 wrote its version and no schema."""
+    path = tmp_path / "x.spec"
+    spec = pool()
+    spec.write(str(path))
+    document = json.loads(path.read_text())
+    del document["schema"]
+    path.write_text(json.dumps({"version": "0.1.0", **document}))
+    assert read_spec(str(path)) == spec
+    path.write_text(json.dumps({**document, "schema": SCHEMA + 1}))
+    with pytest.raises(ValueError, match=f"has schema {SCHEMA + 1}: this version reads {SCHEMA - 1} and {SCHEMA}"):
+        read_spec(str(path))
+
+
+def test_the_most_frequent_check_and_the_slowest_first_verdict_decide() -> None:
+    (often,) = pool(check=CheckSettings("tcp", interval=1.0, timeout=0.5, fall=3)).services
+    slow = CheckSettings("tcp", interval=9.0, timeout=2.5, fall=2)
+    spec = PoolSpec("two", (often.replace(checks={next(iter(often.reals)): slow}),), "healthy-two")
+    assert (spec.interval, spec.first_verdict_s) == (1.0, 5.0)
+
+
+def test_a_user_for_commands_is_for_commands_alone() -> None:
+    (service,) = pool(check=CheckSettings("external", command="/bin/true", command_user="nobody")).services
+    key = next(iter(service.reals))
+    service = service.replace(checks={key: CheckSettings("http")})
+    (changed,) = with_command_user([service], "probe")
+    assert dict(changed.check.options) == {"command": "/bin/true", "command_user": "probe"}
+    assert changed.checks[key] == CheckSettings("http")
+    assert with_command_user([service], "") == (service,)
 
 
 def test_checks_with_other_questions_are_other_checks() -> None:

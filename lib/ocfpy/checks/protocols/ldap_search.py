@@ -1,22 +1,22 @@
-"""What an LDAP check looks for: the search part of an LDAP URL, and its filter as it goes over the wire."""
+"""Parses the search of an LDAP check: the search part of an LDAP URL, with its filter encoded for the wire."""
 
 from __future__ import annotations
 
-from ocfpy.checks.ber import boolean, encode
+from ocfpy.checks.protocols.ber import boolean, encode
 from ocfpy.ocf.values import Record
 
 SCOPES = {"base": 0, "one": 1, "sub": 2}
 ANYTHING = "(objectClass=*)"
 NO_ATTRIBUTES = "1.1"
 MAX_DEPTH = 32
-"""Parentheses inside each other: more than anybody writes, less than a stack."""
+"""Nested parentheses: more than any filter needs, less than the stack allows."""
 
 _HEX = "0123456789abcdefABCDEF"
 _TYPE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.;_"
 
 
 class Search(Record):
-    """A search; `filter` is in its encoded form, `attributes` are those that are asked for, none for all."""
+    """A search; `filter` is encoded, `attributes` are those requested, empty for all."""
 
     __slots__ = ("base", "attributes", "scope", "filter")  # noqa: RUF023 the order of the arguments
 
@@ -28,39 +28,39 @@ class Search(Record):
 
 
 def parse_search(text: str) -> Search:
-    """`dn?attributes?scope?filter` as in an LDAP URL (RFC 4516), each part but the first optional.
+    """Parse `dn?attributes?scope?filter` as in an LDAP URL (RFC 4516); only dn is required.
 
-    ValueError says what is wrong.
+    Raises ValueError with the fault.
     """
     parts = text.split("?")
     if len(parts) > 4:
-        raise ValueError("a search is dn?attributes?scope?filter, and no part more")
+        raise ValueError("a search has four parts at most: dn?attributes?scope?filter")
     dn, attributes, scope, condition = [_unquote(part) for part in [*parts, "", "", ""][:4]]
     if (scope or "base") not in SCOPES:
-        raise ValueError(f"the third part is the scope: {', '.join(SCOPES)}")
+        raise ValueError(f"the third part is the scope, one of {', '.join(SCOPES)}")
     names = tuple(name for name in attributes.split(",") if name)
     return Search(dn, names, SCOPES[scope or "base"], parse_filter(condition or ANYTHING))
 
 
 def _unquote(text: str) -> str:
-    """With %HH replaced by the byte that it stands for; the bytes are UTF-8."""
+    """Replace each %HH by its byte; the bytes are UTF-8."""
     return _in_bytes(text, "%", "% is followed by two hexadecimal digits").decode()  # a ValueError, too
 
 
 def parse_filter(text: str) -> bytes:
-    """A filter such as (&(uid=probe)(!(locked=*))), RFC 4515, encoded. ValueError says what is wrong."""
+    """Encode a filter such as (&(uid=probe)(!(locked=*))), RFC 4515. Raises ValueError with the fault."""
     encoded, rest = _filter(text if text.startswith("(") else f"({text})", MAX_DEPTH)
     if rest:
-        raise ValueError(f"filter: the last {len(rest)} characters are too much")
+        raise ValueError(f"filter: remove the last {len(rest)} characters, after its end")
     return encoded
 
 
 def _filter(text: str, depth: int) -> tuple[bytes, str]:
-    """The filter at the beginning of `text`, and what comes after it."""
+    """Encode the filter at the beginning of `text`; return the rest as well."""
     if not text.startswith("("):
         raise ValueError(f"filter: a ( is missing {_before_end(text)}")
     if not depth:
-        raise ValueError(f"filter: more than {MAX_DEPTH} parentheses inside each other")
+        raise ValueError(f"filter: more than {MAX_DEPTH} nested parentheses")
     kind, rest = text[1:2], text[2:]
     if kind in ("&", "|", "!"):
         parts = []
@@ -68,7 +68,7 @@ def _filter(text: str, depth: int) -> tuple[bytes, str]:
             part, rest = _filter(rest, depth - 1)
             parts.append(part)
         if kind == "!" and len(parts) != 1:
-            raise ValueError("filter: ! is about one condition")
+            raise ValueError("filter: ! takes exactly one condition")
         encoded = encode({"&": 0xA0, "|": 0xA1, "!": 0xA2}[kind], *parts)
     else:
         condition, closing, _ = text[1:].partition(")")
@@ -81,12 +81,12 @@ def _filter(text: str, depth: int) -> tuple[bytes, str]:
 
 
 def _before_end(rest: str) -> str:
-    """A place in a filter, without its text: that may be secret."""
+    """Describe a place in a filter without its text, which may be secret."""
     return f"{len(rest)} characters before the end" if rest else "at the end"
 
 
 def _condition(text: str) -> bytes:
-    """attribute=value and its relatives, without parentheses."""
+    """Encode attribute=value and its variants, without parentheses."""
     left, equals, value = text.partition("=")
     if not equals or "(" in text:
         raise ValueError("filter: a condition is not attribute=value")
@@ -106,7 +106,7 @@ def _condition(text: str) -> bytes:
 
 
 def _extensible(left: str, value: str) -> bytes:
-    """attribute:dn:rule:=value"""
+    """Encode attribute:dn:rule:=value."""
     name, *more = left.split(":")
     dn = bool(more) and more[0].lower() == "dn"
     rules = more[dn:]
@@ -132,12 +132,12 @@ def _name(text: str) -> bytes:
 
 
 def _value(text: str) -> bytes:
-    r"""With \HH replaced by the byte that it stands for."""
+    r"""Replace each \HH by its byte."""
     return _in_bytes(text, "\\", "filter: a \\ is not followed by two hexadecimal digits")
 
 
 def _in_bytes(text: str, mark: str, complaint: str) -> bytes:
-    """The text with each mark and the two hexadecimal digits after it replaced by their byte. ValueError says the complaint."""
+    """Replace each mark and the two hexadecimal digits after it by their byte. Raises ValueError with the complaint."""
     first, *parts = text.split(mark)
     data = first.encode()
     for part in parts:

@@ -8,16 +8,22 @@ import os
 import unicodedata
 from base64 import b64decode, b64encode
 
+from ocfpy.checks.words import said
+
+Keys = dict[tuple[str, bytes, int], bytes]
+"""What passwords have been worked out to, by password, salt and iterations."""
 MECHANISM = "SCRAM-SHA-256"
 MAX_ITERATIONS = 100_000
 """A tenth of a second of work; a server's default is 4096. All other checks wait meanwhile."""
+MAX_DIGITS = 9
+"""Digits of the number of iterations; Python reads a number of 64 KiB digits in a tenth of a second."""
 _NO_CHANNEL_BINDING = "n,,"
 
 
 class Scram:
     """One login. `keys` remembers what a password has been worked out to, for as long as the server keeps its salt."""
 
-    def __init__(self, password: str, keys: dict[tuple[str, bytes, int], bytes], nonce: str = "") -> None:
+    def __init__(self, password: str, keys: Keys, nonce: str = "") -> None:
         self._password = unicodedata.normalize("NFKC", password)
         self._keys = keys
         self._nonce = nonce or b64encode(os.urandom(18)).decode()
@@ -33,7 +39,10 @@ class Scram:
     def final(self, challenge: bytes) -> bytes:
         """The answer to the server's first message. Raises ValueError."""
         fields = _fields(challenge)
-        nonce, salt, iterations = fields.get("r", ""), b64decode(fields.get("s", ""), validate=True), int(fields.get("i", ""))
+        nonce, salt, digits = fields.get("r", ""), b64decode(fields.get("s", ""), validate=True), fields.get("i", "")
+        if len(digits) > MAX_DIGITS:
+            raise ValueError(f"{said(digits)} iterations, and at most {MAX_ITERATIONS} are made")
+        iterations = int(digits)
         if not nonce.startswith(self._nonce) or len(nonce) == len(self._nonce):
             raise ValueError("the server's nonce does not continue ours")
         if not 1 <= iterations <= MAX_ITERATIONS:

@@ -1,0 +1,108 @@
+"""What the gate makes of a pool's words, and of those that a daemon before it has written down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.healthd.gate_stage import DEAD, POOL, Stage, play, until
+
+OTHER = "healthy-other"
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+def test_each_word_of_a_pool_has_its_answer(stage: Stage) -> None:
+    async def scene() -> None:
+        await stage.register()
+        assert await stage.gate.answer("state bgp4") == f"unknown no pool of this node publishes {POOL}"
+        stage.gate.expect(POOL)
+        assert await stage.gate.answer("state bgp4") == f"waiting the pool of {POOL} has not looked at its backends yet"
+        stage.now = 2000.0
+        stage.gate.pool(POOL, 3)
+        assert await stage.gate.answer("state bgp4") == "open 2000.000"
+        stage.now = 3000.0
+        stage.gate.expect(POOL)
+        assert await stage.gate.answer("state bgp4") == "open 2000.000", "it has looked at them already"
+
+    play(scene(), stage)
+
+
+def test_pool_that_comes_back_is_waited_for_behind_a_shut_gate(stage: Stage) -> None:
+    async def scene() -> None:
+        stage.gate.pool(POOL, 1)
+        await stage.register()
+        stage.now = 2000.0
+        stage.gate.forget(POOL)
+        assert await stage.gate.answer("state bgp4") == f"gone 2000.000 no pool of this node publishes {POOL} any more"
+        stage.now = 3000.0
+        stage.gate.expect(POOL)
+        assert await stage.gate.answer("state bgp4") == f"shut 2000.000 no live backend of {POOL}"
+        stage.gate.pool(POOL, 1)
+        assert await stage.gate.answer("state bgp4") == "open 3000.000"
+
+    play(scene(), stage)
+
+
+def test_pool_that_was_dead_when_it_was_removed_is_withdrawn_since_its_death(stage: Stage) -> None:
+    async def scene() -> None:
+        stage.gate.pool(POOL, 0, DEAD)
+        await stage.register()
+        stage.now = 2000.0
+        stage.gate.forget(POOL)
+        assert (await stage.gate.answer("state bgp4")).startswith("gone 1000.000 ")
+
+    play(scene(), stage)
+
+
+def test_next_daemon_goes_by_the_pools_that_have_spoken(stage: Stage) -> None:
+    """And keeps what is known of the others, for the daemon after it."""
+
+    async def scene() -> None:
+        for number, attribute in enumerate((POOL, OTHER)):
+            stage.gate.pool(attribute, 0, DEAD)
+            await stage.register(f"bgp{number}", f"192.0.2.{number}/32", attribute=attribute)
+        await until(lambda: set(stage.files.shut_gates()) == {POOL, OTHER})
+        stage.gate.close()
+        gate = stage.new_gate()
+        stage.now = 2000.0
+        await until(lambda: len(gate.snapshot()) == 2)
+        gate.pool(POOL, 1)
+        assert await gate.answer("state bgp0") == "open 2000.000"
+        assert await gate.answer("state bgp1") == f"shut 1000.000 no live backend of {OTHER}"
+        await until(lambda: set(stage.files.shut_gates()) == {OTHER})
+
+    play(scene(), stage)
+
+
+def test_announcement_that_goes_to_another_bgpd_is_the_others_alone(stage: Stage) -> None:
+    async def scene() -> None:
+        stage.gate.pool(POOL, 1)
+        await stage.register()
+        assert (await stage.register(vty_dir="/run/frr/other")).startswith("open ")
+        assert stage.other.statements == {"192.0.2.53/32": ""}
+        assert await stage.gate.finish(20)
+        sessions = len(stage.bgpd.sessions)
+        stage.gate.pool(POOL, 0, DEAD)
+        await until(lambda: not stage.other.statements)
+        assert await stage.gate.finish(20)
+        assert len(stage.bgpd.sessions) == sessions, "the bgpd of before is left as it is"
+
+    play(scene(), stage)
+
+
+def test_registrations_that_cannot_be_read_are_said(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(*_: object) -> None:
+        raise OSError(13, "Permission denied")
+
+    async def scene() -> None:
+        monkeypatch.setattr("ocfpy.healthd.gate_files.GateFiles.read_all", unreadable)
+        stage.gate.close()
+        stage.new_gate()
+        assert any("cannot read the gated announcements" in line for line in stage.log.lines)
+
+    play(scene(), stage)
