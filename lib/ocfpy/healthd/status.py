@@ -77,7 +77,7 @@ def _troubles(engine: Engine, service: ServiceSpec) -> list[str]:
     if engine.desired.is_handover_stuck(virtual):
         names = ", ".join(map(str, engine.desired.still_serving(virtual)[:SERVERS_NAMED]))
         found.append(f"{names} of {virtual} leaving, still serving: {engine.desired.handover(virtual)}: {down}")
-    if virtual in engine.contested:
+    if virtual in engine.drift.contested:
         found.append(f"another program keeps changing {virtual}: stop the other daemon that manages it")
     return found
 
@@ -133,7 +133,7 @@ class _Clock:
     """Converts an instant of the event loop to the time since the epoch."""
 
     def __init__(self, engine: Engine) -> None:
-        self.zero = round(engine.wall() - engine.now(), 3)
+        self.zero = round(engine.checks.wall() - engine.now(), 3)
 
     def wall(self, instant: float) -> float:
         return round(instant + self.zero, 3)

@@ -222,7 +222,7 @@ def test_a_directory_of_drained_servers_that_hangs_holds_up_nothing_and_is_heard
             return False
 
         await world.engine.start()
-        world.engine.look = look
+        world.look = look
         (tmp_path / ONE).touch()
         world.dead = {TWO}
         await asyncio.sleep(30)

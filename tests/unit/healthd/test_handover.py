@@ -102,9 +102,8 @@ def test_it_survives_the_daemon(tmp_path: Path) -> None:
         await world.engine.reload(after)
         path = tmp_path / "status"
         path.write_text(json.dumps({**status_document(world.engine), MEMORY: memory_document(world.engine.desired)}))
-        again = World(after)
+        again = World(after, restore_desired(str(path)))
         again.kernel.table, again.dead = world.kernel.table, {TWO}
-        again.engine.desired = restore_desired(str(path))
         await again.engine.start()
         await asyncio.sleep(10)
         assert again.kernel.weights() == {DNS: {ONE: 1, TWO: 0}}

@@ -25,9 +25,8 @@ SINCE = {"drain": {"since": 1000.0, "until": 1060.0}}
 def another(world: World, spec: PoolSpec, path: Path) -> World:
     """A daemon in place of one that has left its document and was killed."""
     path.write_text(json.dumps({**status_document(world.engine), MEMORY: memory_document(world.engine.desired)}))
-    next_one = World(spec)
+    next_one = World(spec, restore_desired(str(path)))
     next_one.kernel.table, next_one.kernel.connections_of = world.kernel.table, world.kernel.connections_of
-    next_one.engine.desired = restore_desired(str(path))
     return next_one
 
 
@@ -116,7 +115,7 @@ def test_a_wall_clock_that_is_set_while_no_daemon_runs_changes_nothing(tmp_path:
         spec, world = await taken_out(tmp_path)
         await asyncio.sleep(5)
         again = another(world, spec, tmp_path / "status")
-        again.engine.wall = lambda: clock.wall() + set_by_s
+        again.engine.checks.wall = lambda: clock.wall() + set_by_s
         await again.engine.start()
         (before,), (after,) = world.engine.desired.draining.values(), again.engine.desired.draining.values()
         assert (after.begun, after.ends) == pytest.approx((before.begun, before.ends), abs=0.01)
