@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 
 def collect(rundir: str = RUNDIR) -> Json:
-    """Pools as status.status_document has them, and the records of sync daemons, addresses and announcements; what the gate says
+    """Pools as snapshot.PoolSnapshot has them, and the records of sync daemons, addresses and announcements; what the gate says
     of an announcement (gate.Gate.snapshot) is its "gate".
 
     Beside that, what the kernel has counted for the pools ("traffic", of a virtual service and of each real server), and after

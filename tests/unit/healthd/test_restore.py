@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from ocfpy.healthd.restore import MEMORY, boot_id, memory_document, restore_desired
-from ocfpy.healthd.status import status_document
+from ocfpy.healthd.status import take_snapshot
 from ocfpy.ipvs.model import parse_real_server, parse_virtual
 from ocfpy.pool.desired import Drain, Ramp
 from ocfpy.pool.spec import PoolSpec
@@ -24,7 +24,7 @@ SINCE = {"drain": {"since": 1000.0, "until": 1060.0}}
 
 def another(world: World, spec: PoolSpec, path: Path) -> World:
     """A daemon in place of one that has left its document and was killed."""
-    path.write_text(json.dumps({**status_document(world.engine), MEMORY: memory_document(world.engine.desired)}))
+    path.write_text(json.dumps({**take_snapshot(world.engine).document(), MEMORY: memory_document(world.engine.desired)}))
     next_one = World(spec, restore_desired(str(path)))
     next_one.kernel.table, next_one.kernel.connections_of = world.kernel.table, world.kernel.connections_of
     return next_one
