@@ -46,6 +46,7 @@ from ocfpy.healthd.fwmarks import FwmarkAllocator
 from ocfpy.healthd.gate import Gate
 from ocfpy.healthd.ipvs_worker import IpvsWorker, SharedTable
 from ocfpy.healthd.legacy import end_old_daemon
+from ocfpy.healthd.pool_checks import PoolChecks
 from ocfpy.healthd.pool_report import PoolLog, PoolReport
 from ocfpy.healthd.pool_task import PoolTask
 from ocfpy.healthd.publisher import NodePublisher
@@ -183,13 +184,12 @@ class Daemon:
             spec,
             IpvsWorker(self._table.open, self._table.read_proc, thread=self._table.thread, changed=self._table.forget),
             PoolReport(self._attributes.of(spec.attribute, spec.dampen), self._gate, why, short),
+            PoolChecks(spec.resource, self._checks, pool.log, VipPaths(FwmarkAllocator(pool.paths.base))),
             pool.log,
+            restore_desired(pool.paths.status),
             on_change=pool.changed,
             on_fault=pool.failed,
-            checks=self._checks,
-            desired=restore_desired(pool.paths.status),
             hints=advice,
-            ways=VipPaths(FwmarkAllocator(pool.paths.base)),
             look=look,
         )
         return engine

@@ -13,7 +13,7 @@ from ocfpy.healthd.adoption import overdue_line, patience_s
 from ocfpy.healthd.cleanup import remove_files, unlink
 from ocfpy.healthd.client import DEGRADED, FAILED, RUNNING, STARTING
 from ocfpy.healthd.restore import MEMORY, memory_document
-from ocfpy.healthd.status import status_document, verdict_line
+from ocfpy.healthd.status import take_snapshot, verdict_line
 from ocfpy.ocf.errors import OcfError, ServiceError, one_line
 from ocfpy.ocf.state import replace_file
 from ocfpy.pool.spec import read_spec
@@ -201,9 +201,9 @@ class PoolTask:
         return one_line(state) if state.partition(" ")[0] in (RUNNING, DEGRADED) else RUNNING
 
     def document(self) -> Json:
-        """The state of the pool, see status.status_document."""
+        """The state of the pool, see snapshot.PoolSnapshot."""
         if self.engine is not None:
-            return {**status_document(self.engine), "state": self.verdict()}
+            return {**take_snapshot(self.engine).document(), "state": self.verdict()}
         try:
             with open(self.paths.status, encoding="utf-8") as file:
                 document: Json = json.load(file)
@@ -226,7 +226,7 @@ class PoolTask:
             return
         trouble = ""
         try:
-            document = {**status_document(self.engine), MEMORY: memory_document(self.engine.desired)}
+            document = {**take_snapshot(self.engine).document(), MEMORY: memory_document(self.engine.desired)}
             replace_file(self.paths.status, json.dumps(document).encode())
         except OSError as error:
             trouble = f"{self.paths.status} cannot be written: {error.strerror}"
