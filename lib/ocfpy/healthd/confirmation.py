@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ocfpy import __version__
 from ocfpy.healthd.client import POOL_PREFIX, RUNNING, RUNNING_SUFFIX
 from ocfpy.ocf.state import names_in, replace_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ocfpy.healthd.client import Node, Paths
-    from ocfpy.healthd.pool_task import PoolTask
 
 EVERY_S = 1.0
 VALID_S = 2.0
@@ -50,7 +51,16 @@ class RunningMark:
             self._is_there = False
 
 
-async def confirm(node: Node, pools: dict[str, PoolTask]) -> None:
+class Pool(Protocol):
+    """What is needed of ocfpy.healthd.pool_task.PoolTask."""
+
+    mark: RunningMark
+
+    def verdict(self) -> str:
+        """What a monitor is told."""
+
+
+async def confirm(node: Node, pools: Mapping[str, Pool]) -> None:
     """Keep the files as they should be, for as long as the event loop of the daemon turns."""
     started = _start_time()
     while True:
@@ -66,7 +76,7 @@ async def confirm(node: Node, pools: dict[str, PoolTask]) -> None:
         await asyncio.sleep(EVERY_S)
 
 
-def _verdict(pool: PoolTask) -> str:
+def _verdict(pool: Pool) -> str:
     """What a monitor is told; nothing where that is an exception, which must not end what the other pools live by."""
     try:
         return pool.verdict()
@@ -85,7 +95,7 @@ def _start_time() -> str:
         return file.read().rpartition(") ")[2].split()[START_TIME]
 
 
-def _remove_strays(node: Node, pools: dict[str, PoolTask]) -> None:
+def _remove_strays(node: Node, pools: Mapping[str, Pool]) -> None:
     """Remove the files of pools that this daemon does not run: of a daemon before it."""
     for name in names_in(node.directory):
         is_mark = name.startswith(POOL_PREFIX) and name.endswith(RUNNING_SUFFIX)
