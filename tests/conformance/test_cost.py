@@ -85,7 +85,7 @@ def started(pid: str) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[19]
 
 
-def ratio(agent: Executor, sandbox: Sandbox, expected: int, **environ: str) -> float:
+def ratio(agent: Executor, sandbox: Sandbox, expected: int | None, **environ: str) -> float:
     """The cost of the agent's monitor, which has to end with the `expected` code, beside that of IPaddr2's."""
     sandbox.run("ip", "address", "add", "198.51.100.1/32", "dev", "lo")
     shell = Executor(sandbox, IPADDR2, {"ip": "198.51.100.1", "nic": "lo", "cidr_netmask": "32"})
