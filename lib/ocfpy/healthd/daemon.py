@@ -30,6 +30,7 @@ from ocfpy.checks.command_mark import MARK
 from ocfpy.checks.files import look
 from ocfpy.healthd.attrd import Attrd
 from ocfpy.healthd.checkers import RemoteChecks
+from ocfpy.healthd.cleanup import unlink
 from ocfpy.healthd.client import (
     FAILED,
     FOREIGN,
@@ -40,6 +41,7 @@ from ocfpy.healthd.client import (
     UNKNOWN,
     Node,
 )
+from ocfpy.healthd.confirmation import confirm
 from ocfpy.healthd.daemon_start import close_inherited, hold_lock, raise_file_limit, reporter
 from ocfpy.healthd.engine import Engine
 from ocfpy.healthd.fwmarks import FwmarkAllocator
@@ -148,6 +150,7 @@ class Daemon:
         await self._checks.start()
         for pool in adopted:
             self._background(self._adopt(pool))
+        self._background(confirm(self.node, self.pools))
         self._background(self._watch_lock())
         self._background(self._watch_idle())
         try:
@@ -235,6 +238,7 @@ class Daemon:
             await asyncio.wait_for(self._checks.stop(), LAST_CHECKERS_S)
         except asyncio.TimeoutError:
             pass  # the kernel does not let a checker die: the daemon must not keep the lock for it
+        unlink(self.node.alive)
         os._exit(0)
 
     async def _listen(self) -> asyncio.AbstractServer:
