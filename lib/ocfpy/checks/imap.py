@@ -23,7 +23,7 @@ class ImapCheck(MailDialogue):
     async def converse(self, stream: Stream) -> None:
         can = await self._capabilities(stream)
         if not can & {"IMAP4REV1", "IMAP4REV2"}:
-            raise CheckFailed("the server does not say that it speaks IMAP4rev1 or IMAP4rev2")
+            raise CheckFailed("the server offers neither IMAP4rev1 nor IMAP4rev2")
         if self.options.user:
             await self._log_in(stream, can)
         await self._ask(stream, "a4", "LOGOUT", "LOGOUT")
@@ -36,7 +36,7 @@ class ImapCheck(MailDialogue):
         if "AUTH=PLAIN" in can and "SASL-IR" in can:
             command = f"AUTHENTICATE PLAIN {self.plain()}"
         elif "LOGINDISABLED" in can:
-            raise CheckFailed("the server takes no login" + ("" if self.speaks_tls else " without TLS"))
+            raise CheckFailed("the server accepts no login" + ("" if self.speaks_tls else " without TLS"))
         else:
             command = f"LOGIN {quoted(user)} {quoted(self.value(self.options.secret))}"
         await self._ask(stream, "a3", command, f"login as {user}")

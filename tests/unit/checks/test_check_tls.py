@@ -92,9 +92,10 @@ def test_a_key_with_a_passphrase_is_refused_and_not_asked_for(tmp_path: Path) ->
     check = CheckSettings("https", cert=str(certificate), key=str(key))
     program = (
         f"import sys; sys.path[:0] = {sys.path!r}\n"
-        "from ocfpy.checks.settings import CheckSettings\nfrom ocfpy.checks.tls import context_for\n"
+        "from ocfpy.checks.options import TlsOptions\nfrom ocfpy.checks.settings import CheckSettings\n"
+        "from ocfpy.checks.tls import context_for\n"
         "from ocfpy.ocf.errors import HostError\n"
-        f"try: context_for(CheckSettings('https', options={dict(check.options)!r}.items()))\n"
+        f"try: context_for(TlsOptions.of(CheckSettings('https', options={dict(check.options)!r}.items())))\n"
         "except HostError as error: print(error.reason)\n"
     )
     said = subprocess.run(
