@@ -219,7 +219,7 @@ class CheckerProcess:
                 if not data:
                     return
                 self._reader.feed(data)
-        except Exception:  # whatever it sent, its death has to be reported
+        except Exception:  # even then its death has to be reported
             pass
 
 

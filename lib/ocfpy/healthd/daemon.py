@@ -30,6 +30,7 @@ from ocfpy.checks.command_mark import MARK
 from ocfpy.checks.files import look
 from ocfpy.healthd.attrd import Attrd
 from ocfpy.healthd.checkers import RemoteChecks
+from ocfpy.healthd.cleanup import unlink
 from ocfpy.healthd.client import (
     FAILED,
     FOREIGN,
@@ -40,12 +41,14 @@ from ocfpy.healthd.client import (
     UNKNOWN,
     Node,
 )
+from ocfpy.healthd.confirmation import confirm
 from ocfpy.healthd.daemon_start import close_inherited, hold_lock, raise_file_limit, reporter
 from ocfpy.healthd.engine import Engine
 from ocfpy.healthd.fwmarks import FwmarkAllocator
 from ocfpy.healthd.gate import Gate
 from ocfpy.healthd.ipvs_worker import IpvsWorker, SharedTable
 from ocfpy.healthd.legacy import end_old_daemon
+from ocfpy.healthd.pool_checks import PoolChecks
 from ocfpy.healthd.pool_report import PoolLog, PoolReport
 from ocfpy.healthd.pool_task import PoolTask
 from ocfpy.healthd.privileges import limit_keeper
@@ -149,6 +152,7 @@ class Daemon:
         await self._checks.start()
         for pool in adopted:
             self._background(self._adopt(pool))
+        self._background(confirm(self.node, self.pools))
         self._background(self._watch_lock())
         self._background(self._watch_idle())
         try:
@@ -185,13 +189,12 @@ class Daemon:
             spec,
             IpvsWorker(self._table.open, self._table.read_proc, thread=self._table.thread, changed=self._table.forget),
             PoolReport(self._attributes.of(spec.attribute, spec.dampen), self._gate, why, short),
+            PoolChecks(spec.resource, self._checks, pool.log, VipPaths(FwmarkAllocator(pool.paths.base))),
             pool.log,
+            restore_desired(pool.paths.status),
             on_change=pool.changed,
             on_fault=pool.failed,
-            checks=self._checks,
-            desired=restore_desired(pool.paths.status),
             hints=advice,
-            ways=VipPaths(FwmarkAllocator(pool.paths.base)),
             look=look,
         )
         return engine
@@ -237,6 +240,7 @@ class Daemon:
             await asyncio.wait_for(self._checks.stop(), LAST_CHECKERS_S)
         except asyncio.TimeoutError:
             pass  # the kernel does not let a checker die: the daemon must not keep the lock for it
+        unlink(self.node.alive)
         os._exit(0)
 
     async def _listen(self) -> asyncio.AbstractServer:

@@ -1,7 +1,7 @@
 """The gate: withdraws the routes of a pool without a live backend at once, and announces them again when it has one.
 
 bgp-announce registers an announcement by a file (gate_files.py) and one line over the daemon's socket. The gate announces
-only what such a file permits, and leaves bgpd unchanged until the pool has reported.
+only what these files permit, and leaves bgpd unchanged until the pool has reported.
 """
 
 from __future__ import annotations

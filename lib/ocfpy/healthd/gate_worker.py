@@ -156,7 +156,7 @@ class BgpdWorker:
         if announcement is None:
             announcement = self._announcements[resource] = Announcement(registration, self._wall())
         if answer is not None:
-            # Send it again, whatever bgpd is thought to have: an operator, or a restart, may have changed it.
+            # Send it again, even if bgpd should have it: an operator, or a restart, may have changed it.
             announcement.answers.append(answer)
             announcement.sent = None
             announcement.verified = False

@@ -117,6 +117,7 @@ def _forget(paths: Paths, deadline: Deadline, log: Log) -> None:
         lock = take_lock(paths.node)
         if lock is not None:
             cleanup.remove_files(paths)
+            cleanup.unlink(paths.node.alive)
             kill_orphans(paths.node.directory)
             cleanup.unlink(f"{paths.node.directory}/{UIDS}")
             os.close(lock)

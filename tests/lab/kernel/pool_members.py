@@ -166,7 +166,7 @@ def steps(pool: Pool, client: Host) -> Iterator[str]:
     mark = Path(pool.agent.params["drain_dir"], one.ip4)
     mark.touch()
     pool.ctl("undrain", one.ip4)
-    expect(mark.exists(), False, "that a server of no pool is still marked as taken out")
+    expect(mark.exists(), False, "that a server of no pool is still marked as drained")
     yield f"a server that is no longer configured drains, and is gone {took:.1f} s after its last session"
 
     pool.change(real_servers=pool.reals(ONE, TWO, THREE))
@@ -276,7 +276,7 @@ def blue_green(pool: Pool, client: Host) -> str:
         reason = pool.agent.reason
         pool.kill()
         pool.agent.must("monitor", OCF_DEGRADED)
-        expect(pool.states()[ONE], "leaving, still serving", "its state after kill -9")
+        eventually(lambda: pool.states()[ONE] == "leaving, still serving", LIMIT_S, "its state after kill -9", pool.states)
         pool.servers[TWO].serve()
         took = pool.until({TWO: 10}, "the new server is in, and the old one has drained")
     never_empty(observer.seen, "all servers are replaced")
