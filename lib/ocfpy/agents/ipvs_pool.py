@@ -77,6 +77,7 @@ anycast-vip and a location rule on the attribute.
     def check_host(self) -> None:
         super().check_host()
         from ocfpy.healthd import preflight
+        from ocfpy.healthd.trusted_files import require_trusted
         from ocfpy.ipvs.connection import require_ipvs
 
         require_ipvs(self.context.deadline)
@@ -85,6 +86,9 @@ anycast-vip and a location rule on the attribute.
             preflight.require_module(check)
         services = self.services()
         preflight.require_files(services, self.context.deadline)
+        require_trusted(
+            services, self.config or "", self.check_command_user or "", self.context.log, self.context.deadline
+        )
         preflight.require_reply_path(services)
 
     def check_claim(self, claim: dict[str, str]) -> None:
