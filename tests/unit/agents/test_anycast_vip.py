@@ -361,7 +361,7 @@ def test_address_of_another_resource(host: Host) -> None:
     assert host.do("monitor")[0] == codes.OCF_SUCCESS
 
 
-def test_a_renamed_resource_waits_for_the_one_of_before(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_renamed_resource_waits_for_its_former_self(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where it has another interface: what is there still is no fault of the host."""
     monkeypatch.setattr(anycast_vip, "has_interface", lambda nic: True)
     host.do("start")
