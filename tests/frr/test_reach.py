@@ -75,8 +75,9 @@ def test_another_source_of_the_prefix(breakable: Site, resource: MakeResource, b
     assert not breakable.lb.paths(V4)
 
 
-def test_the_next_hop_is_what_a_route_map_sets(breakable: Site, resource: MakeResource) -> None:
-    vip = resource(V4, route_map="ELSEWHERE")
+@BACKENDS
+def test_the_next_hop_is_what_a_route_map_sets(breakable: Site, resource: MakeResource, backend: str) -> None:
+    vip = resource(V4, backend=backend, route_map="ELSEWHERE")
     breakable.lb.configure("route-map ELSEWHERE permit 10", "set ip next-hop 10.1.0.99")
     started = vip.run("start")
     assert started.code == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ocfpy import __version__
 from ocfpy.ipvs.gate import ALL, ANY, NONE, DeadTimes, why_dead
 from ocfpy.ipvs.model import parse_endpoint, parse_virtual
-from ocfpy.ipvs.proc import PROC_IP_VS, read_proc
+from ocfpy.ipvs.proc import PROC_IP_VS, parse_proc
 from ocfpy.net.loopback import add_address, has_interface, locate, remove_address
 from ocfpy.net.prefixes import ALLOWED_PREFIXES_FILE, read_prefixes
 from ocfpy.ocf.addresses import Address, parse_address
@@ -123,6 +123,9 @@ class AnycastVip(Agent):
     example = {"ip": "192.0.2.53"}
     see_also = ("ocf_anycast_ipvs-pool(7)", "ocf_anycast_bgp-announce(7)", "anycastctl(8)")
 
+    _judged = ""
+    """The kernel's table as it was found well enough; empty where it was not, or where it took more than this to judge."""
+
     proc_ip_vs = PROC_IP_VS
     prefixes_file = ALLOWED_PREFIXES_FILE
 
@@ -173,6 +176,20 @@ class AnycastVip(Agent):
         reason, seconds = self._look(address)
         failure = self._failure(reason, seconds) if reason else ""
         return Status.failed(failure) if failure else Status.running()
+
+    def shortcut_facts(self) -> Sequence[str]:
+        record = self.context.state.read()
+        if record is None or record.get("ip") != self.ip.cidr or record.get("nic") != self.nic:
+            return ()  # which resource the address belongs to is not seen without a record
+        address = f"address {self.nic} {self.ip.cidr}"
+        if self.gate == NONE:
+            return (address,)
+        from ocfpy.ipvs.excerpt import excerpt, pattern_of
+
+        if not self._judged:
+            return ()
+        marks = any(virtual.address is None for virtual in self.services)
+        return (address, f"table {pattern_of(self.ip, marks)}", *excerpt(self._judged, self.ip, marks))
 
     def start(self, claim: dict[str, str]) -> None:
         from ocfpy.net.arp import exposure
@@ -254,13 +271,23 @@ class AnycastVip(Agent):
             return virtual in required if required else virtual.address == address
 
         try:
-            table = read_proc(self.proc_ip_vs, matters)
+            with open(self.proc_ip_vs, encoding="ascii") as file:
+                text = file.read()
         except FileNotFoundError:
             return "this kernel has no IPVS yet: start ipvs-pool on this node"
-        return why_dead(
+        table = parse_proc(text, matters)
+        self._judged = text
+        reason = why_dead(
             address, table, required, self.gate, self.min_backends, self.sorry_server,
-            ask=lambda virtuals: self.read_kernel(virtuals, address),
+            ask=lambda virtuals: self._ask_kernel(virtuals, address),
         )  # fmt: skip
+        if reason:
+            self._judged = ""
+        return reason
+
+    def _ask_kernel(self, virtuals: Sequence[VirtualService], address: Address) -> Mapping[VirtualService, ProcService]:
+        self._judged = ""
+        return self.read_kernel(virtuals, address)
 
     def read_kernel(self, virtuals: Sequence[VirtualService], address: Address) -> Mapping[VirtualService, ProcService]:
         """Ask the kernel what /proc does not show, see ipvs/presence.py."""

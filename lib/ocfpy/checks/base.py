@@ -6,23 +6,24 @@ import asyncio
 import errno
 import os
 import socket
-from typing import TYPE_CHECKING, Callable, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, TypeVar, cast
 
 from ocfpy.checks.budget import within_budget
 from ocfpy.checks.errors import CheckFailed, NotMade
 from ocfpy.checks.expect import matcher
+from ocfpy.checks.options import NetworkOptions, Options, StartTlsOptions, TlsOptions
 from ocfpy.checks.provider import HERE, Provider, connecting
-from ocfpy.checks.registry import SECRETS, kind_of
+from ocfpy.checks.registry import kind_of
 from ocfpy.checks.result import MAX_REASON, NODE_TROUBLES, Result, not_made
 from ocfpy.checks.secretfile import secret_files
 from ocfpy.checks.stream import Datagrams, Stream
 from ocfpy.checks.timer import TimedOut, Timer
-from ocfpy.ocf.addresses import parse_address
 from ocfpy.ocf.errors import HostError, OcfError, one_line
 
 if TYPE_CHECKING:
     import ssl
 
+    from ocfpy.checks.options import Source
     from ocfpy.checks.provider import VipPath
     from ocfpy.checks.settings import CheckSettings
     from ocfpy.ipvs.model import VirtualService
@@ -50,14 +51,17 @@ Shortcut = Callable[[asyncio.AbstractEventLoop, Callable[[Result], None]], None]
 class Check:
     """One server and its check.
 
-    Subclasses implement `attempt`; an object makes one attempt at a time. `virtual` is the service that the server is
-    checked for, `way` leads to the server when the address is that of the service. `matches` returns whether a text contains the
-    expected one, None when nothing is expected. `source` is the address of check_bind in the server's family, or empty.
+    Subclasses implement `attempt`; an object makes one attempt at a time. `options` are those of the subclass, of its
+    `options_type`. `virtual` is the service that the server is checked for, `way` leads to the server when the address is that
+    of the service. `matches` says of a text whether it has what is expected, None when nothing is. `source` is the address of
+    check_bind in the server's family, or empty.
     """
 
     virtual: VirtualService | None = None
     way: VipPath | None = None
     provider: Provider = HERE
+    options_type: type[Options] = Options
+    options: Options
     _tls: ssl.SSLContext
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
@@ -67,18 +71,24 @@ class Check:
         self.family = socket.AF_INET6 if address.family == 6 else socket.AF_INET
         self.port = port
         self.doing = ""
-        self.expect = settings["expect"]
+        self.options = self.options_type.of(settings)
+        self.expect: str = getattr(self.options, "expect", "")
         self.matches = matcher(self.expect) if self.expect else None
-        self.source = next(
-            (word for word in settings["bind"].split() if parse_address(word).family == address.family), ""
-        )
-        self._secrets = {name: settings[name] for name in SECRETS}
+        bind = self.options.bind if isinstance(self.options, NetworkOptions) else ()
+        self.source = next((str(mine) for mine in bind if mine.family == address.family), "")
+        self.starttls = isinstance(self.options, StartTlsOptions) and self.options.starttls
+        self.speaks_tls = self.kind.tls or self.starttls
         self._secret_files = secret_files(settings)
-        self._tls_files = settings.tls_files()
-        if settings.speaks_tls and not self._tls_files:
-            from ocfpy.checks.tls import context_for
+        self._file_texts: dict[str, str] = {}
+        self._values: dict[str, tuple[str, Any]] = {}
+        self._tls_files: list[str] = []
+        if self.speaks_tls:
+            assert isinstance(self.options, TlsOptions)
+            self._tls_files = list(filter(None, self.options.files))
+            if not self._tls_files:
+                from ocfpy.checks.tls import context_for
 
-            self._tls = context_for(settings)
+                self._tls = context_for(self.options)
 
     async def attempt(self) -> int | None:
         """Return if the server is fine: None, or the percentage of its weight that it asks for.
@@ -141,10 +151,10 @@ class Check:
         """Read again what may have changed since the last attempt. Raises HostError."""
         for name, path in self._secret_files.items():
             self.doing = f"reading the secret in {path}"
-            self._secrets[name] = await self.provider.secret(path, self.timer)
-        if self._tls_files:
+            self._file_texts[name] = await self.provider.secret(path, self.timer)
+        if self._tls_files and isinstance(self.options, TlsOptions):
             self.doing = f"reading {' and '.join(self._tls_files)}"
-            self._tls = await self.provider.tls(self.settings, self.timer)
+            self._tls = await self.provider.tls(self.options, self.timer)
         self.doing = ""
 
     def _where(self) -> str:
@@ -171,7 +181,8 @@ class Check:
     async def start_tls(self, stream: Stream) -> None:
         """Switch to TLS on a connection, as after STARTTLS."""
         self.doing = "in the TLS handshake"
-        name = self.settings["tls_name"] or _without_port(self.settings["host"]) or self.host
+        assert isinstance(self.options, TlsOptions)
+        name = self.options.server_name or self.host
         await stream.start_tls(self._tls, name)
 
     async def connect(self, kind: int, proto: int = 0, port: int | None = None) -> socket.socket:
@@ -195,32 +206,23 @@ class Check:
         self.doing = "connecting"
         return connecting(self, kind, 0, self.port)
 
-    def secret(self, option: str = "secret") -> str:
-        """Return the value of check_secret, or another option that may be in a file: itself, or the first line of the file.
+    def value(self, source: Source[T]) -> T:
+        """What an option stands for that may be in a file, which is read before each attempt.
 
-        The file is read before each attempt, so that a changed password is used at once.
+        It is parsed again only when its text has changed. Raises HostError for a text that it cannot be made of.
         """
-        return self._secrets.get(option, self.settings[option])
-
-    def parsed(self, option: str, parse: Callable[[str], T]) -> T:
-        """Return an option that may be in a file, parsed. Raises HostError if the file's content is not valid."""
-        try:
-            return parse(self.secret(option))
-        except ValueError as error:
-            path = self._secret_files.get(option)
-            raise HostError(f"check_{option}{f', in {path}' if path else ''}: {error}") from None
+        text = self._file_texts.get(source.name, source.text)
+        known = self._values.get(source.name)
+        if known is None or known[0] != text:
+            try:
+                known = self._values[source.name] = text, source.parse(text)
+            except ValueError as error:
+                path = self._secret_files.get(source.name)
+                raise HostError(f"check_{source.name}{f', in {path}' if path else ''}: {error}") from None
+        return cast(T, known[1])
 
 
 def readable(reason: str) -> str:
     """Return a reason as one printable line: parts of it may be the server's own words, which end up in logs and on terminals."""
     line = one_line(reason)
-    return (line if len(line) <= MAX_REASON else f"{line[:MAX_REASON]}...") or "a failure without a message"
-
-
-def _without_port(host: str) -> str:
-    """Return the host of a Host header: without its port, an IPv6 address without its brackets."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    if host.count(":") > 1:
-        return host
-    return host.partition(":")[0]
+    return (line if len(line) <= MAX_REASON else f"{line[:MAX_REASON]}...") or "a failure without words"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 
 from ocfpy.checks.base import Check, CheckFailed, Stream
+from ocfpy.checks.options import LoginOptions
 from ocfpy.checks.words import said
 
 MAX_LINES = 200
@@ -18,7 +19,7 @@ class Dialogue(Check):
         with await self.open() as stream:
             self.doing = "waiting for the greeting"
             await self.greeting(stream)
-            if self.settings.flag("starttls"):
+            if self.starttls:
                 await self.go_over_to_tls(stream)
                 await self.start_tls(stream)
             await self.converse(stream)
@@ -40,9 +41,16 @@ class Dialogue(Check):
         self.doing = f"waiting for the answer to {doing}"
         await stream.send(command.encode() + b"\r\n")
 
+
+class MailDialogue(Dialogue):
+    """One with a server of mail, which may take a login."""
+
+    options_type = LoginOptions
+    options: LoginOptions
+
     def plain(self) -> str:
-        """Return user and password in the form of SASL's PLAIN (RFC 4616)."""
-        return b64encode(f"\0{self.settings['user']}\0{self.secret()}".encode()).decode()
+        """User and password as SASL's PLAIN has them (RFC 4616)."""
+        return b64encode(f"\0{self.options.user}\0{self.value(self.options.secret)}".encode()).decode()
 
 
 def refused(what: str, line: bytes) -> CheckFailed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dns.exception
@@ -14,6 +15,7 @@ import dns.rdataclass
 import dns.rdatatype
 
 from ocfpy.checks.base import Check, CheckFailed
+from ocfpy.checks.options import NetworkOptions, flag, option, words
 from ocfpy.checks.protocols.dns import Header, parse_header, records_of, same_question
 
 if TYPE_CHECKING:
@@ -28,6 +30,18 @@ _NO_EDNS = (dns.rcode.FORMERR, dns.rcode.NOTIMP)
 """How a server answers when it does not know EDNS (RFC 6891, 7)."""
 
 
+@dataclass(frozen=True)
+class DnsOptions(NetworkOptions):
+    """What is asked and how, the rcodes that are fine, and the text that a record has to have."""
+
+    name: str = option()
+    rdtype: str = option()
+    rcode: tuple[dns.rcode.Rcode, ...] = option(words(dns.rcode.from_text))
+    transport: str = option()
+    cd: bool = option(flag)
+    expect: str = option()
+
+
 class DnsCheck(Check):
     """Queries over UDP or TCP; an answer that is truncated over UDP is queried again over TCP, as resolvers do.
 
@@ -35,12 +49,14 @@ class DnsCheck(Check):
     Disabled.
     """
 
+    options_type = DnsOptions
+    options: DnsOptions
+
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
-        self.rdtype = dns.rdatatype.from_text(settings["rdtype"])
-        self.wanted = tuple(map(dns.rcode.from_text, settings["rcode"].split()))
-        query = dns.message.make_query(settings["name"], settings["rdtype"])
-        if settings.flag("cd"):
+        self.rdtype = dns.rdatatype.from_text(self.options.rdtype)
+        query = dns.message.make_query(self.options.name, self.options.rdtype)
+        if self.options.cd:
             query.flags |= dns.flags.CD
         self._plain = query.to_wire()[2:]
         query.use_edns(0, payload=UDP_SIZE)
@@ -48,9 +64,9 @@ class DnsCheck(Check):
 
     async def attempt(self) -> None:
         answer, header = await self._ask(self._with_edns)
-        if header.rcode in _NO_EDNS and header.rcode not in self.wanted:
+        if header.rcode in _NO_EDNS and header.rcode not in self.options.rcode:
             answer, header = await self._ask(self._plain)
-        if header.rcode not in self.wanted:
+        if header.rcode not in self.options.rcode:
             raise CheckFailed(f"rcode {dns.rcode.to_text(dns.rcode.Rcode(header.rcode))}")
         try:
             texts = self._texts(answer)
@@ -61,7 +77,7 @@ class DnsCheck(Check):
 
     async def _ask(self, question: bytes) -> tuple[bytes, Header]:
         query = os.urandom(2) + question
-        if self.settings["transport"] == "tcp":
+        if self.options.transport == "tcp":
             return await self._ask_over_tcp(query)
         with await self.open_datagrams() as server:
             self.doing = "waiting for the answer"
@@ -98,7 +114,7 @@ class DnsCheck(Check):
 
     def _judge(self, texts: list[str]) -> None:
         if not texts:
-            raise CheckFailed(f"no {self.settings['rdtype']} record of {self.settings['name']} in the answer")
+            raise CheckFailed(f"no {self.options.rdtype} record of {self.options.name} in the answer")
         # A name may be expected with its last dot or without.
         if self.matches is not None and not any(self.matches(text) or self.matches(text.rstrip(".")) for text in texts):
             shown = ", ".join(sorted(texts)[:SHOWN])

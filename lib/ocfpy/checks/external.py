@@ -8,11 +8,13 @@ import os
 import pwd
 import resource
 import signal
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ocfpy.checks.base import Check, CheckFailed, Result
 from ocfpy.checks.command_mark import MARK
+from ocfpy.checks.options import Options, flag, option, words
 from ocfpy.checks.result import NODE_TROUBLES
 from ocfpy.ipvs.model import endpoint
 
@@ -33,6 +35,14 @@ FIRST_WEIGHT_CODE = 2
 """Exit code for a weight of 0 %, as in keepalived's misc_dynamic."""
 
 
+@dataclass(frozen=True)
+class ExternalOptions(Options):
+    """The command with its arguments, and whether its exit code is a weight. The checker runs as check_command_user already."""
+
+    command: tuple[str, ...] = option(words(str))
+    dynamic: bool = option(flag)
+
+
 class ExternalCheck(Check):
     """Runs `command` with ldirectord's arguments: VIP (or mark), VPORT, RIP and RPORT, after its own.
 
@@ -42,9 +52,11 @@ class ExternalCheck(Check):
     killed; if the daemon was killed itself, the next one does it, see orphans.py.
     """
 
+    options_type = ExternalOptions
+    options: ExternalOptions
+
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
-        self.dynamic = settings.flag("dynamic")
         self.address = endpoint(address, 0)
         self._running: Command | None = None
 
@@ -57,7 +69,7 @@ class ExternalCheck(Check):
         if self._running is not None and not self._running.reaped:
             raise CheckFailed("the command of the last check cannot be killed")
         self.doing = "waiting for the command"
-        argv = [*self.settings["command"].split(), *self._arguments().values()]
+        argv = [*self.options.command, *self._arguments().values()]
         try:
             self._running = Command(argv, self._environment())
         except OSError as error:
@@ -95,7 +107,7 @@ class ExternalCheck(Check):
             raise CheckFailed(f"the command was killed by signal {-code}")
         if code == 0:
             return None
-        if self.dynamic and code >= FIRST_WEIGHT_CODE:
+        if self.options.dynamic and code >= FIRST_WEIGHT_CODE:
             return code - FIRST_WEIGHT_CODE
         lines = bytes(command.output).decode(errors="replace").strip().splitlines()
         raise CheckFailed(lines[0] if lines else f"the command ended with exit code {code}")

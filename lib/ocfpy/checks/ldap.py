@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from ocfpy.checks.base import Check, CheckFailed, Stream
+from ocfpy.checks.options import LoginOptions, Source, option, source
 from ocfpy.checks.protocols.ldap import SIZE_LIMIT_EXCEEDED, SUCCESS, Disconnection, Entry, LdapConnection, Reference, Result
-from ocfpy.checks.protocols.ldap_search import NO_ATTRIBUTES, parse_search
+from ocfpy.checks.protocols.ldap_search import NO_ATTRIBUTES, Search, parse_search
 from ocfpy.checks.words import said
 
 # RFC 4511, A.1: the result codes that a check is likely to meet.
@@ -31,23 +33,34 @@ _RESULTS = {
 }
 
 
+@dataclass(frozen=True)
+class LdapOptions(LoginOptions):
+    """What is searched for, and the text that an entry has to have."""
+
+    request: Source[Search] = source(parse_search)
+    expect: str = option()
+
+
 class LdapCheck(Check):
     """Binds as `user` or anonymously, and searches for `request`, by default the server's own entry (root DSE).
 
     The search has to find an entry and, with `expect`, one with it in a line `dn: ...` or `attribute: value`.
     """
 
+    options_type = LdapOptions
+    options: LdapOptions
+
     async def attempt(self) -> None:
         connection = LdapConnection()
         with await self.open() as stream:
-            if self.settings.flag("starttls"):
+            if self.starttls:
                 self.doing = "waiting for the answer to StartTLS"
                 await self._succeed(stream, connection, connection.start_tls())
                 connection.switch_to_tls()
                 await self.start_tls(stream)
             self.doing = "waiting for the answer to the bind"
-            user = self.settings["user"]
-            secret = self.secret() if user else ""
+            user = self.options.user
+            secret = self.value(self.options.secret) if user else ""
             if user and not secret:
                 raise CheckFailed("check_secret is empty: a bind without a password would be anonymous")
             await self._succeed(stream, connection, connection.bind(user, secret))
@@ -63,7 +76,7 @@ class LdapCheck(Check):
             _judge(event, connection.asked)
 
     async def _search(self, stream: Stream, connection: LdapConnection) -> None:
-        search = self.parsed("request", parse_search)
+        search = self.value(self.options.request)
         attributes = search.attributes or (() if self.matches else (NO_ATTRIBUTES,))
         await stream.send(connection.search(search, attributes, math.ceil(self.settings.timeout)))
         entries = 0

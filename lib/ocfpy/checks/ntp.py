@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import struct
+from dataclasses import dataclass
 
 from ocfpy.checks.base import Check, CheckFailed
+from ocfpy.checks.options import NetworkOptions, option
 from ocfpy.ocf.parameters import parse_duration
 
 SIZE = 48
@@ -19,8 +21,19 @@ FRACTION = 1 << 16
 """The unit of root delay and root dispersion, as a fraction of a second."""
 
 
+@dataclass(frozen=True)
+class NtpOptions(NetworkOptions):
+    """How far the server may be from a reference clock: in steps, and in seconds."""
+
+    max_stratum: int = option(int)
+    max_distance: float = option(parse_duration)
+
+
 class NtpCheck(Check):
     """Asks for the time like a client, and checks what a client checks before it trusts a server."""
+
+    options_type = NtpOptions
+    options: NtpOptions
 
     async def attempt(self) -> None:
         # A random transmit timestamp: the answer has to repeat it, and the server does not learn our time.
@@ -33,7 +46,7 @@ class NtpCheck(Check):
                 answer = await server.receive()
                 if len(answer) < SIZE:
                     raise CheckFailed(f"not an NTP answer: {len(answer)} bytes")
-        judge(answer, int(self.settings["max_stratum"]), parse_duration(self.settings["max_distance"]))
+        judge(answer, self.options.max_stratum, self.options.max_distance)
 
 
 def judge(packet: bytes, max_stratum: int, max_distance: float) -> None:

@@ -8,6 +8,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from ocfpy.checks.base import Check
+from ocfpy.checks.options import NetworkOptions
 from ocfpy.checks.stream import Datagrams
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ TOKEN_SIZE = 16
 
 class PingCheck(Check):
     """Sends one echo request, and expects one reply with its content."""
+
+    options_type = NetworkOptions
+    options: NetworkOptions
 
     async def attempt(self) -> None:
         with await open_echo(self) as echo:

@@ -9,15 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocfpy.checks.base import Check, CheckFailed, Stream
-from ocfpy.checks.expect import unescape
 from ocfpy.checks.protocols.postgresql import Event, PostgresqlConnection, Ready, Row, ServerError, TlsAnswer
+from ocfpy.checks.sql import QUERY, SqlOptions
 
 if TYPE_CHECKING:
     from ocfpy.checks.protocols.scram import Keys
     from ocfpy.checks.settings import CheckSettings
     from ocfpy.ocf.addresses import Address
 
-QUERY = "SELECT 1"
 NOBODY = "postgres"
 """The user name in the request when there is no user to log in as, like pg_isready."""
 # The errors of a server that accepts no connections: shutting down or starting, and too many connections.
@@ -27,16 +26,19 @@ _CLOSED = ("57P01", "57P02", "57P03", "53300")
 class PostgresqlCheck(Check):
     """Logs in as `user` and sends the query `request`; with `expect` one of the rows has to contain it."""
 
+    options_type = SqlOptions
+    options: SqlOptions
+
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
         self._keys: Keys = {}
 
     async def attempt(self) -> None:
-        user = self.settings["user"]
-        password = self.secret() if user else None
-        connection = PostgresqlConnection(user or NOBODY, password, self.settings.speaks_tls, self._keys)
+        user = self.options.user
+        password = self.value(self.options.secret) if user else None
+        connection = PostgresqlConnection(user or NOBODY, password, self.speaks_tls, self._keys)
         with await self.open() as stream:
-            if self.settings.flag("starttls"):
+            if self.starttls:
                 self.doing = "waiting for the answer to the request for TLS"
                 await stream.send(connection.request_tls())
                 if await stream.event(connection) != TlsAnswer(True):
@@ -44,7 +46,7 @@ class PostgresqlCheck(Check):
                 connection.switch_to_tls()
                 await self.start_tls(stream)
             self.doing = "waiting for the answer to the start of a session"
-            await stream.send(connection.start(self.settings["database"] or user or NOBODY))
+            await stream.send(connection.start(self.options.database or user or NOBODY))
             if not user:
                 _judge_openness(await stream.event(connection))
                 return
@@ -55,7 +57,7 @@ class PostgresqlCheck(Check):
             await stream.send(connection.terminate())
 
     async def _ask(self, stream: Stream, connection: PostgresqlConnection) -> None:
-        await stream.send(connection.query(self.parsed("request", unescape) or QUERY.encode()))
+        await stream.send(connection.query(self.value(self.options.request) or QUERY))
         found = self.matches is None
         while not isinstance(event := await _next(stream, connection, "query"), Ready):
             found = found or (isinstance(event, Row) and self.matches is not None and self.matches(event.text()))

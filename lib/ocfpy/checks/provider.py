@@ -7,14 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ocfpy.checks.files import read
-from ocfpy.checks.registry import TLS
 from ocfpy.checks.secretfile import read_secret
 
 if TYPE_CHECKING:
     import ssl
     from typing import Protocol
 
-    from ocfpy.checks.settings import CheckSettings
+    from ocfpy.checks.options import TlsOptions
     from ocfpy.checks.timer import Timer
 
     class VipPath(Protocol):
@@ -51,12 +50,12 @@ class Provider:
         """Return the first line of a file. Raises HostError, TimedOut."""
         return await read(path, partial(read_secret, path), timer)
 
-    async def tls(self, settings: CheckSettings, timer: Timer) -> ssl.SSLContext:
+    async def tls(self, options: TlsOptions, timer: Timer) -> ssl.SSLContext:
         """Return the TLS context of files as they are now. Raises HostError, TimedOut."""
         from ocfpy.checks.tls import context_for
 
-        what = tuple(map(settings.__getitem__, TLS))  # the same files may have another purpose
-        return await read(what, partial(context_for, settings), timer)
+        what = options.tls_verify, *options.files  # the same files may be put to another use
+        return await read(what, partial(context_for, options), timer)
 
     async def connected(self, check: Target, kind: int, proto: int, port: int) -> tuple[socket.socket, int]:
         """Return a non-blocking socket and the errno of its connect, usually 0 or EINPROGRESS.

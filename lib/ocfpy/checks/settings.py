@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 class CheckSettings(Record):
     """The settings of a check.
 
-    `interval` and `timeout` are in seconds, and so is `retry_interval`: the time until the next check after a result that
-    contradicts the verdict, 0 for the usual interval; `port` 0 is the one that the server's traffic goes to. The options are
-    those of checks.registry, as texts; `settings["path"]` is an option's value or its default.
-    With `connects`, this number of plain connections is tried between two checks of the type.
+    `interval` and `timeout` are in seconds, and so is `retry_interval`: how soon a check follows one that contradicts what is
+    believed of its server, 0 for the usual interval; `port` 0 is the one that the server's traffic goes to. The options are
+    those of checks.registry, as texts, for files and sockets; `settings["path"]` is what an option says, its default where
+    nothing is said. A check makes typed values of them once, see options.py.
+    With `connects`, so many mere connections are tried between two checks that are as the type says.
     """
 
     __slots__ = ("connects", "fall", "interval", "options", "port", "retry_interval", "rise", "timeout", "type")

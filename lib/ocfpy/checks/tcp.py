@@ -6,18 +6,17 @@ import errno
 import os
 import select
 import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable
 
 from ocfpy.checks.base import Check, CheckFailed, Result, Shortcut, readable
 from ocfpy.checks.expect import unescape
+from ocfpy.checks.options import NetworkOptions, Source, option, source
 from ocfpy.checks.result import not_made
 from ocfpy.checks.timer import Poller
 
 if TYPE_CHECKING:
     import asyncio
-
-    from ocfpy.checks.settings import CheckSettings
-    from ocfpy.ocf.addresses import Address
 
 MAX_ANSWER = 65536
 """Bytes of an answer that are searched for the expected text."""
@@ -25,16 +24,23 @@ MAX_ANSWER = 65536
 FAILED = select.EPOLLERR | select.EPOLLHUP
 
 
+@dataclass(frozen=True)
+class ExchangeOptions(NetworkOptions):
+    """What is sent, and the text that is to come back."""
+
+    request: Source[bytes] = source(unescape)
+    expect: str = option()
+
+
 class TcpCheck(Check):
     """Connects and sends `request`, if there is one; with `expect` it reads until that text arrives."""
 
-    def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
-        super().__init__(address, port, settings)
-        self.request = settings["request"]
+    options_type = ExchangeOptions
+    options: ExchangeOptions
 
     def shortcut(self) -> Shortcut | None:
-        """Return one if connecting is all there is to do."""
-        return None if self.request or self.matches is not None or self.way is not None else self._connect
+        """There is one where there is nothing to do but to connect."""
+        return None if self.options.request.text or self.matches is not None or self.way is not None else self._connect
 
     def _connect(self, loop: asyncio.AbstractEventLoop, tell: Callable[[Result], None]) -> None:
         begun = loop.time()
@@ -65,9 +71,9 @@ class TcpCheck(Check):
 
     async def attempt(self) -> None:
         with await self.open() as stream:
-            if self.request:
+            if self.options.request.text:
                 self.doing = "sending the request"
-                await stream.send(self.parsed("request", unescape))
+                await stream.send(self.value(self.options.request))
             if self.matches is None:
                 return
             self.doing = f"waiting for '{self.expect}'"

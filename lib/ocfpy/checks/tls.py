@@ -11,7 +11,7 @@ from ocfpy.ocf.addresses import parse_address
 from ocfpy.ocf.errors import HostError
 
 if TYPE_CHECKING:
-    from ocfpy.checks.settings import CheckSettings
+    from ocfpy.checks.options import TlsOptions
 
 DHE = "kx-dhe"
 """Key exchanges whose modulus the server chooses: one of 10,000 bits keeps OpenSSL busy for 0.9 s, which nothing can interrupt.
@@ -47,23 +47,23 @@ _TLS = {
     "SSLV3_ALERT_BAD_CERTIFICATE": "the server does not accept our certificate (check_cert)",
 }
 
-_contexts: dict[tuple[str, ...], tuple[tuple[int, ...], ssl.SSLContext]] = {}
+_contexts: dict[tuple[bool, str, str, str], tuple[tuple[int, ...], ssl.SSLContext]] = {}
 
 
-def context_for(settings: CheckSettings, place: Callable[[str], str] = str) -> ssl.SSLContext:
-    """Return a context, created once for all checks with the same files, and again when a file has changed.
+def context_for(options: TlsOptions, place: Callable[[str], str] = str) -> ssl.SSLContext:
+    """What to offer and to verify, made once for all checks that do it alike, and again when a file has changed.
 
     `place` returns the path of a file's copy, if not at its own path. Raises HostError when a file cannot be used, OSError when
     this node lacks the resources to open any file.
     """
-    files = settings["ca"], settings["cert"], settings["key"]
-    key = (settings["tls_verify"], *files)
+    files = options.files
+    key = (options.tls_verify, *files)
     try:
         places = [place(path) if path else "" for path in files]
         stamp = tuple(os.stat(path).st_mtime_ns for path in places if path)
         known = _contexts.get(key)
         if known is None or known[0] != stamp:
-            known = _contexts[key] = stamp, _make_context(settings.flag("tls_verify"), *places)
+            known = _contexts[key] = stamp, _make_context(options.tls_verify, *places)
         return known[1]
     except ssl.SSLError as error:
         reason = error.reason or str(error)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ocfpy.checks.base import Check, CheckFailed, TimedOut
-from ocfpy.checks.expect import unescape
 from ocfpy.checks.ping import open_echo
+from ocfpy.checks.tcp import ExchangeOptions
 
 
 class UdpCheck(Check):
@@ -15,9 +15,12 @@ class UdpCheck(Check):
     the report about the port. (Not through the virtual service, which forwards no ping.)
     """
 
+    options_type = ExchangeOptions
+    options: ExchangeOptions
+
     async def attempt(self) -> None:
         with await self.open_datagrams() as server:
-            server.send(self.parsed("request", unescape))
+            server.send(self.value(self.options.request))
             if self.matches is not None:
                 self.doing = f"waiting for '{self.expect}'"
                 answer = await server.receive()

@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 
 def collect(rundir: str = RUNDIR) -> Json:
-    """Return pools as in status.status_document, and the records of sync daemons, addresses and announcements; "gate" of an
+    """Return pools as in snapshot.PoolSnapshot, and the records of sync daemons, addresses and announcements; "gate" of an
     announcement is what the gate reports (gate.Gate.snapshot).
 
     "traffic" of a virtual service and of each real server has the kernel's counters, "timeouts" the seconds after which the

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ocfpy.healthd.drained import Drained, canonical
+from ocfpy.healthd.snapshot import STILL_SERVING, UP
 from ocfpy.ipvs.model import endpoint, parse_endpoint
 
 if TYPE_CHECKING:
@@ -235,6 +236,6 @@ def _is_last(service: Json, name: str, out: AbstractSet[str]) -> bool:
     alive = [
         str(real["server"])
         for real in service["real_servers"]
-        if real["state"] == "up" and real["wanted"] and not _is(str(real["server"]), out)
+        if real["state"] in (UP, STILL_SERVING) and real["wanted"] and not _is(str(real["server"]), out)
     ]
     return bool(alive) and all(_is(server, {name}) for server in alive)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Optional
 
 from ocfpy.healthd.client import DEGRADED, RUNNING
+from ocfpy.healthd.snapshot import PoolSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ocfpy.healthd.snapshot import ServerSnapshot, ServiceSnapshot
 
     Json = dict[str, Any]
     Labels = dict[str, str]
@@ -62,18 +65,19 @@ def as_metrics(found: Json) -> str:
 
 
 def _samples(found: Json) -> Iterator[Sample]:
-    """Add a sample. None adds nothing, for example for a field that an older daemon does not have."""
-    for pool in found["pools"]:
-        labels = {"pool": pool["resource"]}
-        yield "pool_up", labels, int(pool["state"].split()[0] in (RUNNING, DEGRADED))
-        if pool.get("stale"):
-            continue  # the state of the rest is unknown
-        if attribute := pool.get("attribute"):
-            named = {**labels, "attribute": attribute["name"]}
-            yield "pool_attribute", named, attribute["value"]
-            yield "pool_attribute_in_cluster", named, _flag(attribute.get("in_cluster"))
-        for service in pool["virtual"]:
-            yield from _of_service(service, {**labels, "service": service["service"]})
+    """A value of None is no sample: for example of a field that an older daemon does not have."""
+    for document in found["pools"]:
+        pool = PoolSnapshot.read(document)
+        labels = {"pool": pool.resource}
+        yield "pool_up", labels, int(pool.state.split()[0] in (RUNNING, DEGRADED))
+        if pool.stale:
+            continue  # the rest may have changed
+        if pool.attribute:
+            named = {**labels, "attribute": pool.attribute.name}
+            yield "pool_attribute", named, pool.attribute.value
+            yield "pool_attribute_in_cluster", named, _flag(pool.attribute.in_cluster)
+        for service in pool.virtual:
+            yield from _of_service(service, {**labels, "service": service.service})
     for kind, name, labelled in (
         ("addresses", "address_info", ("ip", "nic")),
         ("announcements", "announcement_info", ("prefix", "vrf")),
@@ -89,31 +93,30 @@ def _samples(found: Json) -> Iterator[Sample]:
         yield "announcement_neighbors", labels, None if neighbors is None else len(neighbors)
 
 
-def _of_service(service: Json, labels: Labels) -> Iterator[Sample]:
-    yield "service_backends_alive", labels, service.get("alive")
-    yield "service_backends_down_but_pooled", labels, service.get("down_but_pooled")
-    yield "service_backends_leaving", labels, service.get("leaving_still_serving")
-    yield "service_quorum", labels, _flag(service.get("quorum"))
-    yield from _of_traffic("service", service, labels)
-    for real in service["real_servers"]:
-        yield from _of_real_server(real, {**labels, "server": real["server"]})
+def _of_service(service: ServiceSnapshot, labels: Labels) -> Iterator[Sample]:
+    yield "service_backends_alive", labels, service.alive
+    yield "service_backends_down_but_pooled", labels, service.down_but_pooled
+    yield "service_backends_leaving", labels, service.leaving_still_serving
+    yield "service_quorum", labels, _flag(service.quorum)
+    yield from _of_traffic("service", service.traffic, labels)
+    for real in service.real_servers:
+        yield from _of_real_server(real, {**labels, "server": real.server})
 
 
-def _of_real_server(real: Json, labels: Labels) -> Iterator[Sample]:
-    yield "real_server_state", {**labels, "state": real["state"]}, 1
-    yield "real_server_weight", labels, real["weight"]
-    for kind in ("active", "inactive"):
-        yield "real_server_connections", {**labels, "state": kind}, real.get(kind)
-    yield from _of_traffic("real_server", real, labels)
-    if check := real.get("check"):  # a sorry server, and one that is leaving, have none
-        up = _flag(check.get("up"))
-        yield "real_server_up", labels, up
-        yield "real_server_since_seconds", labels, None if up is None else real.get("since")
-        yield "real_server_check_seconds", labels, check.get("seconds")
+def _of_real_server(real: ServerSnapshot, labels: Labels) -> Iterator[Sample]:
+    yield "real_server_state", {**labels, "state": real.state}, 1
+    yield "real_server_weight", labels, real.weight
+    for kind, connections in (("active", real.active), ("inactive", real.inactive)):
+        yield "real_server_connections", {**labels, "state": kind}, connections
+    yield from _of_traffic("real_server", real.traffic, labels)
+    if real.check:  # sorry servers have none
+        yield "real_server_up", labels, _flag(real.check.up)
+        yield "real_server_since_seconds", labels, None if real.check.up is None else real.since
+        yield "real_server_check_seconds", labels, real.check.seconds
 
 
-def _of_traffic(of: str, counted: Json, labels: Labels) -> Iterator[Sample]:
-    if traffic := counted.get("traffic"):
+def _of_traffic(of: str, traffic: dict[str, int] | None, labels: Labels) -> Iterator[Sample]:
+    if traffic:
         yield f"{of}_connections_total", labels, traffic["connections"]
         for what in ("packets", "bytes"):
             for direction in ("in", "out"):

@@ -8,20 +8,24 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ocfpy.healthd.snapshot import DRAINING, SORRY, STILL_SERVING, UP, PoolSnapshot
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from ocfpy.healthd.snapshot import ServerSnapshot, ServiceSnapshot
 
     Rows = list[tuple[str, ...]]
 
 _COLOURS = {
-    "up": "green",
+    UP: "green",
     "down": "red",
     "down but pooled": "bold red",
     "unknown": "yellow",
-    "leaving, still serving": "yellow",
-    "draining": "cyan",
+    STILL_SERVING: "yellow",
+    DRAINING: "cyan",
     "drained": "cyan",
-    "sorry server": "magenta",
+    SORRY: "magenta",
 }
 
 
@@ -30,16 +34,15 @@ _PRESENT = {True: "yes", False: "no", None: "unknown"}
 
 def as_text(found: dict[str, Any], out: TextIO) -> None:
     """Write everything in `found` (see collect.collect) to `out`."""
-    for pool in found["pools"]:
-        attribute = pool.get("attribute", {})
-        said = f", {attribute['name']}={attribute['value']}" if attribute else ""
+    for pool in map(PoolSnapshot.read, found["pools"]):
+        said = f", {pool.attribute.name}={pool.attribute.value}" if pool.attribute else ""
         _table(
-            f"{pool['resource']}: {pool['state']}{said}",
+            f"{pool.resource}: {pool.state}{said}",
             ("service", "real server", "weight", "conns", "state", "for", "why"),
-            [row for service in pool["virtual"] for row in _servers(service)],
+            [row for service in pool.virtual for row in _servers(service)],
             out,
         )
-        for warning in pool.get("warnings", ()):
+        for warning in pool.warnings:
             print(f"  {_printable(warning, out)}\n", file=out)
     if times := found.get("timeouts"):
         print(
@@ -68,12 +71,12 @@ def as_text(found: dict[str, Any], out: TextIO) -> None:
         print("no anycast resource is started on this node", file=out)
 
 
-def _servers(service: dict[str, Any]) -> Iterable[tuple[str, ...]]:
-    lost = "" if service.get("quorum", True) or not service["alive"] else ", no quorum"
-    name = f"{service['service']} ({service['alive']} alive{lost})"
-    for real in service["real_servers"]:
-        age = _duration(time.time() - real["since"]) if "since" in real else ""
-        yield name, real["server"], _weight(real), _connections(real), real["state"], age, _why(real)
+def _servers(service: ServiceSnapshot) -> Iterable[tuple[str, ...]]:
+    lost = ", no quorum" if service.quorum is False and service.alive else ""
+    name = f"{service.service} ({service.alive} alive{lost})"
+    for real in service.real_servers:
+        age = _duration(time.time() - real.since) if real.since is not None else ""
+        yield name, real.server, _weight(real), _connections(real), real.state, age, _why(real)
         name = ""
 
 
@@ -95,25 +98,22 @@ def _gate(gate: dict[str, Any] | None) -> str:
     return f"{gate['state']}{why} since {since}{error}"
 
 
-def _weight(real: dict[str, Any]) -> str:
+def _weight(real: ServerSnapshot) -> str:
     """The weight in the kernel; and the one it is moving to, if that differs."""
-    now = real["weight"]
-    wanted = real.get("wanted", now)
-    goal = real.get("configured", wanted) if real["state"] == "up" else wanted
-    shown = "-" if now is None else str(now)
-    return shown if goal == now else f"{shown} -> {'-' if goal is None else goal}"
+    goal = real.configured if real.state == UP else real.wanted
+    shown = "-" if real.weight is None else str(real.weight)
+    return shown if goal == real.weight else f"{shown} -> {'-' if goal is None else goal}"
 
 
-def _connections(real: dict[str, Any]) -> str:
-    return f"{real['active']}+{real['inactive']}" if "active" in real else ""
+def _connections(real: ServerSnapshot) -> str:
+    return f"{real.active}+{real.inactive}" if real.active is not None else ""
 
 
-def _why(real: dict[str, Any]) -> str:
-    if "drain" in real:
-        clients = real["drain"].get("clients")
-        waits = f", waiting for persistent clients: {clients}" if clients else ""
-        return f"removed in {_duration(real['drain']['until'] - time.time())} at the latest{waits}"
-    return str(real["reason"])
+def _why(real: ServerSnapshot) -> str:
+    if real.drain:
+        waits = f", waiting for persistent clients: {real.drain.clients}" if real.drain.clients else ""
+        return f"removed in {_duration(real.drain.until - time.time())} at the latest{waits}"
+    return real.reason
 
 
 def _duration(seconds: float) -> str:

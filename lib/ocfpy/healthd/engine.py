@@ -3,60 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Callable
 
-from ocfpy.healthd.drained import Drained
+from ocfpy.healthd.drain_list import DrainList, look_at_once
+from ocfpy.healthd.drift import Drift
 from ocfpy.healthd.fallback_command import FallbackCommands
-from ocfpy.healthd.pool_checks import PoolChecks
-from ocfpy.ipvs.model import endpoint
+from ocfpy.healthd.wanted_table import WantedTable
 from ocfpy.ocf.errors import OcfError, ServiceError
-from ocfpy.pool.desired import IDLE, NEVER, Desired
+from ocfpy.pool.desired import Desired
 from ocfpy.pool.leaving import with_candidates
 from ocfpy.pool.placement import Observation
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Coroutine, Hashable
+    from collections.abc import Coroutine
 
-    from ocfpy.healthd.check_request import Checks
     from ocfpy.healthd.check_state import CheckState
-    from ocfpy.healthd.ipvs_worker import Connections, IpvsWorker
+    from ocfpy.healthd.drain_list import Look
+    from ocfpy.healthd.ipvs_worker import IpvsWorker
+    from ocfpy.healthd.pool_checks import PoolChecks
     from ocfpy.healthd.pool_report import PoolReport
     from ocfpy.healthd.publisher import Publisher
-    from ocfpy.healthd.vip_probe import VipPaths
     from ocfpy.ipvs.model import RealServer, Table, VirtualService
     from ocfpy.ipvs.plan import Change
     from ocfpy.ocf.context import Log
     from ocfpy.pool.spec import PoolSpec, ServiceSpec
 
-    Look = Callable[[Hashable, Callable[[], object], float], Awaitable[bool]]
-
 DRAIN_LOOK_S = 1.0
 """How often the connections of a draining server are counted."""
 LEAST_PAUSE_S = 0.01
-DRIFTS_UNTIL_CONTESTED = 3
-"""After this many repairs of the same service in a row, another program must be managing it."""
 STUCK_AFTER_S = 10.0
 """The engine hangs if the table was not compared for this long, or for three intervals if that is longer."""
 
 
-LOOK_S = 0.5
-"""Longest time that one read of the drain directory delays the table: it may be on a file server that hangs."""
-
-
-async def look_at_once(name: Hashable, work: Callable[[], object], seconds: float) -> bool:
-    """Like `look` in checks.files, but without a thread: for files that cannot hang."""
-    work()
-    return True
-
-
 class Engine:
-    """Runs a PoolSpec. `on_change` is called after every change that a status should show.
+    """Runs a PoolSpec: verdicts of `checks` become the kernel's table, and the number of live backends the publisher's.
 
-    `wall` is the wall clock in seconds; `on_fault` gets unexpected exceptions. `checks` runs the checks, this process if None.
-    `desired` is the state restored from the previous daemon. `hints` returns warnings about the host; `ways` are the paths of
-    checks through a virtual service. `look(name, work, seconds)` runs `work`, which does file I/O, and returns whether it
-    finished within the time; `work` is never abandoned.
+    `on_change` is called after every change that a status should show; `on_fault` gets unexpected exceptions. `desired` is the
+    state restored from the previous daemon. `hints` returns warnings about the host; `look` reads files as in DrainList.
     """
 
     def __init__(
@@ -64,14 +47,12 @@ class Engine:
         spec: PoolSpec,
         kernel: IpvsWorker,
         publisher: PoolReport | Publisher,
+        checks: PoolChecks,
         log: Log,
+        desired: Desired | None = None,
         on_change: Callable[[], None] = lambda: None,
         on_fault: Callable[[BaseException], None] = lambda _: None,
-        wall: Callable[[], float] = time.time,
-        checks: Checks | None = None,
-        desired: Desired | None = None,
         hints: Callable[[PoolSpec], list[str]] = lambda _: [],
-        ways: VipPaths | None = None,
         look: Look = look_at_once,
     ) -> None:
         self.spec = spec
@@ -80,36 +61,27 @@ class Engine:
         self.log = log
         self.on_change = on_change
         self.on_fault = on_fault
-        self.wall = wall
-        if checks is None:
-            from ocfpy.healthd.local_checks import LocalChecks
-
-            checks = LocalChecks(wall, on_fault)
-        self._loop = asyncio.get_running_loop()
-        self.checks = PoolChecks(spec.resource, checks, ways, wall, log, self.look_now)
+        self.hints = hints
+        self.checks = checks
+        checks.on_change = self.look_now
+        self.desired = desired or Desired()
+        self.drift = Drift(log)
+        self.fallbacks = FallbackCommands(log)
         self.ready = False
-        self._is_abandoned = False
         self.is_broken = False
         """Whether one of its tasks has ended with an exception: then what it began is not continued."""
         self.table_error: OcfError | None = None
         self.config_trouble = ""
-        self.desired = desired or Desired()
-        self.drained = Drained("", "")
-        self.fallbacks = FallbackCommands(log)
-        self.contested: frozenset[VirtualService] = frozenset()
-        self.hints = hints
-        self.look = look
-        self._drained_anew = False
-        self._drain_dir_hangs = False
         self.warnings: list[str] = []
-        self._said_of_leaving: dict[VirtualService, str] = {}
+        self._loop = asyncio.get_running_loop()
+        self._wanted = WantedTable(self.desired, log)
+        self._drained = DrainList(log, look)
+        self._is_abandoned = False
         self._owned: set[VirtualService] = set()
-        self._drifts: dict[VirtualService, int] = {}
         self._reloading = asyncio.Lock()
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()
         self._looked_at = self._compared_at = self._loop.time()
-        self._due = NEVER
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, before: PoolSpec | None = None) -> None:
@@ -174,7 +146,7 @@ class Engine:
             raise ServiceError("the pool was stopped meanwhile")
 
     def watch_of(self, service: ServiceSpec, real: RealServer) -> CheckState:
-        """The check of a real server; before the engine has begun, one that has said nothing."""
+        """Return the state of a real server's check; an empty one before the engine has begun."""
         return self.checks.of(service, real)
 
     def look_now(self) -> None:
@@ -196,7 +168,7 @@ class Engine:
         `found` is the kernel's table; `before` the specification that was in force.
         """
         for virtual in spec.virtual:
-            if virtual in found and virtual not in self._owned and virtual not in spec.former:
+            if virtual in found and virtual not in self._owned | self.desired.inherited | set(spec.former):
                 scheduler, reals = found[virtual][0].scheduler, len(found[virtual][1])
                 self.log.warning(
                     f"adopted existing virtual service {virtual} ({scheduler}, {reals} real servers)"
@@ -210,13 +182,13 @@ class Engine:
         self._owned |= {*spec.virtual, *spec.former}
         self.spec = spec
         self.desired.adopt(spec, found, before)
-        self.drained = Drained(spec.drain_dir, spec.resource, spec.drain_hosts)
+        self._drained.go_over(spec)
         self.checks.go_over(self.desired.with_leavers(spec), self.desired.table)
         self._changed.set()
 
     def _see(self, service: ServiceSpec, real: RealServer) -> Observation:
         watch = self.watch_of(service, real)
-        by_hand = real in self.drained or (not real.weight and service.drain_timeout is not None)
+        by_hand = real in self._drained or (not real.weight and service.drain_timeout is not None)
         return Observation(watch.verdict.up, watch.failed_at, watch.percent, by_hand)
 
     async def _keep_table(self) -> None:
@@ -224,7 +196,7 @@ class Engine:
             # A timer may fire a little early: the least pause prevents a busy loop. All pools with the same interval compare at
             # the same instants, so that one read of /proc serves them all.
             now, interval = self._loop.time(), self.spec.interval
-            pause = max(min(interval - now % interval, self._due - now), LEAST_PAUSE_S)
+            pause = max(min(interval - now % interval, self._wanted.due - now), LEAST_PAUSE_S)
             if self.desired.draining:
                 pause = min(pause, DRAIN_LOOK_S)
             try:
@@ -238,9 +210,7 @@ class Engine:
     async def _synchronise(self) -> None:
         """Apply the verdicts to the kernel's table, then tell the cluster; an error goes to `table_error`."""
         now = self._loop.time()
-        await self._look_at_drained()
-        news = self._drained_anew or self._changed.is_set() or now >= self._due
-        self._drained_anew = False
+        news = await self._drained.read() or self._changed.is_set() or now >= self._wanted.due
         self._changed.clear()
         before, error = self.table_error, None
         drift: list[Change] = []
@@ -248,7 +218,7 @@ class Engine:
         try:
             if self.desired.draining and self.desired.places:  # without places they are the previous daemon's, and may be over
                 busy = await self.kernel.connections({virtual for virtual, _ in self.desired.draining})
-                news = self._end_drains(busy, now) or news
+                news = self._wanted.end_drains(busy, now) or news
                 spec = self.spec
             if news:
                 self._update(spec, now)
@@ -257,7 +227,7 @@ class Engine:
                 await self._respect_removals(spec, now)
                 drift = await self.kernel.keep(self.desired.table, frozenset(self._owned))
                 self._compared_at = now
-                self._note_drift(drift)
+                self.drift.note(drift)
         except OcfError as failed:
             error = failed
             if before is None or error.reason != before.reason:
@@ -275,52 +245,14 @@ class Engine:
         if news or drift or error is not before:
             self.on_change()
 
-    async def _look_at_drained(self) -> None:
-        drained = self.drained
-
-        def work() -> None:
-            if drained.read():
-                self._drained_anew = True
-
-        hangs = not await self.look(drained, work, LOOK_S)
-        if hangs and not self._drain_dir_hangs:
-            self.log.warning(f"reading {self.spec.drain_dir} timed out: the last known list of drained servers stays in force")
-        self._drain_dir_hangs = hangs
-
     def _update(self, spec: PoolSpec, now: float) -> None:
-        """Works out the wanted table anew."""
-        pooled, draining, leaving = self.desired.pooled(), set(self.desired.draining), self.desired.leaving_servers()
-        self.desired.update(spec, self._see, now)
-        self._due = self.desired.next_change(now)
-        if leaving - self.desired.leaving_servers():
-            self._end_checks_of_left(spec)
-        self._log_leaving(spec)
-        for virtual, servers in self.desired.pooled().items():
-            if servers - pooled.get(virtual, set()):
-                names = ", ".join(endpoint(*key) for key in sorted(servers, key=str))
-                self.log.warning(f"min_up keeps servers of {virtual} in service that are down: {names}")
-        for virtual, key in self.desired.draining.keys() - draining:
-            self.log.info(f"{endpoint(*key)} of {virtual} is leaving: weight 0 until its connections have ended")
-
-    def _end_checks_of_left(self, spec: PoolSpec) -> None:
-        """Ends the checks of servers that served until the new ones did."""
+        """Work out the wanted table; end the checks of servers that have handed over to new ones."""
+        if not self._wanted.update(spec, self._see, now):
+            return
         try:
             self.checks.go_over(self.desired.with_leavers(spec), self.desired.table)
         except (OcfError, OSError) as error:  # a way to a virtual service that stays open for nothing
             self.log.warning(f"the check of a server that has left cannot be cleaned up: {error}")
-
-    def _log_leaving(self, spec: PoolSpec) -> None:
-        """Logs which servers serve on although they are leaving: when that begins, and when the new ones are not up."""
-        lines: dict[VirtualService, str] = {}
-        for virtual in spec.virtual:
-            names = ", ".join(map(str, self.desired.still_serving(virtual)))
-            if self.desired.is_handover_stuck(virtual):
-                lines[virtual] = f"{names} of {virtual} leaving, still serving: {self.desired.handover(virtual)}"
-            elif names:
-                lines[virtual] = f"{names} of {virtual} leaving, still serving until the new servers have been checked"
-            if lines.get(virtual) != self._said_of_leaving.get(virtual) and virtual in lines:
-                self.log.warning(lines[virtual])
-        self._said_of_leaving = lines
 
     async def _respect_removals(self, spec: PoolSpec, now: float) -> None:
         """Leave out servers that are down and that an operator removed from the kernel, in services that allow it."""
@@ -328,33 +260,9 @@ class Engine:
         if quiescent:
             present = await self.kernel.connections({virtual for virtual, _ in quiescent})
             removed = quiescent - present.keys()
-            if removed and len(present):
-                self.desired.leave_out(removed)
+            if removed and len(present) and spec is self.spec:
+                self._wanted.leave_out(removed)
                 self._update(spec, now)
-                for virtual, key in sorted(removed, key=str):
-                    self.log.info(f"{endpoint(*key)} of {virtual} is down and was removed by hand: it stays out until it is up")
-
-    def _end_drains(self, busy: Connections, now: float) -> bool:
-        """Remove servers that have drained; return whether there are any."""
-        ended = self.desired.end_drains(busy, now)
-        for virtual, key in ended:
-            left = busy.get((virtual, key), IDLE)
-            how = "has drained" if left == IDLE else f"is removed with {left}: drain_timeout is over"
-            self.log.info(f"{endpoint(*key)} of {virtual} {how}")
-        return bool(ended)
-
-    def _note_drift(self, drift: list[Change]) -> None:
-        """Log what another program changed, and remember services that keep changing."""
-        touched = {change.virtual for change in drift}
-        self._drifts = {virtual: self._drifts.get(virtual, 0) + 1 for virtual in touched}
-        fought_over = frozenset(one for one, times in self._drifts.items() if times >= DRIFTS_UNTIL_CONTESTED)
-        for virtual in sorted(fought_over - self.contested, key=str):
-            self.log.warning(f"another program keeps changing {virtual}: stop the other daemon that manages it")
-        self.contested = fought_over
-        news = [change for change in drift if change.virtual not in fought_over]
-        if news:
-            more = f" (and {len(news) - 5} more)" if len(news) > 5 else ""
-            self.log.warning(f"IPVS table was changed externally, reverted: {'; '.join(map(str, news[:5]))}{more}")
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Callable
 
 from ocfpy.healthd.check_request import check_request
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class PoolChecks:
-    """Begins and ends the checks of the pool `resource`; `changed` is called after a verdict or a weight's percentage changed.
+    """Begins and ends the checks of the pool `resource`; `on_change` is called after a verdict or a weight's percentage changed.
 
     `checks` runs them; `paths` are those through a virtual service; `wall` is the wall clock in seconds.
     """
@@ -31,18 +32,17 @@ class PoolChecks:
         self,
         resource: str,
         checks: Checks,
-        paths: VipPaths | None,
-        wall: Callable[[], float],
         log: Log,
-        changed: Callable[[], None],
+        paths: VipPaths | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
+        self.on_change: Callable[[], None] = lambda: None
+        self.wall = wall
         self.states: dict[CheckKey, CheckState] = {}
         self._resource = resource
         self._checks = checks
         self.paths = paths
-        self._wall = wall
         self._log = log
-        self._changed = changed
         self._state_of: dict[Where, CheckState] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -120,7 +120,7 @@ class PoolChecks:
     def _new_state(self, before: CheckState | None, request: CheckRequest) -> CheckState:
         """Create the check state of a real server, with the previous verdict."""
         settings = request.settings
-        state = CheckState(request.name, settings, Verdict(), self._wall())
+        state = CheckState(request.name, settings, Verdict(), self.wall())
         if not _is_checked(settings):
             state.verdict = Verdict(settings.type == "on")
         elif before is not None:
@@ -132,13 +132,13 @@ class PoolChecks:
         """Act on a result that `state` already has; its verdict and percentage before that are given."""
         up = state.verdict.up
         if up != before.up:
-            state.since = self._wall()
+            state.since = self.wall()
             if not up and (before.up or before.trusted):
                 state.failed_at = self._loop.time()
             self._log.info(f"{state.name} is up" if up else f"{state.name} is down: {state.reason}")
         elif state.percent == share:
             return
-        self._changed()
+        self.on_change()
 
 
 def _is_checked(settings: CheckSettings) -> bool:

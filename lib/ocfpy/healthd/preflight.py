@@ -41,10 +41,11 @@ def require_files(services: Iterable[ServiceSpec], deadline: Deadline) -> None:
     for check in checks:
         files = check.tls_files()
         if files:
+            from ocfpy.checks.options import TlsOptions
             from ocfpy.checks.tls import context_for
 
             deadline.step = " and ".join(files)
-            context_for(check)
+            context_for(TlsOptions.of(check))
 
 
 def require_reply_path(services: Iterable[ServiceSpec]) -> None:

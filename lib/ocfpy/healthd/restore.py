@@ -28,8 +28,7 @@ _DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 def memory_document(desired: Desired) -> Json:
     """Return what the next daemon has to know."""
     virtuals = [*desired.table, *(virtual for virtual in desired.without_quorum if virtual not in desired.table)]
-    services = [_service_memory(desired, virtual) for virtual in virtuals]
-    return {"schema": SCHEMA, "boot": boot_id(), "services": [service for service in services if len(service) > 1]}
+    return {"schema": SCHEMA, "boot": boot_id(), "services": [_service_memory(desired, virtual) for virtual in virtuals]}
 
 
 def restore_desired(path: str) -> Desired:
@@ -72,6 +71,7 @@ def _service_memory(desired: Desired, virtual: VirtualService) -> Json:
 def _restore_service(desired: Desired, service: Json) -> None:
     try:
         virtual = parse_virtual(service["service"])
+        desired.inherited.add(virtual)
         if service.get("quorum") is False:
             desired.without_quorum.add(virtual)
         for server, (begun, ends) in service.get("drains", {}).items():
@@ -98,6 +98,7 @@ def _restore_status(desired: Desired, document: Json) -> None:
     for service in document["virtual"]:
         try:
             virtual = parse_virtual(service["service"])
+            desired.inherited.add(virtual)
             if service.get("quorum") is False:
                 desired.without_quorum.add(virtual)
             for real in service["real_servers"]:

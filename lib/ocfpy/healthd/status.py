@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ocfpy.healthd.client import DEGRADED, FAILED, RUNNING, STARTING
-from ocfpy.healthd.restore import boot_id
+from ocfpy.healthd.snapshot import (
+    DRAINING,
+    LEAVING,
+    SCHEMA,
+    SORRY,
+    STILL_SERVING,
+    AttributeSnapshot,
+    CheckSnapshot,
+    DrainSnapshot,
+    PoolSnapshot,
+    ServerSnapshot,
+    ServiceSnapshot,
+    SlowStartSnapshot,
+)
 from ocfpy.ipvs.proc import read_proc
 from ocfpy.pool.placement import DRAINED, POOLED, UNKNOWN, UP
 
@@ -16,21 +30,12 @@ if TYPE_CHECKING:
     from ocfpy.healthd.engine import Engine
     from ocfpy.ipvs.model import RealKey, RealServer
     from ocfpy.ipvs.proc import ProcReal
-    from ocfpy.pool.desired import Drain
     from ocfpy.pool.spec import ServiceSpec
-
-Json = dict[str, Any]
 
 SERVERS_NAMED = 8
 """Servers that a reason names; Pacemaker keeps the reason in the CIB."""
 STUCK_AFTER_S = 20.0
 """How long a pool may be without a checker: a replacement usually takes 2 s, and up to 10 s on a busy node."""
-DRAINING = "draining"
-SORRY = "sorry server"
-LEAVING = "leaving"
-STILL_SERVING = "leaving, still serving"
-"""States of real servers, beside those of placement.py: with connections left, a sorry server, not configured any more, not
-configured and in service because the new servers are not up."""
 
 
 def verdict_line(engine: Engine) -> str:
@@ -77,17 +82,24 @@ def _troubles(engine: Engine, service: ServiceSpec) -> list[str]:
     if engine.desired.is_handover_stuck(virtual):
         names = ", ".join(map(str, engine.desired.still_serving(virtual)[:SERVERS_NAMED]))
         found.append(f"{names} of {virtual} leaving, still serving: {engine.desired.handover(virtual)}: {down}")
-    if virtual in engine.contested:
+    if virtual in engine.drift.contested:
         found.append(f"another program keeps changing {virtual}: stop the other daemon that manages it")
     return found
 
 
 def no_backend_reason(engine: Engine) -> str:
-    """Why a pool has no live backend: the fault of the first service without one."""
+    """Why a pool counts as having no live backend: the fault of the first service without one, or without its quorum."""
+    alive = engine.desired.alive()
     for service in engine.spec.services:
-        for trouble in _troubles(engine, service)[:1]:
-            return trouble
+        if not alive.get(service.virtual) or service.virtual in engine.desired.without_quorum:
+            for trouble in _troubles(engine, service)[:1]:
+                return trouble
     return ""
+
+
+def is_short(engine: Engine) -> bool:
+    """Whether every service has a live backend, so that a pool that reports 0 does so for want of a quorum."""
+    return all(engine.desired.alive().values())
 
 
 def _why(engine: Engine, service: ServiceSpec, real: RealServer, state: str) -> str:
@@ -100,117 +112,94 @@ def _why(engine: Engine, service: ServiceSpec, real: RealServer, state: str) -> 
     return watch.reason or "is switched off"
 
 
-def status_document(engine: Engine) -> Json:
-    """The state of the pool. Times are seconds since the epoch, durations seconds.
-
-    The wall clock may be set: `boot` has the time at which the clock of drains and slow starts was 0.
-    """
+def take_snapshot(engine: Engine) -> PoolSnapshot:
+    """Return the state of the pool."""
     try:
         kernel = read_proc(only=set(engine.spec.virtual).__contains__)
     except FileNotFoundError:
         kernel = {}
-    clock = _Clock(engine)
-    return {
-        "resource": engine.spec.resource,
-        "pid": os.getpid(),
-        "boot": {"id": boot_id(), "time": clock.zero},
-        "state": verdict_line(engine),
-        "attribute": {
-            "name": engine.spec.attribute,
-            "value": engine.publisher.value,
-            "in_cluster": engine.publisher.taken,
-        },
-        "drain_dir": engine.spec.drain_dir,
-        "warnings": list(engine.warnings),
-        "virtual": [
-            _service(engine, service, kernel[service.virtual].reals if service.virtual in kernel else {}, clock)
+    clock = engine.checks.wall() - engine.now()
+    return PoolSnapshot(
+        engine.spec.resource,
+        SCHEMA,
+        os.getpid(),
+        verdict_line(engine),
+        AttributeSnapshot(engine.spec.attribute, engine.publisher.value, engine.publisher.taken),
+        engine.spec.drain_dir,
+        tuple(engine.warnings),
+        tuple(
+            _Servers(engine, service, kernel[service.virtual].reals if service.virtual in kernel else {}, clock).snapshot()
             for service in engine.spec.services
-        ],
-    }
+        ),
+    )
 
 
-class _Clock:
-    """Converts an instant of the event loop to the time since the epoch."""
+class _Servers:
+    """The servers of one service; `clock` is the time since the epoch at which the clock of the event loop was 0."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.zero = round(engine.wall() - engine.now(), 3)
+    def __init__(self, engine: Engine, service: ServiceSpec, kernel: Mapping[RealKey, ProcReal], clock: float) -> None:
+        self.engine = engine
+        self.desired = engine.desired
+        self.service = service
+        self.kernel = kernel
+        self.clock = clock
+        self.places = engine.desired.places.get(service.virtual, {})
+        self.wanted = engine.desired.table.get(service.virtual, (None, {}))[1]
+        self.leaving = engine.desired.leaving.get(service.virtual, {})
 
-    def wall(self, instant: float) -> float:
-        return round(instant + self.zero, 3)
+    def snapshot(self) -> ServiceSnapshot:
+        """Return the service."""
+        virtual, desired = self.service.virtual, self.desired
+        reals = dict(self.service.reals)
+        for key, real in (*self.wanted.items(), *((key, leaver.real) for key, leaver in self.leaving.items())):
+            reals.setdefault(key, real)
+        return ServiceSnapshot(
+            str(virtual),
+            self.service.settings.scheduler,
+            desired.alive().get(virtual, 0),
+            sum(1 for place in self.places.values() if place.state == POOLED),
+            len(desired.still_serving(virtual)),
+            virtual not in desired.without_quorum,
+            tuple(self._server(key, real) for key, real in reals.items()),
+        )
 
+    def _server(self, key: RealKey, real: RealServer) -> ServerSnapshot:
+        is_configured, there, where = key in self.service.reals, self.kernel.get(key), (self.service.virtual, key)
+        drain, ramp = self.desired.draining.get(where), self.desired.ramping.get(where)
+        snapshot = ServerSnapshot(
+            str(real),
+            real.forward,
+            weight=there.weight if there else None,
+            wanted=self.wanted[key].weight if key in self.wanted else None,
+            configured=real.weight if is_configured or key not in self.leaving else 0,
+            active=there.active if there else 0,
+            inactive=there.inactive if there else 0,
+            state=SORRY if real.weight else LEAVING,
+            drain=DrainSnapshot(self._wall(drain.begun), self._wall(drain.ends), *drain.busy) if drain else None,
+            slow_start=SlowStartSnapshot(self._wall(ramp.begun), self._wall(ramp.begun + ramp.duration)) if ramp else None,
+        )
+        if is_configured or key in self.leaving:
+            snapshot = self._checked(snapshot, key, real)
+        return replace(snapshot, state=DRAINING, since=snapshot.drain.since) if snapshot.drain else snapshot
 
-def _service(
-    engine: Engine, service: ServiceSpec, kernel: Mapping[RealKey, ProcReal], clock: _Clock
-) -> Json:
-    virtual = service.virtual
-    places = engine.desired.places.get(virtual, {})
-    wanted = engine.desired.table.get(virtual, (None, {}))[1]
-    reals = [
-        {**_real(real, wanted, kernel), **_checked(engine, service, real)} for real in service.reals.values()
-    ]
-    leaving = engine.desired.leaving.get(virtual, {})
-    others = {key: real for key, real in wanted.items() if key not in service.reals}
-    others.update({key: leaver.real for key, leaver in leaving.items() if key not in service.reals})
-    for key, real in others.items():
-        if key in leaving:
-            reals.append({**_real(real, wanted, kernel), **_checked(engine, service, real), "configured": 0})
-        else:
-            reals.append({**_real(real, wanted, kernel), "state": SORRY if real.weight else LEAVING, "reason": ""})
-    for document, key in zip(reals, [*service.reals, *others]):
-        if key in leaving and key in places and places[key].weight:
-            document["state"] = STILL_SERVING
-            if places[key].state == UP:
-                document["reason"] = str(engine.desired.handover(virtual))
-        drain = engine.desired.draining.get((virtual, key))
-        if drain is not None:
-            document["drain"] = _drain(drain, clock)
-            document["state"], document["since"] = DRAINING, document["drain"]["since"]
-        ramp = engine.desired.ramping.get((virtual, key))
-        if ramp is not None:
-            document["slow_start"] = {"since": clock.wall(ramp.begun), "until": clock.wall(ramp.begun + ramp.duration)}
-    return {
-        "service": str(virtual),
-        "scheduler": service.settings.scheduler,
-        "alive": engine.desired.alive().get(virtual, 0),
-        "down_but_pooled": sum(1 for place in places.values() if place.state == POOLED),
-        "leaving_still_serving": len(engine.desired.still_serving(virtual)),
-        "quorum": virtual not in engine.desired.without_quorum,
-        "real_servers": reals,
-    }
+    def _checked(self, snapshot: ServerSnapshot, key: RealKey, real: RealServer) -> ServerSnapshot:
+        """Add the check of a server, and the state that follows."""
+        check, place = self.engine.watch_of(self.service, real), self.places.get(key)
+        state, reason = place.state if place else UNKNOWN, check.reason
+        if key in self.leaving and place and place.weight:
+            reason = str(self.desired.handover(self.service.virtual)) if state == UP else reason
+            state = STILL_SERVING
+        seconds = round(check.result.seconds, 4) if check.result else None
+        return replace(
+            snapshot,
+            state=state,
+            since=round(check.since, 3),
+            reason=reason,
+            against=check.verdict.against,
+            check=CheckSnapshot(
+                check.settings.type, check.verdict.up, seconds, round(check.next_at, 3) if check.run else None
+            ),
+        )
 
-
-def _real(real: RealServer, wanted: Mapping[RealKey, RealServer], kernel: Mapping[RealKey, ProcReal]) -> Json:
-    """Where a server stands: `weight` in the kernel (null: absent), `wanted` there now, `configured` in the end."""
-    there = kernel.get(real.key)
-    return {
-        "server": str(real),
-        "forward": real.forward,
-        "weight": there.weight if there else None,
-        "wanted": wanted[real.key].weight if real.key in wanted else None,
-        "configured": real.weight,
-        "active": there.active if there else 0,
-        "inactive": there.inactive if there else 0,
-    }
-
-
-def _checked(engine: Engine, service: ServiceSpec, real: RealServer) -> Json:
-    """The check of a server, and the state that follows."""
-    watch = engine.watch_of(service, real)
-    place = engine.desired.places.get(service.virtual, {}).get(real.key)
-    return {
-        "state": place.state if place else UNKNOWN,
-        "since": round(watch.since, 3),
-        "reason": watch.reason,
-        "against": watch.verdict.against,
-        "check": {
-            "type": watch.settings.type,
-            "up": watch.verdict.up,
-            "seconds": round(watch.result.seconds, 4) if watch.result else None,
-            "next": round(watch.next_at, 3) if watch.run else None,
-        },
-    }
-
-
-def _drain(drain: Drain, clock: _Clock) -> Json:
-    """A drain, with the connections that the daemon last saw."""
-    return {"since": clock.wall(drain.begun), "until": clock.wall(drain.ends), **drain.busy._asdict()}
+    def _wall(self, instant: float) -> float:
+        return round(instant + self.clock, 3)

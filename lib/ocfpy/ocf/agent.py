@@ -8,7 +8,7 @@ from ocfpy.ocf.parameters import Parameter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from ocfpy.ocf.clone import Notification
@@ -254,6 +254,14 @@ class Agent:
     def observe(self, claim: dict[str, str]) -> Status:
         """Return the state of the claim, without changing anything."""
         raise NotImplementedError
+
+    def shortcut_facts(self) -> Sequence[str]:
+        """Return what a shell can look at again, to find what observe has just found; empty if it takes an interpreter.
+
+        Each is a line of the note that the launcher goes by (shortcut.py). Asked for only after a monitor that found the
+        resource running and had nothing to report.
+        """
+        return ()
 
     def start(self, claim: dict[str, str]) -> None:
         """Put the claim in place, from any state; the library then waits for observe to agree."""

@@ -29,6 +29,7 @@ class Context:
     argv is the command line: argv[1] is the action, further words are ignored as OCF 1.1 asks. environ is read once. agent_name
     defaults to the program's name, provider to the cluster's. age_s: seconds since this process started, which the cluster has
     already waited. A value that is not a number counts as unset. meta holds the variables CRM_meta_*, without that prefix.
+    shortcut is the path of the note that spares the next monitor its interpreter (shortcut.py).
     """
 
     def __init__(
@@ -73,7 +74,8 @@ class Context:
         unique = self.meta.get("globally_unique") == "true"
         self.key = (self.instance if unique else self.resource).replace("/", "%2F")
         self.state = StateFile(self._state_path(self.key))
-        self._environ = environ
+        self.shortcut = f"{self.rundir}/{self.agent_name}-{self.key}.shortcut"
+        self.environ = environ
         self._log: Log | None = None
 
     @property
@@ -82,7 +84,7 @@ class Context:
         if self._log is None:
             from ocfpy.ocf.log import Log
 
-            self._log = Log(self.agent_name, self.instance, self._environ, self.traced)
+            self._log = Log(self.agent_name, self.instance, self.environ, self.traced)
         return self._log
 
     @property

@@ -39,6 +39,7 @@ else:
 
 # Even with a short timeout: between two alarms there must be time to log what happened.
 LEAST_RING_S = 0.02
+_CHANGE_NOTHING = ("", "meta-data", "usage", "validate-all")
 
 
 def run(agent_class: type[Agent]) -> NoReturn:
@@ -61,6 +62,7 @@ def main(agent_class: type[Agent], argv: Sequence[str], environ: Mapping[str, st
                 from ocfpy.ocf import trace
 
                 trace.start(context, environ)
+            _drop_shortcut(context)
             with _Alarm(context):
                 return _handler(agent_class, context.action)(agent_class, context)
         except OcfError as error:
@@ -140,7 +142,27 @@ def _monitor(agent_class: type[Agent], context: Context) -> int:
     _publish_score(agent, status)
     if status.reason:
         _report(context, status)
+    elif status.kind == "running" and not context.check_level:
+        _note_shortcut(agent)
     return _monitored(context, status)
+
+
+def _note_shortcut(agent: Agent) -> None:
+    facts = agent.shortcut_facts()
+    if facts:
+        from ocfpy.ocf import shortcut  # once for many monitors, which then need no interpreter
+
+        shortcut.write(agent, facts)
+
+
+def _drop_shortcut(context: Context) -> None:
+    """What a monitor noted for the next one holds until something else happens to the resource."""
+    if context.action in _CHANGE_NOTHING:
+        return
+    try:
+        os.unlink(context.shortcut)
+    except OSError:
+        pass  # there is none, as a rule
 
 
 def _publish_score(agent: Agent, status: Status) -> None:

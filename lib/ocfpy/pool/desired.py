@@ -96,6 +96,8 @@ class Desired:
         """The servers that are no longer wanted and serve until the new ones do, by service."""
         self.handovers: dict[VirtualService, Handover] = {}
         """For each service with leaving servers, how far the new ones were at the last update."""
+        self.inherited: set[VirtualService] = set()
+        """The services that the daemon before had."""
         self.settled = False
         """Whether the pool runs. Before that no server starts slowly: the first ones would get all traffic."""
         self._ended: set[Where] = set()

@@ -165,7 +165,9 @@ def stem(resource: str) -> str:
 
 
 def service_of(resource: str) -> str:
-    """The service that an id of the catalogue belongs to: dns of dns-vip4, dns-vip4-2 and dns-pool-clone."""
+    """The service that an id of the catalogue belongs to: dns of dns-vip4, dns-vip4-2 and dns-pool-clone; TAG if to none."""
+    if resource.startswith(f"{TAG}-"):
+        return TAG
     service, _, last = stem(resource).rpartition("-")
     return service.rpartition("-")[0] if last.isdigit() else service
 

@@ -276,7 +276,7 @@ def blue_green(pool: Pool, client: Host) -> str:
         reason = pool.agent.reason
         pool.kill()
         pool.agent.must("monitor", OCF_DEGRADED)
-        expect(pool.states()[ONE], "leaving, still serving", "its state after kill -9")
+        eventually(lambda: pool.states()[ONE] == "leaving, still serving", LIMIT_S, "its state after kill -9", pool.states)
         pool.servers[TWO].serve()
         took = pool.until({TWO: 10}, "the new server is in, and the old one has drained")
     never_empty(observer.seen, "all servers are replaced")

@@ -163,6 +163,8 @@ def test_start_fails_whenever_monitor_would_and_does_not_touch_the_address(host:
         ({"tcp": "00"}, {"gate": "none"}, ""),
         ({}, {}, "there is no virtual service on 192.0.2.53"),
         ({"tcp": ""}, {}, f"{DNS4} has no backends"),
+        ({"tcp": ""}, {"min_backends": "50%"}, f"{DNS4} has no backends"),
+        ({"tcp": "0"}, {"min_backends": "1%"}, "no backend of tcp/"),
         ({"tcp": "110"}, {"min_backends": "2"}, ""),
         (
             {"tcp": "100"},
@@ -519,3 +521,66 @@ def test_allowed_prefixes_of_the_host(host: Host, content: str, code: int, sente
     found, reason = host.do("start")
     assert found == code
     assert sentence in reason
+
+
+# --- what spares the next monitor its interpreter ---
+
+
+def noted(host: Host) -> list[str]:
+    """The facts that the last monitor noted."""
+    path = host.rundir / "anycast-vip-vip.shortcut"
+    return path.read_text().splitlines()[1:-1] if path.exists() else []
+
+
+def test_a_monitor_notes_the_address_and_its_part_of_the_table(host: Host) -> None:
+    host.table(tcp="11", udp="1")
+    host.do("start")
+    assert host.do("monitor") == (codes.OCF_SUCCESS, "")
+    assert noted(host) == [
+        "address lo 192.0.2.53/32",
+        "table .* C0000235:",
+        "TCP  C0000235:0035 wlc  ",
+        "  -> 0A000001:0035      Route   1",
+        "  -> 0A000002:0035      Route   1",
+        "UDP  C0000235:0035 wlc  ",
+        "  -> 0A000001:0035      Route   1",
+    ]
+    assert host.do("monitor", gate="none") == (codes.OCF_SUCCESS, "")
+    assert noted(host) == ["address lo 192.0.2.53/32"]
+
+
+def test_a_gate_by_firewall_mark_notes_the_services_by_mark(host: Host) -> None:
+    mark = "FWM  00000007 wlc \n  -> 0A000001:0000      Route   1      0          0\n"
+    host.proc.write_text(f"{HEADING}{mark}")
+    params = {"services": "fwmark/7"}
+    host.do("start", **params)
+    assert host.do("monitor", **params) == (codes.OCF_SUCCESS, "")
+    assert noted(host) == [
+        "address lo 192.0.2.53/32", "table (.* C0000235:|FWM )", "FWM  00000007 wlc ", "  -> 0A000001:0000      Route   1",
+    ]  # fmt: skip
+
+
+def test_a_monitor_that_finds_dead_backends_in_the_time_of_grace_notes_nothing(host: Host) -> None:
+    params = {"attribute": "healthy-dns"}
+    host.do("start", **params)
+    host.do("monitor", **params)
+    assert noted(host)
+    host.table(tcp="00", udp="11")
+    assert host.do("monitor", **params) == (codes.OCF_SUCCESS, "")
+    assert not noted(host)
+
+
+def test_a_monitor_that_had_to_ask_the_kernel_notes_nothing(host: Host) -> None:
+    host.do("start")
+    host.kernel = host.proc.read_text()
+    host.table(tcp="00", udp="11")
+    assert host.do("monitor") == (codes.OCF_SUCCESS, "")
+    assert host.asked
+    assert not noted(host)
+
+
+def test_a_monitor_without_a_record_notes_nothing(host: Host) -> None:
+    host.do("start")
+    (host.rundir / "anycast-vip-vip.state").unlink()
+    assert host.do("monitor") == (codes.OCF_SUCCESS, "")
+    assert not noted(host)

@@ -218,7 +218,10 @@ def _file(directory: Path, text: str) -> Path:
     ("text", "reason"),
     [
         ("no colon t0ken", "check_headers, in {path}: line 1 is not a header line: write Name: value"),
-        ("X: t0k\u00e9n", "the request cannot be sent: host, path and headers must be ASCII, and Content-Length that of"),
+        (
+            "X: t0k\u00e9n",
+            "the request cannot be sent: host, path and headers must be ASCII, and Content-Length that of the body",
+        ),
         (None, "the secret in {path} cannot be read: No such file or directory"),
     ],
 )

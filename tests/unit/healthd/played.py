@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ocfpy.checks.base import Check, Result
 from ocfpy.checks.settings import CheckSettings
+from ocfpy.healthd.drain_list import look_at_once
 from ocfpy.healthd.engine import Engine
 from ocfpy.healthd.ipvs_worker import IpvsWorker
 from ocfpy.healthd.local_checks import LocalChecks
+from ocfpy.healthd.pool_checks import PoolChecks
 from ocfpy.healthd.publisher import Publisher
 from ocfpy.healthd.vip_probe import VipPath
 from ocfpy.ipvs.model import Table, VirtualService
 from ocfpy.ipvs.plan import plan
 from ocfpy.ocf.addresses import Address
 from ocfpy.ocf.errors import OcfError
-from ocfpy.pool.desired import Busy
+from ocfpy.pool.desired import Busy, Desired
 from ocfpy.pool.spec import PoolSpec
 
 from tests.unit.healthd import clock
+
+if TYPE_CHECKING:
+    from ocfpy.healthd.drain_list import Look
 
 ONE, TWO = "10.0.0.11", "10.0.0.12"
 
@@ -102,7 +107,7 @@ class Log:
 class World:
     """An engine and everything around it. `dead` servers refuse, `hanging` ones time out; both by address."""
 
-    def __init__(self, spec: PoolSpec) -> None:
+    def __init__(self, spec: PoolSpec, desired: Desired | None = None) -> None:
         self.kernel = PlayedKernel()
         self.cluster = PlayedCluster()
         self.log = Log()
@@ -111,15 +116,17 @@ class World:
         self.checks: list[tuple[float, str]] = []
         self.faults: list[BaseException] = []
         self.ways: list[VipPath | None] = []
+        self.look: Look = look_at_once
         self.local = LocalChecks(clock.wall, self.faults.append, self._make_check)
         self.engine = Engine(
             spec,
             cast(IpvsWorker, self.kernel),
             cast(Publisher, self.cluster),
+            PoolChecks(spec.resource, self.local, cast(Any, self.log), wall=clock.wall),
             cast(Any, self.log),
+            desired,
             on_fault=self.faults.append,
-            wall=clock.wall,
-            checks=self.local,
+            look=lambda *args: self.look(*args),
         )
 
     def _make_check(

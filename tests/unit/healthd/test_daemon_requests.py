@@ -58,8 +58,8 @@ class Stage:
     def _engine(self, pool: PoolTask, spec: PoolSpec) -> Engine:
         world = World(spec)
         engine, checks = world.engine, LocalChecks(time.time, world.faults.append)
-        engine.checks = PoolChecks(spec.resource, checks, None, time.time, cast(Any, world.log), engine.look_now)
-        engine.wall = time.time
+        engine.checks = PoolChecks(spec.resource, checks, cast(Any, world.log))
+        engine.checks.on_change = engine.look_now
         self.worlds.append(world)
         return world.engine
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from ocfpy.checks.base import Check
 from ocfpy.checks.settings import CheckSettings
 from ocfpy.healthd.fwmarks import FwmarkAllocator
-from ocfpy.healthd.status import status_document, verdict_line
+from ocfpy.healthd.snapshot import PoolSnapshot
+from ocfpy.healthd.status import take_snapshot, verdict_line
 from ocfpy.healthd.vip_probe import VipPath, VipPaths
 from ocfpy.ipvs.model import ServiceSettings, VirtualService, parse_virtual
 from ocfpy.ocf.addresses import Address
@@ -321,6 +323,25 @@ def test_an_engine_that_is_stuck_says_so() -> None:
     clock.run(story())
 
 
+@pytest.mark.parametrize(("interval", "patience"), [(1.0, 10.0), (3.0, 10.0), (20.0, 60.0)])
+def test_an_engine_is_stuck_after_ten_seconds_or_three_intervals(interval: float, patience: float) -> None:
+    async def story() -> None:
+        world = World(pool(check=CheckSettings("on", interval=interval, timeout=0.5)))
+        await world.engine.start()
+
+        async def never(*_: object) -> list[Any]:
+            await asyncio.Event().wait()
+            return []
+
+        world.kernel.keep = world.kernel.make = never  # type: ignore[assignment, method-assign]
+        await asyncio.sleep(patience - 0.5)
+        assert world.engine.stuck_for() == 0.0
+        await asyncio.sleep(interval + 2)
+        assert patience < world.engine.stuck_for() <= patience + interval + 2
+
+    clock.run(story())
+
+
 def test_a_fault_in_the_engine_is_not_swallowed() -> None:
     async def story() -> None:
         world = World(pool())
@@ -332,12 +353,14 @@ def test_a_fault_in_the_engine_is_not_swallowed() -> None:
     clock.run(story())
 
 
-def test_the_status_document() -> None:
+def test_a_snapshot_as_json() -> None:
     async def story() -> None:
         world = World(pool())
         world.dead = {TWO}
         await world.engine.start()
-        document = status_document(world.engine)
+        snapshot = take_snapshot(world.engine)
+        document = json.loads(json.dumps(snapshot.document()))
+        assert PoolSnapshot.read(document) == snapshot
         assert document["attribute"] == {"name": "healthy-dns", "value": 1, "in_cluster": True}
         (service,) = document["virtual"]
         assert (service["service"], service["alive"]) == (DNS, 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +11,7 @@ import pytest
 from ocfpy.checks.settings import CheckSettings
 from ocfpy.healthd.engine import Engine
 from ocfpy.healthd.ipvs_worker import IpvsWorker
+from ocfpy.healthd.pool_checks import PoolChecks
 from ocfpy.healthd.publisher import Publisher
 from ocfpy.ocf.errors import OcfError
 
@@ -27,9 +27,8 @@ def engine_of(world: World, port: int, check: CheckSettings) -> tuple[Engine, Pl
         spec,
         cast(IpvsWorker, kernel),
         cast(Publisher, cluster),
+        PoolChecks(spec.resource, world.checks, cast(Any, world.log)),
         cast(Any, world.log),
-        wall=time.time,
-        checks=world.checks,
     )
     return engine, kernel, cluster
 

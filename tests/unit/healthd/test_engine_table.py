@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ocfpy.checks.settings import CheckSettings
-from ocfpy.healthd.status import status_document, verdict_line
+from ocfpy.healthd.status import take_snapshot, verdict_line
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ocf.errors import HostError, ServiceError
 from ocfpy.pool.spec import PoolSpec
@@ -91,7 +91,7 @@ def test_a_file_takes_a_server_out_and_a_restart_keeps_it_out(tmp_path: Path) ->
     async def story() -> None:
         spec, world = await taken_out(tmp_path)
         assert world.cluster.value == 1
-        (service,) = status_document(world.engine)["virtual"]
+        (service,) = take_snapshot(world.engine).document()["virtual"]
         assert [real["state"] for real in service["real_servers"]] == ["draining", "up"]
         again = World(spec)
         again.kernel.table, again.kernel.connections_of = world.kernel.table, {ONE: 1}
@@ -161,7 +161,7 @@ def test_down_but_pooled_is_degraded_and_not_alive() -> None:
         await asyncio.sleep(10)
         assert world.kernel.weights() == {DNS: {ONE: 0, TWO: 1}}
         assert world.cluster.value == 0
-        (service,) = status_document(world.engine)["virtual"]
+        (service,) = take_snapshot(world.engine).document()["virtual"]
         assert (service["alive"], service["down_but_pooled"]) == (0, 1)
         assert f"min_up keeps servers of {DNS} in service that are down: {TWO}:53" in world.log.lines
         assert verdict_line(world.engine).startswith(f"degraded no backend of {DNS} is alive: {ONE}:53 connection refused, {TWO}")
@@ -222,7 +222,7 @@ def test_a_directory_of_drained_servers_that_hangs_holds_up_nothing_and_is_heard
             return False
 
         await world.engine.start()
-        world.engine.look = look
+        world.look = look
         (tmp_path / ONE).touch()
         world.dead = {TWO}
         await asyncio.sleep(30)

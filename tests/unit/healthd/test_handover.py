@@ -10,7 +10,7 @@ from typing import Any
 from ocfpy.checks.settings import CheckSettings
 from ocfpy.cli.metrics import as_metrics
 from ocfpy.healthd.restore import MEMORY, memory_document, restore_desired
-from ocfpy.healthd.status import status_document, verdict_line
+from ocfpy.healthd.status import take_snapshot, verdict_line
 from ocfpy.ipvs.model import by_key, parse_real_server
 from ocfpy.pool.spec import PoolSpec
 
@@ -26,7 +26,7 @@ def spec(reals: str, **more: Any) -> PoolSpec:
 
 
 def servers(world: World) -> dict[str, dict[str, Any]]:
-    (service,) = status_document(world.engine)["virtual"]
+    (service,) = take_snapshot(world.engine).document()["virtual"]
     return {real["server"].partition(":")[0]: real for real in service["real_servers"]}
 
 
@@ -67,7 +67,7 @@ def test_when_no_new_server_comes_up_the_old_ones_stay_and_it_is_said() -> None:
         shown = servers(world)[ONE]
         assert (shown["state"], shown["reason"]) == ("leaving, still serving", "no new server is up")
         assert (shown["weight"], shown["configured"], shown["check"]["up"]) == (None, 0, True)
-        found = {"pools": [status_document(world.engine)], "addresses": [], "announcements": [], "sync": []}
+        found = {"pools": [take_snapshot(world.engine).document()], "addresses": [], "announcements": [], "sync": []}
         assert f'anycast_service_backends_leaving{{pool="dns",service="{DNS}"}} 1\n' in as_metrics(found)
 
     clock.run(story())
@@ -101,10 +101,9 @@ def test_it_survives_the_daemon(tmp_path: Path) -> None:
         after = spec(TWO)
         await world.engine.reload(after)
         path = tmp_path / "status"
-        path.write_text(json.dumps({**status_document(world.engine), MEMORY: memory_document(world.engine.desired)}))
-        again = World(after)
+        path.write_text(json.dumps({**take_snapshot(world.engine).document(), MEMORY: memory_document(world.engine.desired)}))
+        again = World(after, restore_desired(str(path)))
         again.kernel.table, again.dead = world.kernel.table, {TWO}
-        again.engine.desired = restore_desired(str(path))
         await again.engine.start()
         await asyncio.sleep(10)
         assert again.kernel.weights() == {DNS: {ONE: 1, TWO: 0}}

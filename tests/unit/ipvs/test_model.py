@@ -9,6 +9,7 @@ from hypothesis import given
 from ocfpy.ipvs.model import (
     RealServer,
     ServiceSettings,
+    SyncDaemon,
     VirtualService,
     parse_endpoint,
     parse_netmask,
@@ -192,3 +193,27 @@ def test_values_are_equal_by_their_fields() -> None:
     assert parse_virtual("fwmark/7") != parse_virtual("fwmark6/7")
     assert TCP != "tcp/192.0.2.53:53"
     assert "port=53" in repr(TCP)
+
+
+def test_a_sync_daemon_is_as_wanted_but_for_what_the_interface_decides() -> None:
+    wanted = SyncDaemon("master", "eth1", 7, parse_address("224.0.0.81"), 8848, 1)
+    assert wanted.misses(wanted.replace(maxlen=1472)) == [], "a length that was left to the kernel"
+    for name, value in (("nic", "eth0"), ("syncid", 8), ("group", parse_address("224.0.0.82")), ("port", 8849), ("ttl", 2)):
+        assert wanted.misses(wanted.replace(**{name: value})) == [f"{name} {value} instead of {getattr(wanted, name)}"]
+    assert wanted.replace(maxlen=1400).misses(wanted.replace(maxlen=1472)) == ["maxlen 1472 instead of 1400"]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("10.0.0.1:53,weight", "'weight' is not an option"),
+        ("10.0.0.1:53,heavy=2", "'heavy=2' is not an option"),
+        ("::1", "in brackets"),
+        ("10.0.0.1:00000000053", "is a number from 0 to 65535"),
+        ("host:53", "'host:53': 'host' is not an address"),
+        ("host", "'host' is not an address"),
+    ],
+)
+def test_what_is_wrong_with_a_server_is_quoted(text: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        parse_real_server(text)

@@ -205,7 +205,7 @@ def test_names_that_make_no_ids(name: str) -> None:
 
 def test_names_that_are_taken_or_too_long() -> None:
     assert said(DNS.replace("  dns:", "  catalogue:")) == [
-        "2:3: a service cannot be named catalogue: these ids are for what all services share"
+        "2:3: service name 'catalogue' begins with catalogue, as ids that services share do"
     ]
     (long,) = said(DNS.replace("  dns:", f"  {'d' * 65}:"))
     assert long.endswith("... is longer than 64 characters".replace("... ", "...' "))
