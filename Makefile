@@ -1,6 +1,6 @@
 # ocf-anycast: build, check and install. `make test` and `make demo` are all that a bare Debian 12 needs to be told.
 
-# Debian's own interpreter, whatever PATH says: it is the one that has the distribution's modules, and the one agents run with.
+# Debian's own interpreter and not the first in PATH: it has the distribution's modules, and the agents run with it.
 PYTHON  := /usr/bin/python3
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 NAME    := ocf-anycast
@@ -12,7 +12,8 @@ SYSTEMD     = $(DESTDIR)$(prefix)/lib/systemd/system
 MAN         = $(DESTDIR)$(prefix)/share/man
 DOC         = $(DESTDIR)$(prefix)/share/doc/$(NAME)
 
-AGENTS   := ipvs-pool ipvs-sync anycast-vip bgp-announce
+# The one list of the agents: the name of each with its class.
+AGENTS   := $(shell cut -d' ' -f1 agents/table)
 DEB      := build/packages/$(NAME)_$(VERSION)-1_all.deb
 RPM      := build/packages/$(NAME)-$(VERSION)-1.noarch.rpm
 
@@ -62,25 +63,27 @@ MYPY := mypy==1.18.2
 APT_INSTALL := packaging/apt-install
 PYTEST := $(PYTHON) -m pytest
 
-# The agents' man pages and their metadata come from their own declarations. The metadata names its DTD where it will be installed.
-CLASS_ipvs-pool    := ocfpy.agents.ipvs_pool:IpvsPool
-CLASS_ipvs-sync    := ocfpy.agents.ipvs_sync:IpvsSync
-CLASS_anycast-vip  := ocfpy.agents.anycast_vip:AnycastVip
-CLASS_bgp-announce := ocfpy.agents.bgp_announce:BgpAnnounce
+# The agents' launchers, man pages and metadata come from their own declarations. The metadata names its DTD where it will be installed.
+class_of = $(shell sed -n 's/^$(1) //p' agents/table)
+define install_launcher
+PYTHONPATH=lib PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m ocfpy.ocf.shortcut agents/launcher.sh $(call class_of,$(1)) >$(OCFRES)/$(1)
+chmod 755 $(OCFRES)/$(1)
+
+endef
 define install_metadata
-PYTHONPATH=lib PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m ocfpy.ocf.metadata $(CLASS_$(1)) \
+PYTHONPATH=lib PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m ocfpy.ocf.metadata $(call class_of,$(1)) \
     $(prefix)/lib/ocf/lib/anycast/ocfpy/ocf/ra-api-1.1.dtd >$(OCFLIB)/metadata/$(1).xml
 chmod 644 $(OCFLIB)/metadata/$(1).xml
 
 endef
 define install_manpage
-PYTHONPATH=lib PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m ocfpy.ocf.manpage $(CLASS_$(1)) \
+PYTHONPATH=lib PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m ocfpy.ocf.manpage $(call class_of,$(1)) \
     >$(MAN)/man7/ocf_anycast_$(1).7
 gzip -9nf $(MAN)/man7/ocf_anycast_$(1).7
 
 endef
 
-# What a target needs is installed before it is made, whatever -j says.
+# The packages of a target are installed before it is built, also with -j.
 .NOTPARALLEL:
 
 .PHONY: all install stage deb rpm wheel test lint demo bench checks-table clean deps force $(SUITES:%=test-%)
@@ -89,7 +92,8 @@ all: stage
 
 install:
 	install -d $(OCFRES) $(OCFLIB) $(DOC)/cib-examples
-	install -pm 755 $(AGENTS:%=agents/%) $(OCFRES)
+	$(foreach agent,$(AGENTS),$(call install_launcher,$(agent)))
+	install -pm 644 agents/table $(OCFLIB)/agents
 	cd lib && find ocfpy '(' -name '*.py' -o -name '*.dtd' -o -name py.typed ')' -exec install -Dpm 644 '{}' '$(abspath $(OCFLIB))/{}' ';'
 	install -pm 755 bin/healthd bin/agent bin/bundle $(OCFLIB)
 	install -d $(OCFLIB)/metadata

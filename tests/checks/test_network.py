@@ -130,7 +130,7 @@ def test_the_source_address(world: World) -> None:
     assert seen_by_a_server(world, PROXY6, both)[1] == [server.address6]
     assert seen_by_a_server(world, PROXY4, server.address6)[1] == [PROXY4]
     result, peers = seen_by_a_server(world, PROXY4, "192.0.2.77")
-    assert (result.reason, peers) == ("the address to check from is not on this node", [])
+    assert (result.reason, peers) == ("the source address (check_bind) is not on this node", [])
 
 
 class Marked:

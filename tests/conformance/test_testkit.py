@@ -112,8 +112,8 @@ def test_finds(faulty: Subject, name: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ((), "which agent?"),
-        (("heartbeat:IPaddr22",), "heartbeat/IPaddr22: there is no agent"),
+        ((), "no agent given"),
+        (("heartbeat:IPaddr22",), "heartbeat/IPaddr22: not found"),
         (("pacemaker:Dummy", "--only", "no-such-rule"), "invalid choice: 'no-such-rule'"),
         (("pacemaker:Dummy", "--only", "metadata-is-complete", "--prepare", "echo no such thing; false"), "no such thing"),
     ],

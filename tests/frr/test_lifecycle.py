@@ -13,6 +13,7 @@ from tests.frr.harness import Frr, Resource, Site, wait_for
 MakeResource = Callable[..., Resource]
 V4 = "192.0.2.53/32"
 V6 = "2001:db8:53::53/128"
+BACKENDS = pytest.mark.parametrize("backend", ["socket", "vtysh"])
 SEEN_S = 10.0  # bgpd collects updates for 50 ms on either side, and a machine may be busy
 
 
@@ -27,7 +28,7 @@ def updates_sent(site: Site) -> int:
     return int(site.lb.show_json("show bgp neighbors 10.1.0.1")["10.1.0.1"]["messageStats"]["updatesSent"])
 
 
-@pytest.mark.parametrize("backend", ["socket", "vtysh"])
+@BACKENDS
 @pytest.mark.parametrize("prefix", [V4, V6])
 def test_lifecycle(site: Site, resource: MakeResource, prefix: str, backend: str) -> None:
     config = (site.lb.directory / "frr.conf").read_bytes()
@@ -48,8 +49,9 @@ def test_lifecycle(site: Site, resource: MakeResource, prefix: str, backend: str
     assert (site.lb.directory / "frr.conf").read_bytes() == config, "write memory was called"
 
 
-def test_second_start_changes_nothing(site: Site, resource: MakeResource) -> None:
-    vip = resource(V4, min_peers="2")
+@BACKENDS
+def test_second_start_changes_nothing(site: Site, resource: MakeResource, backend: str) -> None:
+    vip = resource(V4, backend=backend, min_peers="2")
     assert vip.run("start").code == 0
     before = updates_sent(site)
     assert vip.run("start").code == 0
@@ -100,8 +102,9 @@ def test_start_gives_a_statement_that_is_there_its_route_map(site: Site, resourc
     wait_for("the route-map's effect", lambda: as_path(site.r1, V4) == "65010 65010 65010 65010", SEEN_S)
 
 
-def test_reload_changes_the_route_map_and_nothing_else(site: Site, resource: MakeResource) -> None:
-    vip = resource(V4)
+@BACKENDS
+def test_reload_changes_the_route_map_and_nothing_else(site: Site, resource: MakeResource, backend: str) -> None:
+    vip = resource(V4, backend=backend)
     assert vip.run("start").code == 0
     wait_for("the route", lambda: as_path(site.r1, V4) == "65010", SEEN_S)
     before = updates_sent(site)
@@ -132,8 +135,9 @@ def test_drain_is_cut_short_by_the_timeout(site: Site, resource: MakeResource) -
     assert not site.r1.paths(V4)
 
 
-def test_stop_killed_while_draining(site: Site, resource: MakeResource) -> None:
-    vip = resource(V4, drain_route_map="DRAIN", drain_time="1min")
+@BACKENDS
+def test_stop_killed_while_draining(site: Site, resource: MakeResource, backend: str) -> None:
+    vip = resource(V4, backend=backend, drain_route_map="DRAIN", drain_time="1min")
     assert vip.run("start").code == 0
     stop = vip.popen("stop")
     wait_for("the drain", lambda: len(as_path(site.r1, V4)) > len("65010"), SEEN_S)

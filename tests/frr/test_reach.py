@@ -75,12 +75,13 @@ def test_another_source_of_the_prefix(breakable: Site, resource: MakeResource, b
     assert not breakable.lb.paths(V4)
 
 
-def test_the_next_hop_is_what_a_route_map_sets(breakable: Site, resource: MakeResource) -> None:
-    vip = resource(V4, route_map="ELSEWHERE")
+@BACKENDS
+def test_the_next_hop_is_what_a_route_map_sets(breakable: Site, resource: MakeResource, backend: str) -> None:
+    vip = resource(V4, backend=backend, route_map="ELSEWHERE")
     breakable.lb.configure("route-map ELSEWHERE permit 10", "set ip next-hop 10.1.0.99")
     started = vip.run("start")
     assert started.code == 1
-    assert "is told the next hop 10.1.0.99, which is no address of this node" in started.reason
+    assert "is sent the next hop 10.1.0.99, which is no address of this node" in started.reason
     assert vip.run("stop").code == 0
     assert not breakable.r1.paths(V4)
 
@@ -103,7 +104,7 @@ def test_the_next_hop_over_a_session_of_the_other_family(breakable: Site, resour
         wait_for("it to take", lambda: breakable.lb.show_json(shown)[router].get("nexthop") == "10.9.9.9")
         started = vip.run("start")
         assert started.code == 1, started
-        assert f"{router} is told the next hop 10.9.9.9, which is no address of this node" in started.reason
+        assert f"{router} is sent the next hop 10.9.9.9, which is no address of this node" in started.reason
         assert vip.run("stop").code == 0
     finally:
         breakable.lb.namespace.ip("addr", "replace", "10.1.0.11/24", "dev", "eth0")

@@ -194,7 +194,7 @@ class Sso(Service):
 class Ntp(Service):
     """The time server has been started anew and knows of no source yet."""
 
-    name, reason = "ntp", "the server's clock is not synchronised"
+    name, reason = "ntp", "the server's clock is not synchronized"
 
     def __init__(self, ground: Ground, vip: str, count: int) -> None:
         super().__init__(ground, vip, count)
@@ -210,7 +210,7 @@ class Ntp(Service):
             sock.send(struct.pack("!B47x", 4 << 3 | 3))  # version 4, client
             flags, stratum = struct.unpack("!BB46x", sock.recv(48))
         if flags >> 6 == 3 or not stratum:
-            raise LabError("not synchronised")
+            raise LabError("not synchronized")
         return f"stratum {stratum}"
 
     def spoil(self, index: int) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import textwrap
 from pathlib import Path
 
 from lxml import etree
 
-from tests.simulate.cluster import ROOT, Cluster
+from tests.simulate.cluster import PROGRAM_LIMIT_S, ROOT, Cluster
 from tests.simulate.conftest import Loader
 
 PAGE = (ROOT / "docs/installation.md").read_text()
@@ -66,6 +68,23 @@ def test_first_configuration_is_single_address(configured: Loader, agents: Path,
     assert list(map(str, cluster.settle())) == ["vip start lb1", "bgp start lb1"]
     cluster.alive("pool", 0)
     assert list(map(str, cluster.settle())) == ["bgp stop lb1", "vip stop lb1"]
+
+
+def settings(text: str) -> dict[str, set[str]]:
+    """The lines of a corosync.conf by their section, without those about the log."""
+    sections = re.findall(r"^(\w+) \{\n(.*?)^\}", textwrap.dedent(text), re.MULTILINE | re.DOTALL)
+    return {name: {line.strip() for line in body.splitlines() if line.strip()} for name, body in sections if name != "logging"}
+
+
+def test_both_ways_to_a_cluster_are_one(tmp_path: Path) -> None:
+    """What pcs writes is the corosync.conf of the page."""
+    (page,) = (found for found in INDENTED.findall(PAGE) if "totem {" in found)
+    (setup,) = re.findall(r"^    (pcs cluster setup .*)$", PAGE, re.MULTILINE)
+    by_pcs = tmp_path / "corosync.conf"
+    subprocess.run([*shlex.split(setup), "--corosync_conf", by_pcs], check=True, capture_output=True, timeout=PROGRAM_LIMIT_S)
+    written = settings(by_pcs.read_text())
+    written["totem"] = {line for line in written["totem"] if not line.startswith("cluster_uuid")}
+    assert settings(page) == written
 
 
 def test_each_command_beside_that_of_crmsh_changes_something(serving: Loader) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ocfpy import __version__
 from ocfpy.ipvs.gate import ALL, ANY, NONE, DeadTimes, why_dead
 from ocfpy.ipvs.model import parse_endpoint, parse_virtual
-from ocfpy.ipvs.proc import PROC_IP_VS, read_proc
+from ocfpy.ipvs.proc import PROC_IP_VS, parse_proc
 from ocfpy.net.loopback import add_address, has_interface, locate, remove_address
 from ocfpy.net.prefixes import ALLOWED_PREFIXES_FILE, read_prefixes
 from ocfpy.ocf.addresses import Address, parse_address
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
 
 
 class AnycastVip(Agent):
-    """The address, and the gate that decides whether it may be here."""
+    """The address, and the gate that decides whether this node may hold it."""
 
     name = "anycast-vip"
     provider = "anycast"
     version = __version__
     shortdesc = "Anycast address, only where its backends are alive"
     longdesc = (
-        "Puts an anycast address (/32 or /128) on the loopback of the node that serves it. There is a gate: "
-        "the address may only be where the virtual services on it have backends alive in the kernel's IPVS "
-        "table, be it filled by ipvs-pool, ldirectord or keepalived. The host never picks the "
-        "address as the source of its own connections. Announcing it is the work of bgp-announce."
+        "Puts an anycast address (/32 or /128) on the loopback of the node that serves it. A gate allows the "
+        "address only while the virtual services on it have live backends in the kernel's IPVS "
+        "table, whether ipvs-pool, ldirectord or keepalived fills that table. The host never picks the "
+        "address as the source of its own connections. bgp-announce announces it."
     )
 
     ip = AddressParam(
         "Anycast address",
-        "The address, IPv4 or IPv6. No two resources can have the same one.",
+        "The address, IPv4 or IPv6. Each resource needs its own.",
         required=True,
         unique_group=True,
     )
@@ -57,15 +57,15 @@ class AnycastVip(Agent):
     )
     gate = StringParam(
         "Which services must be alive",
-        "all: each virtual service on the address must have min_backends alive; any: one of them is enough; "
+        "all: every virtual service on the address must have min_backends alive; any: one of them is enough; "
         "none: the address does not depend on IPVS.",
         default=ALL,
         choices=(ALL, ANY, NONE),
     )
     services = ListParam(
         "Virtual services of the gate",
-        "The virtual services that the gate looks at, for example: tcp/192.0.2.53:53 udp/192.0.2.53:53. "
-        "Without it these are all virtual services on the address. Services by firewall mark (fwmark/7, "
+        "The virtual services that the gate checks, for example: tcp/192.0.2.53:53 udp/192.0.2.53:53. "
+        "Unset: all virtual services on the address. Services by firewall mark (fwmark/7, "
         "fwmark6/7) have no address and must be given here.",
         parse=parse_virtual,
     )
@@ -78,13 +78,13 @@ class AnycastVip(Agent):
     )
     sorry_server = ListParam(
         "Servers that do not count",
-        "Real servers, with or without their port, that are in the table only while nobody else is alive: the "
-        "sorry_server of ipvs-pool and keepalived, the fallback of ldirectord. The kernel does not tell them "
-        "from others.",
+        "Real servers, with or without a port, that get traffic only while no other server is alive: the "
+        "sorry_server of ipvs-pool and keepalived, the fallback of ldirectord. The kernel does not mark "
+        "them.",
         parse=parse_endpoint,
     )
     hold_down = DurationParam(
-        "Time of health before a start",
+        "Required time of health before a start",
         "After a failure of the backends they must have been alive for this long before the address comes "
         "back; start waits for it, so its timeout must be longer.",
         default="0s",
@@ -93,23 +93,23 @@ class AnycastVip(Agent):
     )
     attribute = StringParam(
         "Node attribute that moves the resource",
-        "The node attribute (such as healthy-POOL) that a location rule of this resource watches. Then it is "
-        "the rule that moves or stops the resource when the backends die, and the agent itself reports dead "
-        "backends as a failure only if that has not happened within the time of grace. Without it, dead "
+        "The node attribute (such as healthy-POOL) that a location rule of this resource watches. Then "
+        "the rule moves or stops the resource when the backends die, and the agent reports dead "
+        "backends as a failure only if that has not happened within the grace period. Unset: dead "
         "backends are a failure at once.",
         charset=f"{NAME_CHARACTERS}#",
     )
     grace = DurationParam(
         "Time for the location rule to act",
-        "With attribute: how long the backends can be dead before that is a failure of this resource.",
+        "With attribute: how long the backends may be dead before this resource fails.",
         default="15s",
         maximum="24h",
         usual="10min",
     )
     allowed_prefixes = PrefixListParam(
-        "Networks the address may be from",
+        "Networks of permitted addresses",
         "An address outside of these networks is refused, and so is one outside of those in "
-        f"{ALLOWED_PREFIXES_FILE}, if there are any in that file.",
+        f"{ALLOWED_PREFIXES_FILE}, if that file has any.",
     )
 
     actions = (
@@ -123,6 +123,9 @@ class AnycastVip(Agent):
     example = {"ip": "192.0.2.53"}
     see_also = ("ocf_anycast_ipvs-pool(7)", "ocf_anycast_bgp-announce(7)", "anycastctl(8)")
 
+    _judged = ""
+    """The kernel's table as it was found well enough; empty where it was not, or where it took more than this to judge."""
+
     proc_ip_vs = PROC_IP_VS
     prefixes_file = ALLOWED_PREFIXES_FILE
 
@@ -131,7 +134,7 @@ class AnycastVip(Agent):
         if self.ip is None:
             return faults
         if self.allowed_prefixes and not any(prefix.contains(self.ip) for prefix in self.allowed_prefixes):
-            faults.append(f"parameter ip: {self.ip} is in none of allowed_prefixes")
+            faults.append(f"parameter ip: {self.ip} is not in allowed_prefixes")
         for virtual in self.services:
             if virtual.address is not None and virtual.address != self.ip:
                 faults.append(f"parameter services: {virtual} is not on {self.ip}")
@@ -143,7 +146,7 @@ class AnycastVip(Agent):
         faults = []
         prefixes = read_prefixes(self.prefixes_file)
         if prefixes and not any(prefix.contains(self.ip) for prefix in prefixes):
-            faults.append(f"{self.ip} is in none of the networks that {self.prefixes_file} allows")
+            faults.append(f"{self.ip} is not in any of the networks that {self.prefixes_file} allows")
         if not has_interface(self.nic):
             faults.append(f"there is no network interface {self.nic}")
         holders = locate(self.ip)
@@ -164,7 +167,8 @@ class AnycastVip(Agent):
         address, nic = parse_address(claim["ip"]), claim["nic"]
         holders = locate(address)
         if (nic, address.prefixlen) not in holders:
-            # Not ours to stop, or a stop could never end; it keeps check_host from starting us, though.
+            # Another program's address is not ours to stop, or a stop could never end; it keeps check_host from starting us,
+            # though.
             return Status.stopped(_elsewhere(address, holders) if holders else "")
         conflict = self._conflict(address)
         if conflict:
@@ -172,6 +176,20 @@ class AnycastVip(Agent):
         reason, seconds = self._look(address)
         failure = self._failure(reason, seconds) if reason else ""
         return Status.failed(failure) if failure else Status.running()
+
+    def shortcut_facts(self) -> Sequence[str]:
+        record = self.context.state.read()
+        if record is None or record.get("ip") != self.ip.cidr or record.get("nic") != self.nic:
+            return ()  # which resource the address belongs to is not seen without a record
+        address = f"address {self.nic} {self.ip.cidr}"
+        if self.gate == NONE:
+            return (address,)
+        from ocfpy.ipvs.excerpt import excerpt, pattern_of
+
+        if not self._judged:
+            return ()
+        marks = any(virtual.address is None for virtual in self.services)
+        return (address, f"table {pattern_of(self.ip, marks)}", *excerpt(self._judged, self.ip, marks))
 
     def start(self, claim: dict[str, str]) -> None:
         from ocfpy.net.arp import exposure
@@ -190,7 +208,7 @@ class AnycastVip(Agent):
             try:
                 self._look(address)
             except (OcfError, OSError) as error:
-                self.context.log.warning(f"stop: whether the backends are alive is not known: {error}")
+                self.context.log.warning(f"stop: cannot find out whether the backends are alive: {error}")
         self._dead_times().reset()
 
     def _conflict(self, address: Address) -> str:
@@ -207,7 +225,7 @@ class AnycastVip(Agent):
         return ""
 
     def _require_gate(self, address: Address) -> None:
-        """Wait until hold_down is over; ServiceError when the backends are dead and that is for us to say."""
+        """Wait until hold_down is over. Raises ServiceError when the backends are dead and this resource has to report it."""
 
         def may_start() -> bool:
             reason, seconds = self._look(address)
@@ -227,11 +245,11 @@ class AnycastVip(Agent):
         return reason, times.note_dead() if reason else times.note_alive()
 
     def _failure(self, reason: str, dead_s: float) -> str:
-        """Why dead backends are a failure of this resource by now, or "".
+        """Why dead backends are now a failure of this resource, or "".
 
-        With a location rule Pacemaker is told by the attribute, a moment after the kernel's table, and the
-        two nodes of a pair lose their backends one after the other. A start or a move under way at that
-        moment must not leave a failed action: it would outlast the outage.
+        With a location rule the attribute tells Pacemaker, a moment after the kernel's table, and the
+        two nodes of a pair lose their backends one after the other. A start or a move at that
+        moment must not leave a failed action, which would outlast the outage.
         """
         if not self.attribute:
             return reason
@@ -241,7 +259,7 @@ class AnycastVip(Agent):
             return ""
         return (
             f"{reason}; dead for {dead_s:.0f} s, and Pacemaker has not moved the resource: "
-            f"is there a location rule on {self.attribute}?"
+            f"add a location rule on {self.attribute}"
         )
 
     def _why_dead(self, address: Address) -> str:
@@ -253,13 +271,23 @@ class AnycastVip(Agent):
             return virtual in required if required else virtual.address == address
 
         try:
-            table = read_proc(self.proc_ip_vs, matters)
+            with open(self.proc_ip_vs, encoding="ascii") as file:
+                text = file.read()
         except FileNotFoundError:
-            return "this kernel has no IPVS yet: is ipvs-pool running here?"
-        return why_dead(
+            return "this kernel has no IPVS yet: start ipvs-pool on this node"
+        table = parse_proc(text, matters)
+        self._judged = text
+        reason = why_dead(
             address, table, required, self.gate, self.min_backends, self.sorry_server,
-            ask=lambda virtuals: self.read_kernel(virtuals, address),
+            ask=lambda virtuals: self._ask_kernel(virtuals, address),
         )  # fmt: skip
+        if reason:
+            self._judged = ""
+        return reason
+
+    def _ask_kernel(self, virtuals: Sequence[VirtualService], address: Address) -> Mapping[VirtualService, ProcService]:
+        self._judged = ""
+        return self.read_kernel(virtuals, address)
 
     def read_kernel(self, virtuals: Sequence[VirtualService], address: Address) -> Mapping[VirtualService, ProcService]:
         """Ask the kernel what /proc does not show, see ipvs/presence.py."""

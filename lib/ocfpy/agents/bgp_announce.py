@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from ocfpy.bgp.route import Route
     from ocfpy.ocf.addresses import Address
 
-STOP_RESERVE_S = 2.0  # what withdrawing and looking takes at most, kept back from the drain time
-LEFTOVER_S = 2.0  # how long a withdrawn prefix may still have another source, which goes with an address
-LATE_S = 3.0  # this much before its end a start no longer waits for neighbors above min_peers
+STOP_RESERVE_S = 2.0  # the most that withdrawing and verifying takes, subtracted from the drain time
+LEFTOVER_S = 2.0  # how long a withdrawn prefix may still have another source, such as an address that is going
+LATE_S = 3.0  # this long before its end a start no longer waits for neighbors above min_peers
 RIDE_POLL_S = 0.1
-RIDE_RESERVE_S = 1.0  # what a monitor that waits for a session keeps back to say why it gave up
+RIDE_RESERVE_S = 1.0  # what a monitor that waits for a session keeps to report why it gave up
 STRAYS_NAMED = 4
-DEEP = 10  # the check level at which the instance is looked at as well
+DEEP = 10  # the check level that checks the instance as well
 _BRINGS_UP = ("start", "migrate_from")
 _RIDES = ("monitor", "migrate_to", "reload-agent")
-"""Actions that wait for a session that is coming up; a start waits as long as it may anyway."""
+"""Actions that wait for a session that is coming up; a start waits as long as its deadline allows."""
 
 
 class BgpAnnounce(AnnounceParameters):
-    """Announced: bgpd answers, its path is valid and best, the address is local, enough peers were told."""
+    """Announced means: bgpd answers, its path is valid and best, the address is local, enough peers were sent it."""
 
     name = "bgp-announce"
     provider = "anycast"
     version = __version__
-    shortdesc = "Announces an anycast address by FRR's bgpd"
+    shortdesc = "Announces an anycast address through FRR's bgpd"
     longdesc = LONGDESC
 
     actions = (
@@ -64,7 +64,7 @@ class BgpAnnounce(AnnounceParameters):
     _is_reported = False  # start has logged what it found
 
     def claim(self) -> dict[str, str]:
-        """Where the statement is. draining is set by a stop that has begun: see _drain."""
+        """The claim of the statement. draining is set by a stop that has begun: see _drain."""
         return {
             "prefix": self.prefix.cidr,
             "vrf": self.vrf,
@@ -74,7 +74,7 @@ class BgpAnnounce(AnnounceParameters):
         }
 
     def check_claim(self, claim: dict[str, str]) -> None:
-        """One resource announces a prefix: the stop of one would withdraw it for both."""
+        """Refuse a prefix that another resource announces: the stop of one would withdraw it for both."""
         holder = self._other_holder(claim)
         if holder:
             raise ClaimedError(
@@ -83,7 +83,7 @@ class BgpAnnounce(AnnounceParameters):
             )
 
     def check_host(self) -> None:
-        """Refuse what would be wrong here; before a start, wait for an FRR that is just coming up."""
+        """Reject a configuration that cannot work here; before a start, wait for an FRR that is coming up."""
         check_allowed(self.prefix, self.allowed_prefixes)
         claim = self.claim()
         self._check_installed()
@@ -100,7 +100,7 @@ class BgpAnnounce(AnnounceParameters):
         self._check_instance(announcer)
 
     def observe(self, claim: dict[str, str]) -> Status:
-        """Look at bgpd first, then at the address, then at who was told."""
+        """Check bgpd first, then the address, then the neighbors."""
         prefix = parse_address(claim["prefix"])
         if self._other_holder(claim):
             return Status.stopped()
@@ -115,14 +115,14 @@ class BgpAnnounce(AnnounceParameters):
                 Journal(self.context).failed(status.reason)
             return status
         except BgpdDead as dead:
-            return Status.stopped(dead.reason)  # and so are its sessions and its routes
+            return Status.stopped(dead.reason)  # its sessions and routes are gone with it
         except BgpdHung as hung:
             return Status.failed(f"{hung.reason}; its neighbors may keep the route")
 
     def _observe_gated(
         self, prefix: Address, route: Route, claim: dict[str, str], announcer: Announcer
     ) -> Status | None:
-        """What there is to say when a pool gates the route; None when none does, or this start has not got to that yet."""
+        """Return the status if a pool gates the route; None when none does, or this start has not got to that yet."""
         if self.context.action in _BRINGS_UP and not self._said:
             return None
         gate = GatedRoute(self.context)
@@ -135,20 +135,20 @@ class BgpAnnounce(AnnounceParameters):
         )
 
     def _lost(self, prefix: Address, route: Route, announcer: Announcer) -> Status:
-        """There is no statement. A start that has made one makes it again: bgpd was restarted, or frr.conf loaded."""
+        """Handle a missing statement. A start repeats the statement: bgpd was restarted, or frr.conf loaded."""
         if self._said:
             try:
                 self._check_configured(announcer)
                 announcer.announce(prefix, self.route_map)
             except (HostError, CommandRefused) as error:
                 return Status.stopped(error.reason)
-            return Status.stopped(f"bgpd had lost the announcement of {prefix.cidr}, and was given it once more")
+            return Status.stopped(f"bgpd had lost the announcement of {prefix.cidr}, which was repeated")
         if route.redistributed and self.context.state.read() is not None:
             return Status.failed(self._judgement(prefix, announcer).other_source())
         return Status.stopped()
 
     def _judge(self, prefix: Address, route: Route, claim: dict[str, str], announcer: Announcer) -> Status:
-        """A statement is there: does it have the effect that is wanted? What passes in a moment is waited for."""
+        """Judge the statement's effect; wait for what passes in a moment."""
         while True:
             status, may_pass = self._look(prefix, route, claim, announcer)
             has_time = self.context.action in _RIDES and self.context.deadline.remaining() > RIDE_RESERVE_S
@@ -160,20 +160,20 @@ class BgpAnnounce(AnnounceParameters):
                 return Status.stopped()
 
     def _look(self, prefix: Address, route: Route, claim: dict[str, str], announcer: Announcer) -> tuple[Status, bool]:
-        """Return what there is to say, and whether a moment may mend it."""
+        """Return the status, and whether it may pass in a moment."""
         if self.context.action in _BRINGS_UP and not self._said:
-            # A statement found in place may have another route-map; said once more it gets ours, and no
-            # update is sent when it had it already.
+            # A statement found in place may have another route-map; repeating it sets ours, and sends no
+            # update if it had ours already.
             return Status.failed("not announced by this start yet"), False
         if claim.get("draining"):
             return Status.failed(f"a stop was interrupted while {prefix.cidr} was being drained"), False
         if not find_address(prefix):
             if self.context.is_probe and not route.valid and self.context.state.read() is None:
-                # `write memory` has saved it, of this node or of a template: it announces nothing, and was not started here.
+                # `write memory` has saved it, on this node or in a template: it announces nothing, and was not started here.
                 return Status.stopped(), False
             return Status.failed(_not_here(prefix)), False
         if not route.valid:
-            return Status.failed(f"bgpd does not use its path to {prefix.cidr}: does zebra run, is the interface up?"), False
+            return Status.failed(f"bgpd does not use its path to {prefix.cidr}: check zebra and the interface"), False
         judgement = self._judgement(prefix, announcer)
         if not route.best:
             return Status.failed(judgement.not_best(route)), False
@@ -190,7 +190,7 @@ class BgpAnnounce(AnnounceParameters):
         return self._look_deep(prefix, route, told, judgement) if self.depth == DEEP else (Status.running(), False)
 
     def _look_at_start(self, prefix: Address, route: Route, told: list[str], judgement: Judgement) -> Status:
-        """Sent, and not only queued; by way of this node. ServiceError for what waiting does not mend."""
+        """Check that the route was sent, not only queued, with a next hop here. ServiceError for what waiting cannot mend."""
         wrong = judgement.misdirected(told)
         if wrong:
             raise ServiceError(wrong)
@@ -204,20 +204,20 @@ class BgpAnnounce(AnnounceParameters):
         return Status.running()
 
     def _look_deep(self, prefix: Address, route: Route, told: list[str], judgement: Judgement) -> tuple[Status, bool]:
-        """What each neighbor was really sent; then what does no harm to this route, or not yet."""
+        """Check what each neighbor was really sent; then report what does no harm to this route, or not yet."""
         wrong = judgement.misdirected(told)
         if wrong:
             return Status.failed(wrong), False
         late = judgement.unsent(told)
         if len(told) - len(late) < self.min_peers:
-            reason = f"{', '.join(late)}: bgpd only says that it advertises {prefix.cidr}"
+            reason = f"{', '.join(late)}: bgpd claims to advertise {prefix.cidr}, but has not sent it"
             return Status.failed(reason), judgement.is_fresh(route, told)
         faults = [f"{sentence}: {prefix.cidr} is not advertised there" for sentence in judgement.without(route, told)]
         faults += late
         for name in told:
             count = judgement.count_sent(name)
             if count > SENT_LIMIT:
-                faults.append(f"{name} is sent {count} prefixes: its export policy lets out too much")
+                faults.append(f"{name} is sent {count} prefixes: its export policy lets too much out")
             else:
                 faults += self._strays(name, judgement.sent(name))
         faults += judgement.instance().hazards() + judgement.cautions(route, self._is_bfdd_running())
@@ -231,32 +231,32 @@ class BgpAnnounce(AnnounceParameters):
         return [f"{peer} is sent {named}, outside the allowed prefixes: correct the export policy in frr.conf"]
 
     def start(self, claim: dict[str, str]) -> None:
-        """The statement; the library then waits until observe agrees."""
+        """Make the statement; the library then waits until observe agrees."""
         gate = GatedRoute(self.context)
         if self.attribute:
             gate.start(gate.wanted(claim, self.attribute, self.route_map))
             self._said = True
             return
-        gate.end()  # the attribute may just have been taken away
+        gate.end()  # the attribute may just have been removed
         announcer = self._announcer(claim)
         announcer.announce(self.prefix, self.route_map)
         self._said = True
         if not announcer.route(self.prefix).exists:
             announcer.withdraw(self.prefix)
             raise ServiceError(
-                f"bgpd took the announcement of {self.prefix.cidr} and made no path of it: {self._why()}"
+                f"bgpd accepted the announcement of {self.prefix.cidr} but has no path for it: {self._why()}"
             )
 
     def _why(self) -> str:
         return f"route-map {self.route_map} denies it" if self.route_map else "see bgpd's log"
 
     def reload_agent(self, claim: dict[str, str]) -> None:
-        """The same statement with the new route-map; of the other parameters bgpd knows nothing."""
+        """Repeat the statement with the new route-map; bgpd knows nothing of the other parameters."""
         self._check_configured(self._announcer(claim))
         self.start(claim)
 
     def stop(self, claim: dict[str, str]) -> None:
-        """Drain, withdraw, wait until it is gone, and let the routers catch up."""
+        """Drain, withdraw, wait until the route is gone, and let the routers catch up."""
         prefix = parse_address(claim["prefix"])
         announcer = self._announcer(claim)
         gate = GatedRoute(self.context)
@@ -278,12 +278,12 @@ class BgpAnnounce(AnnounceParameters):
         except BgpdHung as hung:
             self._end_hung(prefix, claim, hung)
         gate.end()
-        if not was_withdrawn:  # by the gate, since when no router sends here
+        if not was_withdrawn:  # the gate withdrew it, and no router has sent here since
             self.context.deadline.sleep(self.settle)
         Journal(self.context).withdrawn(prefix.cidr, told, drained_s, claim)
 
     def _check_leftover(self, prefix: Address, announcer: Announcer) -> None:
-        """ServiceError when this node goes on to announce the prefix."""
+        """Raise ServiceError if this node still announces the prefix."""
         patience = Deadline(min(LEFTOVER_S, self.context.deadline.remaining()))
         while announcer.route(prefix).redistributed:
             if not patience.remaining():
@@ -293,8 +293,8 @@ class BgpAnnounce(AnnounceParameters):
     def _drain(self, prefix: Address, announcer: Announcer, claim: dict[str, str]) -> tuple[tuple[str, ...], float]:
         """Make the route unattractive for a while. Return the neighbors that have it, and for how many seconds.
 
-        The state file says so, for a stop that is cut off here must not look like a healthy resource; where
-        it cannot say so, there is no drain.
+        The state file records it, because a stop that is killed during the drain must not look like a healthy resource; if
+        it cannot be written, there is no drain.
         """
         try:
             told = announcer.route(prefix).advertised_to
@@ -324,14 +324,14 @@ class BgpAnnounce(AnnounceParameters):
 
     def _end_hung(self, prefix: Address, claim: dict[str, str], hung: BgpdHung) -> None:
         if self.on_hung != "kill":
-            raise ServiceError(f"{hung.reason}, so {prefix.cidr} stays announced; on_hung is {self.on_hung}")
+            raise ServiceError(f"{hung.reason}, so {prefix.cidr} stays announced: on_hung={self.on_hung} leaves bgpd alone")
         from ocfpy.bgp.kill import kill_bgpd
 
         pid = kill_bgpd(self._vty(claim))
         self.context.log.error(f"stop: killed bgpd ({pid}): {hung.reason}")
 
     def _other_holder(self, claim: dict[str, str]) -> str:
-        """Another resource that has started with the same prefix, while this one has not."""
+        """Return another resource that has started with the same prefix, while this one has not."""
         where = ("prefix", "vrf", "vty_dir")
         own = self.context.state.read()
         if own is not None and all(own.get(key, claim[key]) == claim[key] for key in where):
@@ -356,12 +356,12 @@ class BgpAnnounce(AnnounceParameters):
                 raise HostError(f"bgpd has no route-map {name}: add it to frr.conf")
 
     def _check_address(self, prefix: Address) -> None:
-        """Without it nothing is announced, and it does not come while the cluster waits for this action."""
+        """Require the BGP instance: without it nothing is announced, and it does not appear while the cluster waits."""
         if not find_address(prefix):
             raise ServiceError(_not_here(prefix))
 
     def _check_instance(self, announcer: Announcer) -> None:
-        """Refuse what would keep the route at the routers; a start logs the rest when the sessions have been looked at."""
+        """Refuse what would keep the route at the routers; a start logs the rest when the sessions have been checked."""
         judgement = self._judgement(self.prefix, announcer)
         hazards = judgement.instance().hazards()
         if announcer.route(self.prefix).redistributed:

@@ -1,7 +1,7 @@
-"""What bgp-announce does when a pool gates its route: register with the health daemon, and ask it how the gate is.
+"""What bgp-announce does when a pool gates its route: register with the health daemon, and ask it about the gate.
 
-The daemon makes the statement, so that it cannot meet a withdrawal of its own on the way; a stop makes its own withdrawal, for
-which it needs no daemon.
+The daemon makes the statement, so that an announcement cannot overtake the daemon's own withdrawal. A stop withdraws by
+itself, without the daemon.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from ocfpy.ocf.context import Context
 
 STATE_S = 2.0
-"""How long the daemon may take to say how the gate is, which it does at once."""
+"""How long the daemon may take to report the gate's state, which it does at once."""
 APPLY_S = 6.0
-"""How long it may take to make bgpd agree: longer than it waits for a bgpd that hangs (ANSWER_S in healthd/gate.py)."""
+"""How long the daemon may take to make bgpd agree: longer than it waits for a hung bgpd (ANSWER_S in healthd/gate.py)."""
 TELL_S = 1.0
-"""How long a stop waits for the daemon, which it can do without."""
+"""How long a stop waits for the daemon, which it does not need."""
 ATTRIBUTE_S = 5.0
-"""How long a start waits for a pool to publish the attribute: a daemon that was just replaced has not heard of its pools yet."""
+"""How long a start waits for a pool to publish the attribute: a replaced daemon has not loaded its pools yet."""
 LOCK_S = 3.0
-"""How long a stop waits for the daemon to be through with an announcement; bgpd has two seconds to answer each line of it."""
+"""How long a stop waits until the daemon has finished an announcement; bgpd has two seconds for each line of it."""
 SPREAD_S = 3.0
-"""How long a route that has just been announced may take to reach the neighbors."""
+"""How long a new route may take to reach the neighbors."""
 GONE_S = 2.0
-"""How long a route may take to be gone from bgpd when the gate has shut."""
+"""How long a route may take to disappear from bgpd after the gate has shut."""
 REPEAT_S = 0.1
 UNDECIDED = ("unknown", "waiting")
 """First words of the daemon's answer while a gate is neither open nor shut."""
@@ -42,12 +42,12 @@ UNDECIDED = ("unknown", "waiting")
 
 
 def replace_daemon(context: Context) -> bool:
-    """Have a daemon that is gone or hangs replaced, with all its pools; whether there is one now."""
+    """Replace a daemon that is gone or hangs, with all its pools; return whether there is one now."""
     from ocfpy.healthd.lifecycle import ensure_daemon, has_pools
 
     node = Node(context.rundir)
     if not has_pools(node):
-        return False  # it would have nothing to do
+        return False  # a daemon would have nothing to do
     try:
         ensure_daemon(node, context.deadline, context.log)
     except OcfError as error:
@@ -57,7 +57,7 @@ def replace_daemon(context: Context) -> bool:
 
 
 class GatedRoute:
-    """The registration of one resource, and the conversation about it with the daemon."""
+    """The registration of one resource, and its requests to the daemon."""
 
     __slots__ = ("_context", "_files", "_has_replaced", "_key")
 
@@ -79,7 +79,7 @@ class GatedRoute:
     def start(self, registration: Registration) -> None:
         """Register, and return once the daemon has announced the route, or its gate is shut.
 
-        Raises ServiceError when no pool here publishes the attribute, or bgpd does not take the announcement.
+        Raises ServiceError when no pool here publishes the attribute, or bgpd does not accept the announcement.
         """
         self._write(registration)
         left = self._context.deadline.remaining() / 2
@@ -97,14 +97,14 @@ class GatedRoute:
         if word == "waiting":
             raise ServiceError(f"{registration.prefix} is not announced: {rest}")
         raise ServiceError(
-            f"{rest or f'no pool of this node publishes {registration.attribute}'}: attribute must be that of an ipvs-pool"
-            " which runs on this node, and be started after it"
+            f"{rest or f'no pool of this node publishes {registration.attribute}'}: set attribute to that of an ipvs-pool"
+            " that runs on this node, and start this resource after it"
         )
 
     def begin_leaving(self) -> bool:
-        """Take back the permission to announce; return whether there was one.
+        """Revoke the permission to announce; return whether there was one.
 
-        Works without the daemon, which looks at the file before it announces.
+        Works without the daemon, which reads the file before it announces.
         """
         registration = self.read()
         if registration is None:
@@ -114,7 +114,7 @@ class GatedRoute:
         return True
 
     def drain(self, route_map: str) -> bool:
-        """Have the daemon put the route-map on a route that is leaving, unless its gate is shut; False when the caller has to."""
+        """Have the daemon set the route-map of a route that is leaving, unless its gate is shut; False if the caller has to."""
         registration = self.read()
         if registration is None:
             return False
@@ -125,7 +125,7 @@ class GatedRoute:
         return bool(word)
 
     def end_drain(self) -> None:
-        """Take back the permission to drain."""
+        """Revoke the permission to drain."""
         registration = self.read()
         if registration is not None and registration.route_map:
             self._leave(registration, "")
@@ -147,15 +147,15 @@ class GatedRoute:
     def observe(
         self, wanted: Registration | None, route: Route, look: Callable[[], Route], judge: Callable[[Route], Status]
     ) -> Status | None:
-        """Return what a monitor has to say of a gated route; None when the gate has no part in it.
+        """Return the status that a monitor reports for a gated route; None if the gate has no part in it.
 
-        wanted is the registration that there should be, None without attribute. An action that may change something has the
-        daemon put right what is not as the gate wants it.
+        wanted is the registration that should exist, None without attribute. An action that may change something has the daemon
+        correct what differs.
         """
         registration = self.read()
         may_act = not self._context.is_probe and self._context.action != "stop"
         if registration is None and may_act and wanted is not None and route.exists:
-            # The attribute was set while the route was there already, and the reload was killed.
+            # The attribute was set while the route existed already, and the reload was killed.
             self._write(wanted)
             registration = wanted
         if registration is None or registration.leaving:
@@ -192,7 +192,7 @@ class GatedRoute:
         judge: Callable[[Route], Status],
         may_act: bool,
     ) -> Status:
-        """There must be no route; what bgpd has counts."""
+        """Require that there is no route; bgpd's own state decides."""
         since, _, why = rest.partition(" ")
         trouble = "the health daemon does not withdraw it"
         if route.exists and may_act:
@@ -211,7 +211,7 @@ class GatedRoute:
     def _open(
         self, word: str, rest: str, route: Route, look: Callable[[], Route], judge: Callable[[Route], Status], may_act: bool
     ) -> Status:
-        """The route has to be there."""
+        """Require the route."""
         is_new = word == "open" and time.time() - float(rest) < SPREAD_S
         if not route.exists and may_act:
             word, rest = self._apply()
@@ -231,7 +231,7 @@ class GatedRoute:
         self._locked(lambda: self._files.write(registration), limit_s)
 
     def _locked(self, change: Callable[[], None], limit_s: float) -> None:
-        """Change the file while the daemon announces nothing; with a limit, in the end without waiting for that any longer."""
+        """Change the file while the daemon announces nothing; after the limit, change it without waiting any longer."""
         left = self._context.deadline.remaining()
         try:
             with self._files.write_lock(Deadline(min(limit_s or left, left / 2))):
@@ -239,7 +239,7 @@ class GatedRoute:
         except DeadlineError:
             if not limit_s:
                 raise
-            change()  # the daemon hangs; it looks at the file once more before it goes on
+            change()  # the daemon hangs; it reads the file again before it goes on
 
     def _apply(self) -> tuple[str, str]:
         """Have bgpd agree with the gate; a daemon that is gone or hangs is replaced first, once in an action."""
@@ -251,7 +251,7 @@ class GatedRoute:
         return word, rest
 
     def _ask(self, verb: str, limit_s: float) -> tuple[str, str]:
-        """Return the first word of the daemon's answer and the others; nothing when it is gone or hangs."""
+        """Return the first word of the daemon's answer and the rest; nothing when it is gone or hangs."""
         limit_s = max(0.05, min(limit_s, self._context.deadline.remaining() / 2))
         try:
             answer = ask(Node(self._context.rundir).socket, f"gate {verb} {self._key}", limit_s)

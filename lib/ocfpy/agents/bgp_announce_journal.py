@@ -1,4 +1,4 @@
-"""Writes one line to the log for each change that neighbors see, and remembers what the last line was about."""
+"""Logs one line for each change that neighbors see, and remembers the last one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from ocfpy.ocf.context import Context
 
 TOLD, SINCE, TROUBLE = "told", "since", "trouble"
-"""Keys of the state file: the neighbors that had the route, when it was announced (seconds of the epoch), the last failure."""
+"""Keys of the state file: the neighbors that had the route, when it was announced (seconds since the epoch), the last failure."""
 
 
 class Journal:
-    """The log of one announcement. What cannot be remembered is not fatal: it is logged once more."""
+    """The log of one announcement. If it cannot be remembered, the line is logged again."""
 
     __slots__ = ("_context",)
 
@@ -23,13 +23,13 @@ class Journal:
         self._context = context
 
     def announced(self, prefix: str, told: Sequence[str]) -> None:
-        """A start has come to its end."""
+        """Log the end of a start."""
         names = " ".join(told)
         self._context.log.info(f"{self._context.action}: announced {prefix} to {names or 'no neighbor'}")
         self._remember({TOLD: names, SINCE: str(int(time.time())), TROUBLE: ""})
 
     def seen(self, prefix: str, told: Sequence[str], causes: Callable[[], Sequence[str]]) -> None:
-        """A monitor has looked; causes is asked only when a neighbor has lost the route."""
+        """Log what a monitor found; causes is called only when a neighbor has lost the route."""
         record = self._context.state.read()
         if record is None or TOLD not in record or self._context.is_probe:
             return
@@ -45,13 +45,13 @@ class Journal:
             self._remember({TOLD: " ".join(told)})
 
     def failed(self, reason: str) -> None:
-        """A monitor has failed: a stop follows, and says why."""
+        """Remember that a monitor failed: the stop that follows logs why."""
         record = self._context.state.read()
         if record is not None and record.get(TROUBLE) != reason and not self._context.is_probe:
             self._remember({TROUBLE: reason})
 
     def withdrawn(self, prefix: str, told: Sequence[str], drained_s: float, claim: dict[str, str]) -> None:
-        """A stop has withdrawn the route."""
+        """Log that a stop has withdrawn the route."""
         words = [f"stop: withdrew {prefix} from {' '.join(told) or 'no neighbor'}"]
         since = claim.get(SINCE, "")
         if since.isascii() and since.isdigit():

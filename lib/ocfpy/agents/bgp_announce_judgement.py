@@ -1,4 +1,4 @@
-"""Judges an announcement: which neighbors have it, why others do not, and whether what they were sent leads here."""
+"""Judges an announcement: which neighbors have it, why others do not, and whether the next hop they got leads here."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from ocfpy.bgp.route import Route
     from ocfpy.ocf.addresses import Address
 
-SENT_LIMIT = 1000  # prefixes; to read a full table takes longer than bgpd is given, and no load balancer sends one
+SENT_LIMIT = 1000  # prefixes; reading a full table takes longer than bgpd is given, and no load balancer sends one
 UPDATE_S = 5.0
 """How long bgpd may take to send a prefix over a new session: it gathers peers first (coalesce-time, 1 s)."""
 PATH_S = 2.0
-"""How long it may take to send a new path; it gathers updates for 50 ms, and tells the time of the change to a second."""
+"""How long bgpd may take to send a new path; it gathers updates for 50 ms, and rounds the time of the change to a second."""
 RECONNECT_S = 2.0
-"""How long a session that was lost takes to come back, besides the retry timer: BFD and the exchange of OPEN messages."""
+"""How long a lost session takes to come back, beside the retry timer: BFD and the exchange of OPEN messages."""
 RECONNECT_MAX_S = 5.0
-"""The longest that a lost session is waited for; another node may have one."""
+"""The longest wait for a lost session; another node may have one."""
 _COMING_UP = ("OpenSent", "OpenConfirm")
 _KEPT_HERE = {"no-advertise": "no neighbor", "no-export": "no neighbor of another AS", "local-AS": "no neighbor of another AS"}
 _UNSPECIFIED = ("", "0.0.0.0", "::")
@@ -34,7 +34,7 @@ _LINK_LOCAL = "fe80:"
 
 
 class Shortage:
-    """Neighbors that do not have the prefix: a sentence for each, and whether enough of them may have it in a moment."""
+    """Neighbors without the prefix: a sentence for each, and whether enough of them may have it in a moment."""
 
     __slots__ = ("may_pass", "sentences")
 
@@ -44,7 +44,7 @@ class Shortage:
 
 
 class Judgement:
-    """Looks at one prefix in one BGP instance. min_peers and peers are the agent's parameters of these names."""
+    """Judges one prefix in one BGP instance. min_peers and peers are the agent's parameters of these names."""
 
     def __init__(self, announcer: Announcer, prefix: Address, min_peers: int, peers: Sequence[str]) -> None:
         self._announcer = announcer
@@ -57,13 +57,13 @@ class Judgement:
         self._sent: dict[str, dict[str, str]] = {}
 
     def neighbors(self) -> dict[str, Neighbor]:
-        """All neighbors, asked for once."""
+        """All neighbors, read once."""
         if self._neighbors is None:
             self._neighbors = self._announcer.neighbors()
         return self._neighbors
 
     def instance(self) -> Instance:
-        """The instance as far as it matters to the neighbors that count, asked for once."""
+        """The configuration of the instance that concerns the neighbors that count, read once."""
         if self._instance is None:
             self._instance = self._announcer.instance(self.concerned())
         return self._instance
@@ -78,7 +78,7 @@ class Judgement:
         return [name for name in route.advertised_to if self._counts(name)]
 
     def peers(self) -> list[Peer]:
-        """The neighbors that count, asked for once."""
+        """The neighbors that count, read once."""
         if self._peers is None:
             self._peers = [peer for peer in self._announcer.peers(self._prefix) if self._counts(peer.name)]
         return self._peers
@@ -88,13 +88,13 @@ class Judgement:
         return next((peer.prefixes_sent for peer in self.peers() if peer.name == name), 0)
 
     def sent(self, name: str) -> dict[str, str]:
-        """What a neighbor has been sent, with its next hops; {} for one that is sent a full table: to read that takes seconds."""
+        """What a neighbor has been sent, with its next hops; {} for a neighbor with a full table, which takes seconds to read."""
         if name not in self._sent:
             self._sent[name] = {} if self.count_sent(name) > SENT_LIMIT else self._announcer.sent(self._prefix, name)
         return self._sent[name]
 
     def unsent(self, told: Sequence[str]) -> list[str]:
-        """Those of them that it was not sent to yet, a sentence each. One that is sent a full table is taken to have it."""
+        """A sentence for each of them that it was not sent to yet. A neighbor with a full table is assumed to have it."""
         late = [name for name in told if self.count_sent(name) <= SENT_LIMIT and not self._has_left(name)]
         return [f"{name} has not been sent it yet{self._interval(name)}" for name in late]
 
@@ -119,28 +119,28 @@ class Judgement:
         return f"{cause}: {self._prefix.cidr} is advertised to {len(told)} peers, min_peers is {self._min_peers}"
 
     def misdirected(self, told: Sequence[str]) -> str:
-        """The sentence for a neighbor that is told a next hop which is no address of this node, or ""."""
+        """The sentence for a neighbor that is sent a next hop which is no address of this node, or ""."""
         for name in told:
             neighbor = self.neighbors().get(name)
             sent = self.sent(name).get(self._prefix.cidr, "")
             hop = sent if sent not in _UNSPECIFIED else neighbor.next_hop(self._prefix.family) if neighbor else ""
             if hop and (hop.startswith(_LINK_LOCAL) or not find_address(parse_address(hop))):
                 what = "only a link-local address, which is no next hop over IPv4" if hop.startswith(_LINK_LOCAL) else (
-                    "which is no address of this node"
+                "which is no address of this node"
                 )
                 return (
-                    f"{name} is told the next hop {hop}, {what}: announce {self._prefix.cidr} over an "
+                    f"{name} is sent the next hop {hop}, {what}: announce {self._prefix.cidr} over an "
                     f"IPv{self._prefix.family} session, or give the interface of this one an IPv{self._prefix.family} address "
                     "(for IPv4 also: capability extended-nexthop)"
                 )
         return ""
 
     def other_source(self) -> str:
-        """The sentence for a prefix that this node originates besides our statement."""
+        """The sentence for a prefix that this node also originates by another statement than ours."""
         lines = self.instance().redistributed(self._prefix)
         source = f"`{'`, `'.join(lines)}`" if lines else "another statement than ours"
         return (
-            f"bgpd announces {self._prefix.cidr} by {source} as well, which no stop could withdraw: take that out of frr.conf, "
+            f"bgpd announces {self._prefix.cidr} by {source} as well, which no stop could withdraw: remove that from frr.conf, "
             "or have its route-map deny the anycast subnets"
         )
 
@@ -152,7 +152,7 @@ class Judgement:
         return f"bgpd prefers a path {of} to {self._prefix.cidr}: refuse these prefixes inbound"
 
     def cautions(self, route: Route, is_bfdd_running: bool) -> list[str]:
-        """What does no harm yet."""
+        """Warnings about what does no harm yet."""
         found = self.instance().cautions(is_bfdd_running)
         if route.redistributed:
             found.insert(0, self.other_source())
@@ -169,11 +169,11 @@ class Judgement:
         return found
 
     def is_fresh(self, route: Route, told: Sequence[str]) -> bool:
-        """Whether bgpd may not have come to send the path yet, to one of these neighbors at least."""
+        """Whether bgpd may not have sent the path yet, to one of these neighbors at least."""
         return any(self._is_fresh(neighbor, route) for name in told if (neighbor := self.neighbors().get(name)))
 
     def _has_left(self, name: str) -> bool:
-        """Adj-RIB-Out is that of an update-group: a member of it may have an advertisement-interval to wait for."""
+        """Adj-RIB-Out is per update-group: a member of it may have to wait for an advertisement-interval."""
         neighbor = self.neighbors().get(name)
         return self._prefix.cidr in self.sent(name) and (neighbor is None or not neighbor.queued(self._prefix.family))
 
@@ -192,7 +192,7 @@ class Judgement:
         return f" (`advertisement-interval {seconds:g}` delays it)" if seconds else ""
 
     def _why_not(self, peer: Peer, route: Route) -> str:
-        """A neighbor without the prefix, and why as far as bgpd knows: never guessed from the state of the session."""
+        """Why a neighbor lacks the prefix, as far as bgpd knows: never guessed from the state of the session."""
         neighbor = self.neighbors().get(peer.name)
         if peer.state != ESTABLISHED or peer.policy_missing or neighbor is None:
             return str(peer)
@@ -204,17 +204,17 @@ class Judgement:
             return f"{peer.name} is sent no more than its maximum-prefix-out of {limit}"
         for community, whom in _KEPT_HERE.items():
             if community in route.communities:
-                return f"{peer.name}: the community {community} of the announcement has it sent to {whom}"
+                return f"{peer.name}: the announcement's community {community} sends it to {whom}"
         policies = neighbor.policies(self._prefix.family)
         if self._is_fresh(neighbor, route):
             policy = f"; its export policy is {policies}" if policies else ""
-            return f"{peer.name} Established for {neighbor.up_s:.0f} s, and not sent yet{self._interval(peer.name)}{policy}"
+            return f"{peer.name} Established for {neighbor.up_s:.0f} s, but not sent yet{self._interval(peer.name)}{policy}"
         if policies:
             return f"{peer.name} has an export policy ({policies}) that denies it"
-        return f"{peer.name} Established for {neighbor.up_s:.0f} s, and not sent; see bgpd's log"
+        return f"{peer.name} Established for {neighbor.up_s:.0f} s, but not sent: see bgpd's log"
 
     def _may_come(self, peer: Peer, route: Route) -> bool:
-        """Whether a moment may mend it: a session that is coming up, or back, or has not sent everything yet."""
+        """Whether it may pass in a moment: a session is coming up or back, or has not sent everything yet."""
         neighbor = self.neighbors().get(peer.name)
         if neighbor is None or peer.is_shut_down or peer.hit_max_prefix or peer.policy_missing:
             return False
@@ -227,6 +227,6 @@ class Judgement:
         return self._is_fresh(neighbor, route)
 
     def _is_fresh(self, neighbor: Neighbor, route: Route) -> bool:
-        """The session has just come up, or the path was changed a moment ago: bgpd gathers updates before it sends them."""
+        """Whether the session has just come up, or the path has just changed: bgpd gathers updates before it sends them."""
         is_new = 0 <= time.time() - route.changed_at < PATH_S + neighbor.interval_s
         return is_new or neighbor.up_s < UPDATE_S + neighbor.interval_s

@@ -30,6 +30,8 @@ from ocfpy.ocf.lifecycle import await_unclaimed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ocfpy.pool.spec import PoolSpec
 
 MONITOR_TIMEOUT_S = 2.0
@@ -145,6 +147,9 @@ anycast-vip and a location rule on the attribute.
         if self.context.interval and self.context.state.read() is not None:
             return self._with_daemon_replaced(fault)
         return self._observe_leftovers(claim, fault)
+
+    def shortcut_facts(self) -> Sequence[str]:
+        return ("daemon",)
 
     def _asked(self, timeout_s: float = MONITOR_TIMEOUT_S) -> tuple[str, str]:
         """The first word of what the daemon says of the pool, and the reason. Raises NoDaemon, DaemonHangs."""

@@ -1,4 +1,4 @@
-"""ocf:anycast:ipvs-sync: the connection table of a node, shared with the other node of its pair."""
+"""ocf:anycast:ipvs-sync: shares the connection table of a node with the other node of its pair."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ class IpvsSync(Agent):
     version = __version__
     shortdesc = "IPVS connections shared by the nodes of a pair"
     longdesc = """
-Runs the kernel's IPVS sync daemons, both on every node: the master tells the other node of the connections that
-this node forwards, the backup hears what the other one tells. When an address moves, or its node dies, the
-connections that the other node knows go on there, with the same real servers. Use it as an interleaved clone.
+Runs the kernel's IPVS sync daemons, both on every node: the master sends the connections that this node forwards
+to the other node, the backup receives what the other node's master sends. When an address moves, or its node dies,
+its connections continue on the other node, with the same real servers. Use it as an interleaved clone.
 
-A connection is told of with its third packet and whenever its state changes, and arrives within two seconds; it
-is told of again after every 50 packets (kernel settings net.ipv4.vs.sync_threshold and sync_refresh_period). What
-is younger depends on the scheduler: mh picks the same real server on both nodes. One-packet services have no
-connections to share. Messages are neither signed nor encrypted: nic should be a network that only the pair is on.
+A connection is sent with its third packet and whenever its state changes, and arrives within two seconds; it
+is sent again after every 50 packets (kernel settings net.ipv4.vs.sync_threshold and sync_refresh_period). Younger
+connections depend on the scheduler: mh picks the same real server on both nodes. One-packet services have no
+connections to share. Messages are neither signed nor encrypted: use a network for nic that only the pair is on.
 
-A node has one daemon of each role. One that runs already with these parameters is adopted, one with others is
-replaced. The kernel does not synchronize beside real servers of another address family than their virtual service.
+A node has one daemon of each role. A running daemon with these parameters is adopted, one with others is
+replaced. The kernel does not synchronize while a real server has another address family than its virtual service.
 """
     actions = (
         Action("start", "20s"),
@@ -66,13 +66,13 @@ replaced. The kernel does not synchronize beside real servers of another address
 
     nic = InterfaceParam(
         "Interface to the other node",
-        "The network interface that the messages are sent and heard on. It needs an address of the group's "
+        "The network interface on which the messages are sent and received. It needs an address of the group's "
         "family.",
         required=True,
     )
     syncid = IntParam(
-        "Number of the pair",
-        "The same on both nodes, and another one for every other pair on the same network: a node takes only "
+        "Sync id of the pair",
+        "The same on both nodes, and another one for every other pair on the same network: a node accepts only "
         "messages with its own.",
         required=True,
         unique_group=True,
@@ -87,7 +87,7 @@ replaced. The kernel does not synchronize beside real servers of another address
     mcast_port = IntParam(
         "UDP port",
         "The port that the messages are sent to; the same on both nodes. With the kernel's "
-        "net.ipv4.vs.sync_ports above 1, the first of so many.",
+        "net.ipv4.vs.sync_ports above 1, the first of that many ports.",
         default=8848,
         minimum=1,
         maximum=MAX_PORT,
@@ -130,7 +130,7 @@ replaced. The kernel does not synchronize beside real servers of another address
     def check_claim(self, claim: dict[str, str]) -> None:
         for resource, _ in self.context.other_claims(self.name):
             raise ClaimedError(
-                f"resource {resource} runs the sync daemons of this node already, and there is one of each "
+                f"resource {resource} runs the sync daemons of this node already, and a node has only one of each "
                 f"role: remove one of the two resources (if there is no {resource} any more, remove "
                 f"{self.context.rundir}/{self.name}-{resource}.state)"
             )
@@ -144,17 +144,17 @@ replaced. The kernel does not synchronize beside real servers of another address
         faults = [fault for daemon in wanted for fault in _faults(daemon, running.get(daemon.role))]
         if not faults:
             return self._reception(wanted[0])
-        # What runs with other parameters is only ours if there is a record of a start.
+        # A daemon with other parameters is ours only if a start was recorded.
         if not running or (not started and len(faults) == len(wanted)):
             return Status.stopped()
         return Status.failed("; ".join(faults))
 
     def _reception(self, daemon: SyncDaemon) -> Status:
-        """What can keep daemons that run from hearing each other; the kernel does not say."""
+        """Find what keeps running daemons from hearing each other; the kernel does not report it."""
         if not is_member(daemon.group, daemon.nic):
             return Status.failed(
                 f"the sync daemons do not hear {daemon.group} on {daemon.nic}: "
-                "the interface was removed, or made anew, since they were started"
+                "the interface was removed, or created again, since they were started"
             )
         if is_down(daemon.nic):
             return Status.degraded(f"{daemon.nic} is down: no connections are shared")
@@ -207,7 +207,7 @@ def _wanted(claim: dict[str, str]) -> list[SyncDaemon]:
 
 
 def _faults(wanted: SyncDaemon, found: SyncDaemon | None) -> list[str]:
-    """What is wrong with the daemon of a role, in one sentence or none."""
+    """Return what is wrong with the daemon of a role: one sentence or none."""
     if found is None:
         return [f"the {wanted.role} daemon does not run"]
     misses = wanted.misses(found)

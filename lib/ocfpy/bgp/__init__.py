@@ -1,1 +1,1 @@
-"""Talks to FRR's bgpd: the vty socket, vtysh as the fallback, and what an announcement is made of."""
+"""Talks to FRR's bgpd through the vty socket or vtysh, and reads the state of an announcement."""

@@ -1,7 +1,7 @@
-"""What bgpd says about one prefix, and the two commands that change it.
+"""Reads bgpd's state of one prefix, and runs the two commands that change it.
 
-The JSON keys used here are those of FRR 8.4.4 and 10.3 (both tried); a key that is missing reads as false, one of another type
-is an error. Never `show bgp ipv4 neighbors graceful-restart json`: bgpd 8.4.4 crashes on it.
+The JSON keys used here are those of FRR 8.4.4 and 10.3 (both tried); a missing key reads as false, a value of another type is
+an error. Never run `show bgp ipv4 neighbors graceful-restart json`: bgpd 8.4.4 crashes on it.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
     class Backend(Protocol):
-        """A way to bgpd: ocfpy.bgp.vty.Vty or ocfpy.bgp.vtysh.Vtysh."""
+        """A connection to bgpd: ocfpy.bgp.vty.Vty or ocfpy.bgp.vtysh.Vtysh."""
 
         def show(self, command: str) -> str:
-            """The text of a show command."""
+            """Return the text of a show command."""
 
         def configure(self, lines: Iterable[str]) -> None:
-            """Lines of configuration, in order, until one is refused."""
+            """Run lines of configuration, in order, until one is refused."""
 
         def configure_each(self, statements: Iterable[tuple[tuple[str, ...], str]]) -> dict[str, CommandRefused]:
-            """Statements, each with the lines that lead to its place; those that were refused."""
+            """Run statements, each with the lines that lead to its place; return the refused ones."""
 
 
 # What bgpd says, in bgp_vty.c and bgp_route.c, when ...
-_NO_STATEMENT = "Can't find static route"  # `no network` of what is not there
+_NO_STATEMENT = "Can't find static route"  # `no network` without a statement
 _NO_INSTANCE = ("No BGP process", "BGP instance not found", "View/Vrf is unknown")
 _NOTHING_THERE = (_NO_STATEMENT, *_NO_INSTANCE)
 _WHICH_INSTANCE = "specify ASN"  # `router bgp` alone, and there are several
@@ -46,8 +46,8 @@ _ROUTE_MAP_LEVELS = ("BGP", "bgpd")  # what stands around a route-map's name: in
 
 
 class Peer:
-    """A neighbour: state as bgpd names it (Established, Active, Idle (Admin), ...), policy_missing when RFC 8212
-    blocks it, prefixes_sent as a number; last_reset says who ended the session that it had last, and why, as far as a
+    """A neighbor: state as bgpd names it (Established, Active, Idle (Admin), ...), policy_missing when RFC 8212
+    blocks it, prefixes_sent as a number; last_reset says which end closed the last session, and why, as far as a
     BGP message or BFD said so.
     """
 
@@ -91,7 +91,7 @@ class Announcer:
         self._of_vrf = f" vrf {vrf}" if vrf else ""
 
     def route(self, prefix: Address) -> Route:
-        """What bgpd has for the prefix. UnknownAnswer when it says so in a way that FRR 8.4 to 10.3 do not."""
+        """Return bgpd's state of the prefix. Raises UnknownAnswer for a form that FRR 8.4 to 10.3 do not use."""
         command = f"show bgp{self._of_vrf} {_family(prefix)} unicast {prefix.cidr} json"
         try:
             reply = self._show(command)
@@ -104,7 +104,7 @@ class Announcer:
             raise
 
     def peers(self, prefix: Address) -> list[Peer]:
-        """The neighbours that are activated for the family of the prefix."""
+        """The neighbors that are activated for the family of the prefix."""
         known = dict(self._summary().at(f"{_family(prefix)}Unicast").at("peers").objects())
         neighbors = self.neighbors() if any(peer.text("state") != "Established" for peer in known.values()) else {}
         return [
@@ -124,11 +124,11 @@ class Announcer:
         return {name: Neighbor(name, answer) for name, answer in reply.objects()}
 
     def router_id(self) -> str:
-        """The router-id in use; "" when the instance has no neighbor that would say so."""
+        """The router-id in use; "" if the instance has no neighbor that would show it."""
         return next((found for _, family in self._summary().objects() if (found := family.text("routerId"))), "")
 
     def asn(self) -> str:
-        """The AS number of the instance, as `router bgp` takes it. HostError when there is no such instance."""
+        """The AS number of the instance, as `router bgp` takes it. Raises HostError when there is no such instance."""
         for _, family in self._summary().objects():
             if family.number("as"):
                 return str(int(family.number("as")))
@@ -142,13 +142,13 @@ class Announcer:
         return number
 
     def instance(self, neighbors: Sequence[Neighbor] = ()) -> Instance:
-        """How the instance is configured, as far as that can keep a route alive or slow it on its way to these neighbors."""
+        """The configuration of the instance, as far as it can keep a route alive or slow it on its way to these neighbors."""
         from ocfpy.bgp.instance import Instance
 
         return Instance(neighbors, self._backend.show("show running-config"), self._vrf)
 
     def sent(self, prefix: Address, peer: str) -> dict[str, str]:
-        """The prefixes, of the family of this one, that the peer has really been sent (Adj-RIB-Out), with their next hops.
+        """The prefixes, of this one's family, that the peer has really been sent (Adj-RIB-Out), with their next hops.
 
         A next hop of 0.0.0.0 or :: is replaced as the update is written: see Neighbor.next_hop.
         """
@@ -157,7 +157,7 @@ class Announcer:
         return {name: one.text("nextHopGlobal") or one.text("nextHop") for name, one in routes}
 
     def has_route_map(self, name: str) -> bool:
-        """Whether bgpd knows the route-map; a statement that names another one is a withdrawal.
+        """Return whether bgpd knows the route-map; a statement with an unknown route-map is a withdrawal.
 
         FRR 8.4 answers {"BGP": {NAME: ...}}, FRR 10 {NAME: ...} and its vtysh {"bgpd": {NAME: ...}}. A route-map counts how often
         it was invoked, and a level around it does not: one may be called BGP.
@@ -165,11 +165,11 @@ class Announcer:
         return _has_route_map(self._show(f"show route-map {name} json"), name)
 
     def announce(self, prefix: Address, route_map: str = "") -> None:
-        """`network`; said again with another route-map, or none, it changes that without a withdrawal."""
+        """Run `network`; repeated with another route-map, or none, it changes that without a withdrawal."""
         self._statement(prefix, _announcement(prefix, route_map))
 
     def withdraw(self, prefix: Address) -> None:
-        """`no network`, whatever route-map the statement has; fine when there is none."""
+        """Run `no network`, with any route-map in the statement; a missing statement is no error."""
         try:
             self._statement(prefix, _withdrawal(prefix))
         except CommandRefused as refusal:
@@ -179,7 +179,7 @@ class Announcer:
     def change(self, withdrawn: Iterable[Address], announced: Iterable[tuple[Address, str]] = ()) -> dict[str, CommandRefused]:
         """Withdraw prefixes and announce others, each with its route-map or "", in one configuration session.
 
-        Return what bgpd refused, by prefix; a withdrawal of what is not there is not among that.
+        Return what bgpd refused, by prefix; a withdrawal of a missing statement is not among that.
         """
         lines = {_withdrawal(prefix): prefix for prefix in withdrawn}
         lines.update({_announcement(prefix, route_map): prefix for prefix, route_map in announced})
@@ -205,7 +205,7 @@ class Announcer:
         self._in_instance(lambda router: self._backend.configure((router, _unicast(prefix), line)))
 
     def _in_instance(self, configure: Callable[[str], T]) -> T:
-        """Have it configured, behind the line that leads to the instance."""
+        """Configure lines, behind the line that leads to the instance."""
         if self._vrf:
             return configure(self._router())
         try:
@@ -217,11 +217,11 @@ class Announcer:
             return configure(self._router())
 
     def _router(self) -> str:
-        """`router bgp` with the AS number; what has no neighbor any more must be withdrawn all the same."""
+        """`router bgp` with the AS number; a prefix without any neighbor left must be withdrawn all the same."""
         return f"router bgp {self.asn()}{self._of_vrf}"
 
     def _summary(self) -> Answer:
-        """By address family; nothing when there is no instance, which bgpd answers with {} and a warning."""
+        """The summary by address family; empty when there is no instance, which bgpd answers with {} and a warning."""
         command = f"show bgp{self._of_vrf} summary json"
         try:
             return self._show(command)

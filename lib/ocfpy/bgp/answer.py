@@ -1,4 +1,4 @@
-"""One JSON object of bgpd, read key by key: what is missing is empty, a value of a type that FRR does not give an error."""
+"""One JSON object of bgpd, read key by key: a missing value is empty, a value of a type that FRR does not use is an error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-_LIMIT = 1e18  # more than any counter or time; what is not finite is not below it either
+_LIMIT = 1e18  # more than any counter or time; also excludes infinity and NaN
 
 
 class Answer:
@@ -30,7 +30,7 @@ class Answer:
         return len(self._value)
 
     def at(self, key: str) -> Answer:
-        """The object under a key, an empty one when there is none."""
+        """The object under a key, empty when missing."""
         return Answer(self._get(key, {}), f"{self.where}: {key}")
 
     def each(self, key: str) -> list[Answer]:
@@ -51,14 +51,14 @@ class Answer:
                 yield key, Answer(value, f"{self.where}: {key}")
 
     def text(self, key: str) -> str:
-        """A string, or "" when there is none."""
+        """A string, "" when missing."""
         value = self._get(key, "")
         if not isinstance(value, str):
             raise UnknownAnswer(f"{self.where}: {key}", "a text", value)
         return value
 
     def number(self, key: str) -> float:
-        """A number, or 0 when there is none."""
+        """A number, 0 when missing."""
         value = self._get(key, 0)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _LIMIT:
             raise UnknownAnswer(f"{self.where}: {key}", "a number", value)

@@ -1,4 +1,4 @@
-"""Chooses the way to a bgpd: its own socket, or vtysh."""
+"""Chooses how to talk to a bgpd: its own socket, or vtysh."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ VTYSH = "vtysh"
 
 
 def choose(backend: str, vty: Vty, deadline: Deadline) -> Backend:
-    """Return the vty socket, or vtysh for the same directory; auto is the socket when it is there."""
-    # Without FRR there is nothing to ask: the missing socket says so.
+    """Return the vty socket, or vtysh for the same directory; auto is the socket if it exists."""
+    # Without FRR there is nothing to ask: the missing socket reports it.
     if backend == SOCKET or (backend == AUTO and (vty.exists() or not have_binary("vtysh"))):
         return vty
     from ocfpy.bgp.vtysh import Vtysh

@@ -1,5 +1,5 @@
-"""What can go wrong between an agent and bgpd; a hung bgpd, a dead one and one that refuses need different
-answers.
+"""Errors between an agent and bgpd; a hung bgpd, a dead one and one that refuses need different
+reactions.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from ocfpy.ocf.errors import ServiceError
 
 
 class FrrError(ServiceError):
-    """Base of them all."""
+    """Base of all of them."""
 
 
 class CommandRefused(FrrError):
-    """bgpd answered, and the answer was no: command, status (lib/command.h, CMD_*) and bgpd's text."""
+    """bgpd refused a command: command, status (lib/command.h, CMD_*) and bgpd's text."""
 
     def __init__(self, command: str, status: int, text: str) -> None:
         self.command = command
@@ -29,10 +29,10 @@ class UnknownAnswer(FrrError):
 
 
 class BgpdHung(FrrError):
-    """bgpd took the command, or the connection, and does not answer, and uses no processor time. It keeps its sessions and
+    """bgpd accepted the command, or the connection, but does not answer and uses no processor time. It keeps its sessions and
     its routes meanwhile.
     """
 
 
 class BgpdDead(FrrError):
-    """There is no bgpd: nobody listens, or it went away in the middle."""
+    """bgpd does not run: no process listens, or it ended in the middle."""

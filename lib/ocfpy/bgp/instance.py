@@ -1,4 +1,4 @@
-"""What in the configuration of a BGP instance keeps a route where it is not served any more, or slows or bends its way."""
+"""Finds settings of a BGP instance that keep a route alive on a node that does not serve it, or delay or bend its path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ocfpy.bgp.neighbor import Neighbor
     from ocfpy.ocf.addresses import Address
 
-# What FRR does not show in JSON is read from the running configuration, which has a line for what is not the default.
+# FRR shows these settings only in the running configuration, which has a line for each that is not the default.
 IMPORT_CHECK_OFF = "no bgp network import-check"
 SUPPRESS_FIB_PENDING = "bgp suppress-fib-pending"
 DELAY_TIMER = "bgp route-map delay-timer "
@@ -24,13 +24,13 @@ REDISTRIBUTE = "redistribute"
 
 DELAY_TIMER_DEFAULT_S = 5  # RMAP_DEFAULT_UPDATE_TIMER in bgpd.h
 HOLD_LIMIT_S = 10
-"""A hold time above this is named where there is no BFD: nothing else tells a router that this node has lost power."""
+"""A longer hold time without BFD is reported: nothing else tells a router that this node has lost power."""
 BFD_SETTLES_S = 5.0
-"""How old a session has to be before its BFD session is judged; it comes up a second or so after the other."""
+"""Age at which a session's BFD session is judged; BFD comes up about a second after BGP."""
 
 
 class Instance:
-    """A BGP instance as far as it matters to the neighbors given; times in seconds."""
+    """The settings of a BGP instance that concern the given neighbors; times in seconds."""
 
     __slots__ = ("_global", "_neighbors", "_own")
 
@@ -45,12 +45,12 @@ class Instance:
         if restarters:
             faults.append(
                 f"graceful restart is on towards {' '.join(restarters)}: they would keep the route for minutes after "
-                "this node is gone; take `bgp graceful-restart` out of frr.conf and restart FRR"
+                "this node is gone; remove `bgp graceful-restart` from frr.conf and restart FRR"
             )
         if self._has(IMPORT_CHECK_OFF):
             faults.append(
                 f"`{IMPORT_CHECK_OFF}` has bgpd announce an address that is not on this node, at boot for instance: "
-                "take the line out of frr.conf"
+                "remove the line from frr.conf"
             )
         return faults
 
@@ -77,7 +77,7 @@ class Instance:
         return any(line.startswith(ROUTER_ID) for _, line in self._own)
 
     def delays(self) -> list[str]:
-        """What has routers learn of a change later than they could, a sentence each."""
+        """What delays changes on their way to routers, a sentence each."""
         faults = []
         for one in self._neighbors:
             if one.interval_s:
@@ -94,14 +94,14 @@ class Instance:
         if not 0 < delay_s <= DELAY_TIMER_DEFAULT_S:
             when = f"{delay_s} s after it was made" if delay_s else "only after `clear bgp * soft`"
             faults.append(
-                f"an edit of a route-map or prefix-list has its effect {when}: take `{DELAY_TIMER}{delay_s}` out of frr.conf"
+                f"an edit of a route-map or prefix-list takes effect {when}: remove `{DELAY_TIMER}{delay_s}` from frr.conf"
             )
         if self._has(SUPPRESS_FIB_PENDING):
-            faults.append(f"`{SUPPRESS_FIB_PENDING}` holds announcements back for a second: take it out of frr.conf")
+            faults.append(f"`{SUPPRESS_FIB_PENDING}` delays announcements by a second: remove it from frr.conf")
         return faults
 
     def has_group(self, name: str) -> bool:
-        """Whether there is such a peer-group, with neighbors or without."""
+        """Whether this peer-group exists, with neighbors or without."""
         return self._has(f"neighbor {name} peer-group")
 
     def summarised_by(self, prefix: Address) -> str:
@@ -134,7 +134,7 @@ class Instance:
 
 
 def as_number(running_config: str, vrf: str = "") -> str:
-    """The AS number of an instance, as it is configured; nothing when there is no such instance."""
+    """The configured AS number of an instance; empty when there is no such instance."""
     for line in running_config.splitlines():
         if _begins(line, vrf):
             return line.split()[2]
@@ -152,7 +152,7 @@ def _begins(line: str, vrf: str) -> bool:
 
 
 def _lines(running_config: str, vrf: str) -> tuple[list[str], list[tuple[str, str]]]:
-    """The lines outside of any block; those of this instance's own block, each behind the address family it is in, or ""."""
+    """The lines outside of any block; and those of this instance's own block, each behind its address family, or ""."""
     outside: list[str] = []
     own: list[tuple[str, str]] = []
     inside = False

@@ -1,5 +1,5 @@
-"""Reads bgpd's JSON with the parser behind the json package: the package itself imports re, 6 ms of every
-monitor.
+"""Reads bgpd's JSON with the parser behind the json package: the package itself imports re, which costs every monitor
+6 ms.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 class _Settings:
-    """What json.JSONDecoder would have told the parser (Lib/json/decoder.py), but for strict."""
+    """The parser's settings, those of json.JSONDecoder (Lib/json/decoder.py) except for strict."""
 
-    strict = False  # a control character in a text, say a peer's description, is no reason to fail
+    strict = False  # accept a control character in a text, such as a peer's description
     object_hook = None
     object_pairs_hook = None
     parse_float = float

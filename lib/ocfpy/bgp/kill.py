@@ -1,7 +1,7 @@
-"""Ends a bgpd that no longer answers: its peers keep the session, and the route, for as long as it lives.
+"""Kills a bgpd that no longer answers: its peers keep the session, and the route, for as long as it lives.
 
-Tried with FRR 8.4.4: with bgpd's main thread stopped the session outlived four hold times, for keepalives
-come from a thread of their own. Killed, the kernel closes its sessions and the peers withdraw after 76 ms.
+Tried with FRR 8.4.4: with bgpd's main thread stopped the session outlived four hold times, because keepalives
+come from a thread of their own. After SIGKILL the kernel closes its sessions and the peers withdraw after 76 ms.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def kill_bgpd(vty: Vty) -> int:
-    """SIGKILL the bgpd behind the socket and return its pid. ServiceError when no process can be made out for
+    """SIGKILL the bgpd behind the socket and return its pid. Raises ServiceError when the process cannot be identified for
     sure.
 
-    Only after BgpdHung: a bgpd that is busy must not come to harm.
+    Only after BgpdHung: a bgpd that is only busy must not be killed.
     """
     pid = _listener(vty) or pid_from_file(vty.path)
     if not pid:
@@ -34,7 +34,7 @@ def kill_bgpd(vty: Vty) -> int:
 
 
 def _listener(vty: Vty) -> int:
-    """The kernel knows who listens, unless the queue of connections is full: 0."""
+    """Return the pid of the listener, which the kernel knows unless the queue of connections is full: then 0."""
     try:
         return if_bgpd(vty.pid())
     except ServiceError:

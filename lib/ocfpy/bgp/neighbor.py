@@ -1,4 +1,4 @@
-"""One neighbor of `show bgp neighbors json`: its session, BFD, what may keep a prefix from it, and the next hop it is told."""
+"""One neighbor of `show bgp neighbors json`: its session, BFD, what may keep a prefix from it, and the next hop it is sent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 ESTABLISHED = "Established"
 BFD_UP = "Up"
-# How a session has ended of which there is more to say, and who ended it: peer_down_str in bgp_fsm.c.
+# Ends of a session about which bgpd says more, and who ended it: peer_down_str in bgp_fsm.c.
 _ENDED_BY = {"BGP Notification received": "it ended the session", "BGP Notification send": "this node ended the session"}
 _AGREED = "advertisedAndReceived"  # a capability that both ends have
 _BFD_DOWN = "BFD down"  # "BFD down received", the same without a notification
@@ -24,9 +24,9 @@ _OUT_FILTERS = (
 
 
 class Neighbor:
-    """A neighbor; families it is activated for, times in seconds.
+    """A neighbor; families are those it is activated for, times are in seconds.
 
-    bfd is the state of its BFD session as bgpd knows it, "" without BFD. lost counts the sessions that ended.
+    bfd is the state of its BFD session in bgpd, "" without BFD. lost counts the sessions that ended.
     """
 
     def __init__(self, name: str, answer: Answer) -> None:
@@ -40,7 +40,7 @@ class Neighbor:
         self.retry_s = answer.number("connectRetryTimer")
         self.lost = int(answer.number("connectionsDropped"))
         self.interval_s = answer.seconds("minBtwnAdvertisementRunsTimerMsecs")
-        # The two ends agree on the shorter one; before they have, this end's is what is known.
+        # The two ends agree on the shorter one; before that only this end's is known.
         self.hold_s = answer.seconds(f"bgpTimer{'' if self.is_established else 'Configured'}HoldTimeMsecs")
         self.bfd = answer.at("peerBfdInfo").text("status") or ("?" if "peerBfdInfo" in answer else "")
         self.restarts_gracefully = answer.at("gracefulRestartInfo").text("localGrMode").startswith("Restart")
@@ -67,7 +67,7 @@ class Neighbor:
         else:
             words = ""
         if words and "BFD" not in words:
-            return words  # a BFD session that is down as well is a consequence
+            return words  # then a BFD session that is down as well is a consequence
         if self.bfd and self.bfd != BFD_UP:
             words += f"{'; ' if words else ''}its BFD session is {self.bfd}"
         return f"{words}; sessions lost so far: {self.lost}" if words and self.lost else words
@@ -83,12 +83,12 @@ class Neighbor:
         return int(info.number("prefixOutAllowedMax")), int(info.number("sentPrefixCounter"))
 
     def queued(self, family: int) -> int:
-        """How many packets wait for it: those of its update-group, for its own advertisement-interval, and its own."""
+        """How many packets wait for it: those of its update-group, held back by its advertisement-interval, and its own."""
         info = self._answer.at("addressFamilyInfo").at(_unicast(family))
         return int(info.number("packetQueueLength") + self._answer.at("messageStats").number("depthOutq"))
 
     def next_hop(self, family: int) -> str:
-        """The next hop of what this node originates; "" when it is an address of the session itself, which is one of this node.
+        """The next hop of this node's routes; "" when it is an address of the session itself, which is one of this node.
 
         Of the other family than the session's it is one that bgpd found on the interface: or, without any, the router-id
         for IPv4 and a link-local address for IPv6 (bgp_nexthop_set in bgp_network.c).

@@ -1,8 +1,8 @@
-"""Finds the process behind bgpd's socket, and tells one that works from one that stands still.
+"""Finds the process behind bgpd's socket, and tells a busy one from one that hangs.
 
 A bgpd that is busy with a full table, or with an answer of a hundred megabytes to an operator, takes seconds to answer and uses
-the processor meanwhile; one that hangs (stopped, dead-locked, waiting for a disk) does not. Its vty is served by the main
-thread, and so that one alone is looked at: the thread that sends keepalives goes on.
+the processor meanwhile; one that hangs (stopped, dead-locked, waiting for a disk) does not. The main thread serves the vty, so
+only that thread counts: the thread that sends keepalives goes on.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import os
 PROCESS_NAME = "bgpd"
 # Fields of /proc/PID/stat behind the name (proc(5)).
 _STATE, _UTIME, _STIME = 0, 11, 12
-_RUNNABLE = b"R"  # it works, or would if it had a processor
+_RUNNABLE = b"R"  # it works, or waits for a processor
 
 
 def pid_from_file(vty_path: str) -> int:
-    """Return the pid in bgpd.pid, which FRR keeps beside bgpd.vty unless it was told otherwise; 0 when that is no bgpd."""
+    """Return the pid in bgpd.pid, by default beside bgpd.vty; 0 if that is not a bgpd."""
     try:
         with open(os.path.join(os.path.dirname(vty_path), "bgpd.pid"), encoding="ascii") as file:
             return if_bgpd(int(file.read()))
@@ -25,7 +25,7 @@ def pid_from_file(vty_path: str) -> int:
 
 
 def if_bgpd(pid: int) -> int:
-    """Return the pid if that is a bgpd, otherwise 0: a pid file may be old, and its number that of another process by now."""
+    """Return the pid if that is a bgpd, otherwise 0: a pid file may be old, and the pid reused."""
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
             return pid if file.read().strip() == PROCESS_NAME else 0
@@ -34,9 +34,9 @@ def if_bgpd(pid: int) -> int:
 
 
 class Progress:
-    """Looks at a process now and then; pid 0 is one that is not known, and makes no progress that could be seen.
+    """Watches a process; pid 0 is an unknown one, which never makes progress.
 
-    So is this process itself, which works for as long as it looks.
+    This process itself counts as unknown too, because it works while it looks.
     """
 
     __slots__ = ("_pid", "_ticks")
@@ -46,7 +46,7 @@ class Progress:
         self._ticks = self._read()[0]
 
     def is_made(self) -> bool:
-        """Whether its main thread has used the processor since the last look, or waits for nothing but a processor."""
+        """Return whether its main thread used the processor since the last look, or waits only for a processor."""
         before = self._ticks
         self._ticks, state = self._read()
         return self._ticks != before or state == _RUNNABLE

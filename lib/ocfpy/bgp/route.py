@@ -1,4 +1,4 @@
-"""What bgpd has for one prefix: our own path, who was told of it, and the paths that are not ours."""
+"""bgpd's state of one prefix: our own path, the neighbors it was sent to, and other paths."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 class Route:
-    """bgpd's own path to a prefix, from a `network` statement: is there one, is it valid, is it the best, who is to be told.
+    """bgpd's own path to a prefix, from a `network` statement: whether it exists, is valid and best, and who is sent it.
 
     exists means that there is a `network` statement in effect; leaving that it has been withdrawn and the peers are about to
-    hear of it. advertised_to holds the neighbors that bgpd has sent it to, or will as soon as an advertisement-interval is over.
+    hear of it. advertised_to holds the neighbors that bgpd has sent it to, or will once an advertisement-interval is over.
     suppressed: an aggregate keeps it from the neighbors (FRR 10 says so). communities are those that the statement sets.
-    changed_at is when the path was last changed, in seconds of the epoch, 0 when bgpd does not say.
+    changed_at is when the path was last changed, in seconds since the epoch, 0 if bgpd does not say.
     redistributed: this node originates the prefix from another source as well. learned_from holds the neighbors that sent one.
     """
 
@@ -45,7 +45,7 @@ class Route:
 
 
 def read_route(reply: Answer) -> Route:
-    """Read `show bgp ... PREFIX json`, {} when there is no such route. UnknownAnswer for another shape than FRR's.
+    """Read `show bgp ... PREFIX json`, {} when there is no such route. Raises UnknownAnswer for another shape than FRR's.
 
     advertisedTo belongs to the prefix, and is ours when our path is the best one. It stands beside paths or, as soon as one
     neighbor has addpath-tx-all-paths, in each of them (route_vty_out_detail in bgp_route.c).
@@ -58,7 +58,7 @@ def read_route(reply: Answer) -> Route:
     for path in reply.each("paths"):
         if path.flag("sourced") and path.flag("local") and not path.flag("aggregated"):
             _read_ours(route, path, reply)
-        elif path.at("peer").text("type"):  # external, internal, ...: it came from there
+        elif path.at("peer").text("type"):  # external, internal, ...: learned from that peer
             route.learned_from += (path.at("peer").text("peerId"),)
         elif path.flag("sourced") or path.flag("local") or "peer" in path:
             if path.flag("removed"):
@@ -81,5 +81,5 @@ def _read_ours(route: Route, path: Answer, reply: Answer) -> None:
     route.suppressed = path.flag("suppressed")
     route.communities = tuple(path.at("community").text("string").split())
     told = (*reply.at("advertisedTo").names(), *path.at("advertisedTo").names())
-    # advertisedTo beside the paths is that of the prefix: it is ours only when our path is the one in use.
+    # advertisedTo beside the paths belongs to the prefix: it is ours only when our path is the one in use.
     route.advertised_to = tuple(dict.fromkeys(told)) if route.best else path.at("advertisedTo").names()

@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
     from ocfpy.ocf.deadline import Deadline
 
-RESPONSE_LIMIT_S = 2.0  # bgpd answers in less than a millisecond; longer than this without using the processor and it hangs
+RESPONSE_LIMIT_S = 2.0  # bgpd answers in less than a millisecond; without an answer or processor use for longer it hangs
 CONNECT_RETRY_S = 0.01
-LINE_MAX_BYTES = 4096  # VTY_BUFSIZ; bgpd would cut the rest off
+LINE_MAX_BYTES = 4096  # VTY_BUFSIZ; bgpd would cut off the rest
 STATUS_SUCCESS = 0
 _TRAILER = b"\0\0\0"
 _UCRED_BYTES = 12  # pid, uid, gid: three 32-bit integers
 
 
 class Vty:
-    """bgpd behind its socket. Every call has a connection of its own, so nothing survives a restart of bgpd.
+    """bgpd behind its socket. Every call has its own connection, so nothing survives a restart of bgpd.
 
-    Closing the connection also leaves bgpd's configuration mode, so an agent that is killed leaves nothing
+    Closing the connection also leaves bgpd's configuration mode, so that a killed agent leaves nothing
     locked.
     """
 
@@ -48,7 +48,7 @@ class Vty:
         return os.path.exists(self.path)
 
     def show(self, command: str) -> str:
-        """Run one command in enable mode, as vtysh has it, and return its text.
+        """Run one command in enable mode, like vtysh, and return its text.
 
         Raises CommandRefused, BgpdHung, BgpdDead; DeadlineError when the action's time is up before bgpd's
         is.
@@ -58,7 +58,7 @@ class Vty:
             return session.command(command)
 
     def configure(self, lines: Iterable[str]) -> None:
-        """Run lines in configuration mode, up to the first one that is refused: CommandRefused."""
+        """Run lines in configuration mode, up to the first one that is refused. Raises CommandRefused."""
         with self._session() as session:
             for line in ("enable", "configure terminal", *lines):
                 session.command(line)
@@ -66,7 +66,7 @@ class Vty:
     def configure_each(self, statements: Iterable[tuple[tuple[str, ...], str]]) -> dict[str, CommandRefused]:
         """Run statements, each with the lines that lead to its place, in one session; return the refused ones.
 
-        What leads there must be taken: CommandRefused, and the rest is not run.
+        The lines that lead there must be accepted: otherwise CommandRefused, and the rest is not run.
         """
         refused: dict[str, CommandRefused] = {}
         here: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ class Vty:
         return refused
 
     def pid(self) -> int:
-        """The process that listens, also when it hangs: the kernel accepts connections on its behalf."""
+        """The process that listens, even if it hangs: the kernel accepts connections on its behalf."""
         with self._session() as session:
             return session.peer_pid()
 
@@ -96,7 +96,7 @@ class Vty:
 
 
 class Patience:
-    """How long bgpd is waited for: limit seconds in which it does nothing, and as long as the action has while it works."""
+    """How long to wait for bgpd: limit seconds while it does nothing, and as long as the action has while it works."""
 
     __slots__ = ("_deadline", "_limit", "_path", "_progress", "_until", "_was_busy")
 
@@ -108,16 +108,16 @@ class Patience:
         self.begin(0)
 
     def begin(self, pid: int) -> None:
-        """Begin to wait for this process, 0 when it is not known."""
+        """Begin to wait for this process, 0 if it is unknown."""
         self._progress = Progress(pid)
         self.renew()
 
     def renew(self) -> None:
-        """It has answered in part, or been seen at work."""
+        """Note a sign of life: a part of the answer, or use of the processor."""
         self._until = time.monotonic() + self._limit
 
     def left(self) -> float:
-        """Seconds until the next look, more than 0. BgpdHung when there is no sign of life; DeadlineError."""
+        """Seconds until the next look, more than 0. Raises BgpdHung without a sign of life; DeadlineError."""
         action_s = self._deadline.remaining()
         if action_s <= 0:
             busy = ", which is busy," if self._was_busy else ""
@@ -133,7 +133,7 @@ class Patience:
 
 
 class Session:
-    """One connection; commands go one at a time, since bgpd may lose those that are sent ahead."""
+    """One connection; commands go one at a time, because bgpd may lose those that are sent ahead."""
 
     __slots__ = ("_patience", "_socket")
 
@@ -142,7 +142,7 @@ class Session:
         self._patience = patience
 
     def command(self, text: str) -> str:
-        """Send one line and return the reply. ValueError for what is not one line; the errors of Vty.show."""
+        """Send one line and return the reply. Raises ValueError for anything but one line; the errors of Vty.show."""
         line = text.encode("utf-8") if text.isprintable() else b""
         if not line or len(line) >= LINE_MAX_BYTES:
             raise ValueError(f"not a line for a vty: {text[:64]!r}")
@@ -151,7 +151,7 @@ class Session:
             self._send(line + b"\0")
             reply, status = self._read()
         except OSError as error:
-            raise BgpdDead(f"bgpd went away during `{text}`: {error.strerror}") from None
+            raise BgpdDead(f"bgpd ended during `{text}`: {error.strerror}") from None
         if status != STATUS_SUCCESS:
             raise CommandRefused(text, status, reply)
         return reply
@@ -199,7 +199,7 @@ class Session:
 
 
 def listener_pid(path: str) -> int:
-    """Return the pid of the process that listens on a socket, also when it hangs; 0 when there is none or its queue is full."""
+    """Return the pid of the process that listens on a socket, even if it hangs; 0 without one, or if its queue is full."""
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         connection.setblocking(False)
@@ -239,7 +239,7 @@ def _connect(path: str, patience: Patience) -> _socket.socket:
         raise PermissionDeniedError(f"{path} may not be opened: run as root or in the group frrvty") from None
     except OSError as error:
         connection.close()
-        raise HostError(f"{path} is no socket that can be used: {error.strerror or error}") from None
+        raise HostError(f"{path} cannot be used as a socket: {error.strerror or error}") from None
     except BaseException:
         connection.close()
         raise

@@ -1,4 +1,4 @@
-"""The fallback to the vty socket: the same two verbs by way of vtysh, 30 ms a call, whatever FRR makes of its
+"""The alternative to the vty socket: the same two verbs through vtysh, 30 ms a call, which works with any change of FRR's
 sockets.
 """
 
@@ -23,8 +23,8 @@ _NOBODY = ("is not running", "failed to connect to any daemons")
 class Vtysh:
     """bgpd behind vtysh; directory is where the vty sockets are.
 
-    -d bgpd: no other daemon has a say. From FRR 9 on mgmtd would refuse `configure terminal` while somebody
-    else is configuring anything.
+    -d bgpd: no other daemon is involved. From FRR 9 on mgmtd would refuse `configure terminal` while another
+    session is configuring anything.
     """
 
     __slots__ = ("_argv", "_deadline", "_socket")
@@ -35,15 +35,15 @@ class Vtysh:
         self._deadline = deadline
 
     def show(self, command: str) -> str:
-        """The text of a show command. Raises what Vty.show raises, and NotInstalledError."""
+        """Return the text of a show command. Raises what Vty.show raises, and NotInstalledError."""
         return self._run([command])
 
     def configure(self, lines: Iterable[str]) -> None:
-        """Lines of configuration; vtysh stops at the first one that is refused."""
+        """Run lines of configuration; vtysh stops at the first one that is refused."""
         self._run(["configure terminal", *lines])
 
     def configure_each(self, statements: Iterable[tuple[tuple[str, ...], str]]) -> dict[str, CommandRefused]:
-        """As Vty.configure_each: by one vtysh, unless it stops at a statement that is refused, and then by one for each."""
+        """Like Vty.configure_each: with one vtysh, unless it stops at a refused statement, and then with one for each."""
         wanted = list(statements)
         try:
             self.configure(line for place, statement in wanted for line in (*place, statement))
@@ -58,7 +58,7 @@ class Vtysh:
 
     def _run(self, commands: list[str]) -> str:
         for command in commands:
-            if not command.isprintable():  # vtysh takes a line break for the end of one command and the next
+            if not command.isprintable():  # vtysh treats a line break as the end of one command and the next
                 raise ValueError(f"not a line for vtysh: {command[:64]!r}")
         done = self._vtysh([*self._argv, *(word for line in commands for word in ("-c", line))])
         if done.rc == 0:
@@ -69,7 +69,7 @@ class Vtysh:
         raise CommandRefused(commands[-1], done.rc, text)
 
     def _vtysh(self, argv: list[str]) -> Completed:
-        """Run it; once more with twice the time while bgpd is at work. Every command may be given twice."""
+        """Run it; once more with twice the time while bgpd is at work. Every command may be repeated."""
         progress = Progress(listener_pid(self._socket) or pid_from_file(self._socket))
         limit = RESPONSE_LIMIT_S
         while True:

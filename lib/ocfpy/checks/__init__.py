@@ -1,4 +1,4 @@
-"""The check types: one module each, the registry of what they are, and the making of a check."""
+"""The check types: one module each, their registry, and the function that creates a check."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def make_check(
     way: VipPath | None = None,
     provider: Provider | None = None,
 ) -> Check:
-    """The check of the server at `address`, whose traffic goes to `port`.
+    """Return the check of the server at `address`, whose traffic goes to `port`.
 
-    `virtual` is the service that it is checked for, where the type is one `per_service`; `way` is for a check of
-    the service's own address, which is then `address`. `provider` gives it what it takes from its node.
-    Raises OcfError when this host cannot make such a check, and ValueError.
+    `virtual` is the service that the server is checked for, if the type is `per_service`; `way` is for a check of
+    the service's own address, which is then `address`. `provider` supplies what the check needs from its node.
+    Raises OcfError when this host cannot make the check, and ValueError.
     """
     from importlib import import_module
 
@@ -37,7 +37,7 @@ def make_check(
     kind = kind_of(settings.type)
     if not kind.module:
         raise ValueError(f"check={kind.name} checks nothing")
-    # Imported when wanted: h11 and dnspython take longer than everything else in a daemon's start.
+    # Imported on demand: h11 and dnspython take longer than everything else in a daemon's start.
     module = import_module(f"{__name__}.{kind.module}")
     check: Check = getattr(module, kind.class_name)(address, settings.port_of(port), settings)
     check.virtual = virtual

@@ -1,9 +1,9 @@
-"""What one attempt of a check may cost this node, whatever the server sends: processor time, searches, and bytes.
+"""Limits what one attempt of a check may cost this node: processor time, searches, and bytes.
 
-A server decides what its answer costs to read: a DNS message of 64 KiB can take a library half a minute. The timeout of a
-check does not help, because nothing looks at the clock while the processor is busy. So every step of an attempt runs under
-an interval timer of processor time, whose signal ends the step where it is, also inside a library. A call into C that takes
-long does not look at signals; those that a server can make long have limits of their own: see tls.py, pattern.py and
+A server decides what its answer costs to parse: a DNS message of 64 KiB can take a library half a minute. The timeout of a
+check does not help, because no code checks the clock while the processor is busy. So every step of an attempt runs under
+an interval timer of processor time, whose signal ends the step where it is, also inside a library. A long call into C does
+not handle signals; calls that a server can make long have limits of their own: see tls.py, pattern.py and
 protocols/scram.py.
 """
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WORK_S = 0.5
-"""Processor time of one attempt in seconds. A MiB of HTTP over TLS takes 0.02, the costliest exchange of a password 0.1."""
+"""Processor time of one attempt in seconds. A MiB of HTTP over TLS takes 0.02, the costliest password exchange 0.1."""
 SEARCH_S = 0.1
 """Processor time in seconds for the regular expression in one attempt; a mebibyte takes a good one 0.005 to 0.03."""
 MAX_RECEIVED = 8 << 20
-"""Bytes that one attempt receives on its connections."""
+"""Bytes that one attempt may receive on its connections."""
 _AGAIN_S = 0.05
 """Seconds until the signal comes again: a library or a finalizer may have swallowed the first exception."""
 
 
 class OutOfTime(BaseException):
-    """Raised in the middle of the work by the signal's handler; not an Exception, so that no library takes it for its own."""
+    """Raised in the middle of the work by the signal's handler; not an Exception, so that no library catches it."""
 
 
 class Budget:
-    """What is left for one attempt: seconds of processor time, of searches among it, and bytes to receive."""
+    """What is left for one attempt: seconds of processor time, of those for searches, and bytes to receive."""
 
     __slots__ = ("bytes", "search_s", "work_s")
 
@@ -47,7 +47,7 @@ class Budget:
         self.bytes = MAX_RECEIVED
 
     def step(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns. Raises OutOfTime."""
+        """Return the result of `work`. Raises OutOfTime."""
         global _current
         begun = time.thread_time()
         _current = self
@@ -58,7 +58,7 @@ class Budget:
             self.work_s -= time.thread_time() - begun
 
     def search(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns, which is a search. Raises OutOfTime, with `search_s` at 0 or less if that is why."""
+        """Return the result of `work`, which is a search. Raises OutOfTime, with `search_s` at 0 or less if that is why."""
         begun = time.thread_time()
         try:
             return _by(begun + self.search_s, work)
@@ -67,7 +67,7 @@ class Budget:
 
 
 class within_budget(Generic[T]):
-    """Awaits an attempt, and raises CheckFailed when it costs more than a Budget has."""
+    """Await an attempt; raise CheckFailed when it exceeds its Budget."""
 
     def __init__(self, attempt: Coroutine[Any, Any, T]) -> None:
         self._attempt = attempt
@@ -84,22 +84,22 @@ class within_budget(Generic[T]):
                     return result
                 try:
                     step = partial(self._attempt.send, (yield waits_for))
-                except BaseException as error:  # also the end of the task: it goes to where the attempt waits
+                except BaseException as error:  # also a cancellation: it goes to where the attempt waits
                     step = partial(self._attempt.throw, error)
         except OutOfTime:
             _disarm()
-            raise CheckFailed(f"the answer takes more than {1000 * WORK_S:g} ms of processor time to read") from None
+            raise CheckFailed(f"the answer takes more than {1000 * WORK_S:g} ms of processor time to parse") from None
         finally:
             self._attempt.close()
 
 
 def current() -> Budget:
-    """The budget of the attempt that runs now; a new one outside of all attempts."""
+    """The budget of the running attempt; a new one outside of all attempts."""
     return _current or Budget()
 
 
 def count_received(size: int) -> None:
-    """Take so many bytes off the budget. Raises CheckFailed when the server has sent too many."""
+    """Subtract received bytes from the budget. Raises CheckFailed when the server has sent too many."""
     budget = current()
     budget.bytes -= size
     if budget.bytes < 0:
@@ -113,7 +113,7 @@ _deadline: float | None = None
 
 
 def _by(deadline: float, work: Callable[[], T]) -> T:
-    """Return what `work` returns before that processor time, or before the earlier one of a caller. Raises OutOfTime."""
+    """Return the result of `work` before that processor time, or the earlier one of a caller. Raises OutOfTime."""
     global _deadline
     if threading.get_ident() != threading.main_thread().ident:
         return work()  # handlers run in the main thread, where the daemon's checks are
@@ -152,7 +152,7 @@ def _ring(number: int, frame: object) -> None:
         return  # it comes too late
     now = time.thread_time()
     if now >= _deadline:
-        _deadline = now + _AGAIN_S  # until then the exception has found its way, or has been swallowed
+        _deadline = now + _AGAIN_S  # by then the exception has arrived, or has been swallowed
         raise OutOfTime
     # The timer counts the processor time of all threads, and by the tick.
     signal.setitimer(signal.ITIMER_VIRTUAL, max(_deadline - now, 0.001), _AGAIN_S)

@@ -1,4 +1,4 @@
-"""A check that is mostly a mere connection: the whole of it is done once in so many times, and whenever in doubt."""
+"""A check that is mostly only a connection: the whole check runs once in a while, and whenever in doubt."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class CombinedCheck(Check):
-    """After a good check of the whole, `connects` connections; the whole again after them, and after each failure."""
+    """After a good whole check, `connects` connections; the whole check again after them, and after each failure."""
 
     def __init__(self, whole: Check, connection: Check, connects: int) -> None:
         self.settings = whole.settings
@@ -22,7 +22,7 @@ class CombinedCheck(Check):
         self._left = 0
 
     async def run(self) -> Result:
-        """One of the two."""
+        """Make one of the two."""
         if self._left:
             result = await self.connection.run()
             self._left = self._left - (result.ok is not None) if result.ok is not False else 0
@@ -33,6 +33,6 @@ class CombinedCheck(Check):
 
 
 def split(settings: CheckSettings, port: int) -> tuple[CheckSettings, CheckSettings]:
-    """The settings of the whole check and of its mere connections, for settings with `connects`; `port` as in make_check."""
+    """Return the settings of the whole check and of its connections, for settings with `connects`; `port` as in make_check."""
     whole = settings.replace(connects=0)
     return whole, whole.replace(type="tcp", port=settings.port_of(port), options=())

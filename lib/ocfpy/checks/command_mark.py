@@ -1,4 +1,4 @@
-"""The environment variable that says which checker started a command: what a killed daemon leaves is found by it."""
+"""The environment variable that names the checker of a command, by which a killed daemon's commands are found."""
 
 from __future__ import annotations
 

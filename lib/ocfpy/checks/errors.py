@@ -1,10 +1,10 @@
-"""How a check ends other than well."""
+"""Exceptions of checks."""
 
 from __future__ import annotations
 
 
 class CheckFailed(Exception):
-    """The server is not fine; the text says why."""
+    """The check failed; the text is the reason."""
 
 
 class ProtocolError(CheckFailed):

@@ -1,4 +1,4 @@
-"""What a check says, and what it expects of an answer, as users write it: names, URIs, status codes, text or a pattern.
+"""Parses the requests and expected answers of checks, as users write them: names, URIs, status codes, text or a pattern.
 
 Parsed by the agent, used by the checks.
 """
@@ -17,7 +17,7 @@ LOWEST_STATUS = 100
 HIGHEST_STATUS = 599
 RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "NOTAUTH")
 MAX_LABEL, MAX_NAME = 63, 253
-"""Characters of a name in the DNS (RFC 1035, 2.3.4), the latter without the dot at its end."""
+"""Longest label, and longest name without the final dot, of the DNS (RFC 1035, 2.3.4)."""
 
 
 class StatusRange(Record):
@@ -37,7 +37,7 @@ class StatusRange(Record):
 
 
 def parse_status(text: str) -> StatusRange:
-    """`200` or `200-299`; ValueError says what is wrong."""
+    """Parse `200` or `200-299`. Raises ValueError with the fault."""
     low, dash, high = text.partition("-")
     if not dash:
         high = low
@@ -52,28 +52,28 @@ def parse_status(text: str) -> StatusRange:
 
 
 def parse_rcode(text: str) -> str:
-    """One of RCODES; ValueError lists them."""
+    """Parse one of RCODES. Raises ValueError with all of them."""
     if text not in RCODES:
         raise ValueError(f"{shown(text)} is not one of {', '.join(RCODES)}")
     return text
 
 
 def parse_name(text: str) -> str:
-    """A name in the DNS; ValueError says what keeps a text from being one."""
+    """Parse a DNS name. Raises ValueError with the fault."""
     name = text[:-1] if text.endswith(".") else text
     labels = name.split(".") if text != "." else []
     if "" in labels:
         raise ValueError(f"{shown(text)} has an empty label: a dot at its beginning, or two in a row")
     longest = max(map(len, labels), default=0)
     if longest > MAX_LABEL:
-        raise ValueError(f"{shown(text)} has a label of {longest} characters, and {MAX_LABEL} are allowed")
+        raise ValueError(f"{shown(text)} has a label of {longest} characters, the maximum is {MAX_LABEL}")
     if len(name) > MAX_NAME:
-        raise ValueError(f"{shown(text)} has {len(name)} characters, and {MAX_NAME} are allowed")
+        raise ValueError(f"{shown(text)} has {len(name)} characters, the maximum is {MAX_NAME}")
     return text
 
 
 def parse_proxy_request(text: str) -> str:
-    """What a proxy is asked for: a URL, or host and port of a tunnel; ValueError when it is neither."""
+    """Parse the request for a proxy: a URL, or host and port of a tunnel. Raises ValueError."""
     scheme, separator, rest = text.partition("://")
     host, _, port = text.rpartition(":")
     is_url = bool(separator and scheme and rest and not rest.startswith("/"))
@@ -84,20 +84,20 @@ def parse_proxy_request(text: str) -> str:
 
 
 def parse_sip_uri(text: str) -> str:
-    """The URI of a SIP request; ValueError when it is none."""
+    """Parse the URI of a SIP request. Raises ValueError."""
     if not text.startswith(("sip:", "sips:", "tel:")) or not text.isascii() or " " in text:
         raise ValueError("it is not a URI such as sip:ping@example.com")
     return text
 
 
 def matcher(expect: str) -> Callable[[str], bool]:
-    """Whether a text has what `expect` asks for: a part of it or, after `re:`, a regular expression's match.
+    """Return a function that tells whether a text contains `expect` or, after `re:`, matches the regular expression.
 
-    ValueError says what is wrong with the expression; what is returned raises CheckFailed when a search takes too long.
+    Raises ValueError for an invalid expression; the function raises CheckFailed when a search takes too long.
     """
     if not expect.startswith(REGEX_PREFIX):
         return lambda text: expect in text
-    import re  # only for those who use it: this module is part of every monitor
+    import re  # only where it is needed: this module is part of every monitor
 
     from ocfpy.checks.pattern import Pattern
 
@@ -108,7 +108,7 @@ def matcher(expect: str) -> Callable[[str], bool]:
 
 
 def parse_headers(text: str) -> list[tuple[str, str]]:
-    r"""Header lines, with an escaped line break (`\\n`) between two. ValueError says what is wrong, without the values."""
+    r"""Parse header lines, with an escaped line break (`\\n`) between two. Raises ValueError without the values."""
     headers = []
     for number, line in enumerate(filter(None, unescape(text).decode(errors="replace").splitlines()), 1):
         name, colon, value = line.partition(":")
@@ -119,14 +119,14 @@ def parse_headers(text: str) -> list[tuple[str, str]]:
 
 
 _TOKEN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~")
-"""What the name of a header may have in it (RFC 9110, 5.6.2)."""
+"""Characters of a header name (RFC 9110, 5.6.2)."""
 _ESCAPES = {"r": "\r", "n": "\n", "t": "\t", "\\": "\\"}
 
 
 def unescape(text: str) -> bytes:
-    r"""The bytes that a text stands for in which \r, \n, \t, \\ and \xHH are as in C; the rest is UTF-8.
+    r"""Return the bytes of a text in which \r, \n, \t, \\ and \xHH are escapes as in C; the rest is UTF-8.
 
-    ValueError says what is wrong, without the text, which may be secret.
+    Raises ValueError without the text, which may be secret.
     """
     first, *parts = text.replace("\\\\", "\\\0").split("\\")
     data = first.encode()

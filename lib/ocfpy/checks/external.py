@@ -1,4 +1,4 @@
-"""External: a command of the operator's says how the server is."""
+"""External: the operator's command checks the server."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import os
 import pwd
 import resource
 import signal
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ocfpy.checks.base import Check, CheckFailed, Result
 from ocfpy.checks.command_mark import MARK
+from ocfpy.checks.options import Options, flag, option, words
 from ocfpy.checks.result import NODE_TROUBLES
 from ocfpy.ipvs.model import endpoint
 
@@ -21,35 +23,45 @@ if TYPE_CHECKING:
     from ocfpy.ocf.addresses import Address
 
 MAX_OUTPUT = 4096
-"""Bytes of the command's output that are kept; all the rest is read and forgotten, so that it never blocks."""
+"""Bytes of the command's output that are kept; the rest is read and dropped, so that the command never blocks."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 OPEN_FILES = 1024
-"""As a command finds it everywhere."""
+"""The command's PATH."""
 AT_ONCE = 64
 """Commands of a pool that run at the same time. When a pool starts, all of its servers are checked at once."""
 running: set[int] = set()
-"""Commands that were started and not yet waited for, by their process numbers."""
+"""Running commands that have not been waited for, by pid."""
 FIRST_WEIGHT_CODE = 2
 """Exit code for a weight of 0 %, as in keepalived's misc_dynamic."""
 
 
-class ExternalCheck(Check):
-    """Runs `command` with the arguments of ldirectord's: VIP (or mark), VPORT, RIP and RPORT, after its own.
+@dataclass(frozen=True)
+class ExternalOptions(Options):
+    """The command with its arguments, and whether its exit code is a weight. The checker runs as check_command_user already."""
 
-    The same is in the environment. The exit code 0 says that the server is fine; another one that it is not, and
-    the first line of the output is the reason. With `dynamic`, 2 to 255 say that it is fine and that it asks for a
-    weight of 0 % to 253 % of the configured one. The command leads a process group; when it ends or the time is
-    over, all of the group is killed; after a daemon that was killed itself the next one does it, see orphans.py.
+    command: tuple[str, ...] = option(words(str))
+    dynamic: bool = option(flag)
+
+
+class ExternalCheck(Check):
+    """Runs `command` with ldirectord's arguments: VIP (or mark), VPORT, RIP and RPORT, after its own.
+
+    The environment has the same values. Exit code 0 is a success, any other one a failure with
+    the first line of the output as the reason. With `dynamic`, 2 to 255 are successes that set a
+    weight of 0 % to 253 % of the configured one. The command leads a process group; when it ends or times out, the whole group is
+    killed; if the daemon was killed itself, the next one does it, see orphans.py.
     """
+
+    options_type = ExternalOptions
+    options: ExternalOptions
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
-        self.dynamic = settings.flag("dynamic")
         self.address = endpoint(address, 0)
         self._running: Command | None = None
 
     async def run(self) -> Result:
-        """As of every check; the wait for its turn is not of its time."""
+        """Run like every check; the wait for its turn does not count for the timeout."""
         async with _turns():
             return await super().run()
 
@@ -57,7 +69,7 @@ class ExternalCheck(Check):
         if self._running is not None and not self._running.reaped:
             raise CheckFailed("the command of the last check cannot be killed")
         self.doing = "waiting for the command"
-        argv = [*self.settings["command"].split(), *self._arguments().values()]
+        argv = [*self.options.command, *self._arguments().values()]
         try:
             self._running = Command(argv, self._environment())
         except OSError as error:
@@ -71,7 +83,7 @@ class ExternalCheck(Check):
         return self._judge(self._running)
 
     def _arguments(self) -> dict[str, str]:
-        """As ldirectord has them: IPv6 in brackets, 0 for a port that is not known."""
+        """Arguments as in ldirectord: IPv6 in brackets, 0 for an unknown port."""
         virtual = self.virtual
         if virtual is None:
             vip, vport = "", 0
@@ -95,14 +107,14 @@ class ExternalCheck(Check):
             raise CheckFailed(f"the command was killed by signal {-code}")
         if code == 0:
             return None
-        if self.dynamic and code >= FIRST_WEIGHT_CODE:
+        if self.options.dynamic and code >= FIRST_WEIGHT_CODE:
             return code - FIRST_WEIGHT_CODE
         lines = bytes(command.output).decode(errors="replace").strip().splitlines()
         raise CheckFailed(lines[0] if lines else f"the command ended with exit code {code}")
 
 
 def _advice(error: OSError) -> str:
-    """What to do about a command that this process may not run, which is not the node's root as a rule."""
+    """Advice about a command that this process may not run; usually it is not the node's root."""
     if error.errno != errno.EACCES or os.geteuid() == 0:
         return ""
     try:
@@ -124,10 +136,10 @@ def _turns() -> asyncio.Semaphore:
 
 
 def _spawn(*words: Any, **more: Any) -> int:
-    """As posix_spawn, with the limits that a command finds everywhere and not those of this process. Raises OSError."""
+    """Like posix_spawn, with the usual limits of a command and not those of this process. Raises OSError."""
     memory, files = resource.getrlimit(resource.RLIMIT_AS), resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_AS, (memory[1], memory[1]))
-    # Some programs close everything up to it before they begin.
+    # Some programs close every descriptor up to it before they begin.
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, files[1]), files[1]))
     try:
         return os.posix_spawn(*words, **more)
@@ -177,7 +189,7 @@ class Command:
         self._loop.add_reader(self._pipe, self._read)
 
     def _read(self) -> bool:
-        """Takes what is there; whether there may be more."""
+        """Read available output; return whether there may be more."""
         try:
             data = os.read(self._pipe, 65536)
         except BlockingIOError:
@@ -188,8 +200,8 @@ class Command:
         return bool(data) and len(self.output) < MAX_OUTPUT
 
     def end(self) -> None:
-        """Kills whatever of the group is left, and takes its exit code, now or when it has died."""
-        os.killpg(self.pid, signal.SIGKILL)  # its number is not another's before it is waited for
+        """Kill the rest of the group, and take its exit code, now or when it has died."""
+        os.killpg(self.pid, signal.SIGKILL)  # its pid is not reused before it is waited for
         while self._read():
             pass
         self._loop.remove_reader(self._pipe)

@@ -1,4 +1,4 @@
-"""Files that may be a file server's, read in threads: one that is gone holds up those who need its files, and nobody else."""
+"""Read files in threads, so that a hung NFS server stalls only the checks that need it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_HANGING = 32
-"""So many files may hang at the same time, before the others have to wait for them."""
+"""Most files that may hang at the same time before other files have to wait."""
 
 _threads = ThreadPoolExecutor(MAX_HANGING, "file")
 _under_way: dict[tuple[asyncio.AbstractEventLoop, Hashable], asyncio.Future[Any]] = {}
 
 
 async def read(name: Hashable, work: Callable[[], T], timer: Timer) -> T:
-    """What `work` returns or raises, which reads the file `name`; those who want it at the same time read it once.
+    """Return the result of `work`, which reads the file `name`; simultaneous callers share one read.
 
-    Nothing can end a thread that waits for a file server. So there is never more than one for a file, and whoever comes
-    meanwhile waits for the same. Raises TimedOut, NotMade.
+    Nothing can end a thread that waits for a file server. So there is at most one for a file, and later callers
+    wait for the same. Raises TimedOut, NotMade.
     """
     loop = asyncio.get_running_loop()
     future = _under_way.get((loop, name))
@@ -40,9 +40,9 @@ async def read(name: Hashable, work: Callable[[], T], timer: Timer) -> T:
 
 
 async def look(name: Hashable, work: Callable[[], object], seconds: float) -> bool:
-    """Has `work` done as `read` does it, and waits so long for it; whether it is done.
+    """Run `work` like `read`, and wait up to this time; return whether it finished.
 
-    One that hangs since an earlier call is not waited for, and not begun again.
+    A read that still hangs since an earlier call is neither waited for nor started again.
     """
     loop = asyncio.get_running_loop()
     if (loop, name) in _under_way:
@@ -51,7 +51,7 @@ async def look(name: Hashable, work: Callable[[], object], seconds: float) -> bo
     try:
         await read(name, work, timer)
         return True
-    except (TimedOut, NotMade):  # the latter: no thread is to be had now
+    except (TimedOut, NotMade):  # the latter: no thread is available
         return False
     finally:
         timer.stop()
@@ -60,4 +60,4 @@ async def look(name: Hashable, work: Callable[[], object], seconds: float) -> bo
 def _end(loop: asyncio.AbstractEventLoop, name: Hashable, done: asyncio.Future[Any]) -> None:
     del _under_way[loop, name]
     if not done.cancelled():
-        done.exception()  # it has been heard of, even where nobody waits any more
+        done.exception()  # mark it as retrieved, even if no caller waits any more

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from ocfpy.checks.base import Check, CheckFailed, Stream
+from ocfpy.checks.options import LoginOptions, Source, option, source
 from ocfpy.checks.protocols.ldap import SIZE_LIMIT_EXCEEDED, SUCCESS, Disconnection, Entry, LdapConnection, Reference, Result
-from ocfpy.checks.protocols.ldap_search import NO_ATTRIBUTES, parse_search
+from ocfpy.checks.protocols.ldap_search import NO_ATTRIBUTES, Search, parse_search
 from ocfpy.checks.words import said
 
-# RFC 4511, A.1: those that a check is likely to meet.
+# RFC 4511, A.1: the result codes that a check is likely to meet.
 _RESULTS = {
     1: "operations error",
     2: "protocol error",
@@ -31,25 +33,36 @@ _RESULTS = {
 }
 
 
+@dataclass(frozen=True)
+class LdapOptions(LoginOptions):
+    """What is searched for, and the text that an entry has to have."""
+
+    request: Source[Search] = source(parse_search)
+    expect: str = option()
+
+
 class LdapCheck(Check):
     """Binds as `user` or anonymously, and searches for `request`, by default the server's own entry (root DSE).
 
     The search has to find an entry and, with `expect`, one with it in a line `dn: ...` or `attribute: value`.
     """
 
+    options_type = LdapOptions
+    options: LdapOptions
+
     async def attempt(self) -> None:
         connection = LdapConnection()
         with await self.open() as stream:
-            if self.settings.flag("starttls"):
+            if self.starttls:
                 self.doing = "waiting for the answer to StartTLS"
                 await self._succeed(stream, connection, connection.start_tls())
                 connection.switch_to_tls()
                 await self.start_tls(stream)
             self.doing = "waiting for the answer to the bind"
-            user = self.settings["user"]
-            secret = self.secret() if user else ""
+            user = self.options.user
+            secret = self.value(self.options.secret) if user else ""
             if user and not secret:
-                raise CheckFailed("check_secret is empty, and a bind without a password is an anonymous one")
+                raise CheckFailed("check_secret is empty: a bind without a password would be anonymous")
             await self._succeed(stream, connection, connection.bind(user, secret))
             self.doing = "waiting for the answer to the search"
             await self._search(stream, connection)
@@ -63,7 +76,7 @@ class LdapCheck(Check):
             _judge(event, connection.asked)
 
     async def _search(self, stream: Stream, connection: LdapConnection) -> None:
-        search = self.parsed("request", parse_search)
+        search = self.value(self.options.request)
         attributes = search.attributes or (() if self.matches else (NO_ATTRIBUTES,))
         await stream.send(connection.search(search, attributes, math.ceil(self.settings.timeout)))
         entries = 0
@@ -81,16 +94,16 @@ class LdapCheck(Check):
 
 
 async def _answer(stream: Stream, connection: LdapConnection) -> Result | Entry | Reference:
-    """The next answer to the last request. Raises CheckFailed, also when the server says that it ends the connection."""
+    """Return the next answer to the last request. Raises CheckFailed, also for a notice of disconnection."""
     event = await stream.event(connection)
     if isinstance(event, Disconnection):
         _judge(event.result, "connection")
-        raise CheckFailed("the answer is to another request")
+        raise CheckFailed("the answer belongs to another request")
     return event
 
 
 def _judge(result: Result, what: str, *good: int) -> None:
-    """Raises CheckFailed unless a result says that it went well."""
+    """Raise CheckFailed unless a result reports success."""
     if result.code not in (good or (SUCCESS,)):
         more = f": {said(result.text)}" if result.text else ""
         raise CheckFailed(f"{what}: {_RESULTS.get(result.code, 'result')} ({result.code}){more}")

@@ -1,28 +1,29 @@
 """MySQL and MariaDB: the server sends its greeting or, if there is a user, accepts a login and answers a query.
 
-The protocol is spoken in protocols/mysql.py: the packaged libraries block, go on in the clear when a server that was to speak
-TLS does not, and tell the password to any server that asks for it in the clear.
+The protocol is in protocols/mysql.py: the packaged libraries block, continue in the clear when a server does not offer the
+required TLS, and send the password to any server that asks for it in the clear.
 """
 
 from __future__ import annotations
 
 from ocfpy.checks.base import Check, CheckFailed, Stream
-from ocfpy.checks.expect import unescape
 from ocfpy.checks.protocols.mysql import Done, Event, Greeting, MysqlConnection, Row, ServerError
-
-QUERY = "SELECT 1"
+from ocfpy.checks.sql import QUERY, SqlOptions
 
 
 class MysqlCheck(Check):
     """Logs in as `user` and sends the query `request`; with `expect` one of the rows has to contain it."""
 
+    options_type = SqlOptions
+    options: SqlOptions
+
     async def attempt(self) -> None:
-        user = self.settings["user"]
-        connection = MysqlConnection(user, self.secret(), self.settings["database"], self.settings.speaks_tls)
+        user = self.options.user
+        connection = MysqlConnection(user, self.value(self.options.secret), self.options.database, self.speaks_tls)
         with await self.open() as stream:
             self.doing = "waiting for the greeting"
             greeting = await _next(stream, connection, "greeting")
-            if self.settings.flag("starttls"):
+            if self.starttls:
                 if not (isinstance(greeting, Greeting) and greeting.offers_tls):
                     raise CheckFailed("the server does not offer TLS")
                 await stream.send(connection.request_tls())
@@ -38,7 +39,7 @@ class MysqlCheck(Check):
             await stream.send(connection.quit())
 
     async def _ask(self, stream: Stream, connection: MysqlConnection) -> None:
-        await stream.send(connection.query(self.parsed("request", unescape) or QUERY.encode()))
+        await stream.send(connection.query(self.value(self.options.request) or QUERY))
         found = self.matches is None
         while not isinstance(event := await _next(stream, connection, "query"), Done):
             found = found or (isinstance(event, Row) and self.matches is not None and self.matches(event.text()))
@@ -47,7 +48,7 @@ class MysqlCheck(Check):
 
 
 async def _next(stream: Stream, connection: MysqlConnection, what: str) -> Event:
-    """The next event; an error of the server's is a failure of `what`. Raises CheckFailed."""
+    """Return the next event; an error of the server is a failure of `what`. Raises CheckFailed."""
     event = await stream.event(connection)
     if isinstance(event, ServerError):
         raise CheckFailed(f"{what}: {event.text}")

@@ -8,6 +8,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from ocfpy.checks.base import Check
+from ocfpy.checks.options import NetworkOptions
 from ocfpy.checks.stream import Datagrams
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ TOKEN_SIZE = 16
 
 
 class PingCheck(Check):
-    """One echo request, one reply with what was in it."""
+    """Sends one echo request, and expects one reply with its content."""
+
+    options_type = NetworkOptions
+    options: NetworkOptions
 
     async def attempt(self) -> None:
         with await open_echo(self) as echo:
@@ -29,17 +33,17 @@ class PingCheck(Check):
 
 
 async def open_echo(check: Check) -> Echo:
-    """An echo request on its way to the server; to be used in a `with`."""
+    """An echo request on its way to the server; for use in a `with`."""
     proto = socket.IPPROTO_ICMPV6 if check.family == socket.AF_INET6 else socket.IPPROTO_ICMP
     try:
         sock = await check.connect(socket.SOCK_DGRAM, proto)
-    except PermissionError:  # net.ipv4.ping_group_range leaves us out
+    except PermissionError:  # net.ipv4.ping_group_range excludes us
         sock = await check.connect(socket.SOCK_RAW, proto)
     return Echo(sock, check)
 
 
 class Echo(Datagrams):
-    """The socket of one echo request. A raw socket hears everything that the host sends; the token tells it apart."""
+    """The socket of one echo request. A raw socket receives everything that the host sends; the token identifies the reply."""
 
     def __init__(self, sock: socket.socket, check: Check) -> None:
         super().__init__(sock, check.timer)
@@ -52,7 +56,7 @@ class Echo(Datagrams):
         self.send(HEADER.pack(*parts) + self._token)
 
     async def replied(self) -> None:
-        """Returns when the reply is here."""
+        """Return when the reply has arrived."""
         while True:
             packet = await self.receive()
             if self._has_header:
@@ -62,7 +66,7 @@ class Echo(Datagrams):
 
 
 def _checksum(packet: bytes) -> int:
-    """That of RFC 1071, of an even number of bytes."""
+    """The checksum of RFC 1071, of an even number of bytes."""
     total = sum(_words(packet))
     total = (total >> 16) + (total & 0xFFFF)
     return ~(total + (total >> 16)) & 0xFFFF

@@ -1,12 +1,13 @@
-"""POP3: the server greets, says what it can and, if there is a user, takes a login."""
+"""POP3: the server sends its greeting and capabilities and, if there is a user, accepts a login."""
 
 from __future__ import annotations
 
 from ocfpy.checks.base import CheckFailed, Stream
-from ocfpy.checks.dialogue import MAX_LINES, Dialogue, refused
+from ocfpy.checks.dialogue import MAX_LINES, MailDialogue, refused
+from ocfpy.checks.protocols.pop3 import END, capability_in, is_positive
 
 
-class Pop3Check(Dialogue):
+class Pop3Check(MailDialogue):
     """Greeting, CAPA, STLS and a login where they are asked for, QUIT."""
 
     async def greeting(self, stream: Stream) -> None:
@@ -20,33 +21,30 @@ class Pop3Check(Dialogue):
 
     async def converse(self, stream: Stream) -> None:
         await self._capabilities(stream)
-        user = self.settings["user"]
+        user = self.options.user
         if user:
             await self.say(stream, f"USER {user}", "USER")
             await _ok(stream, f"login as {user}")
-            await self.say(stream, f"PASS {self.secret()}", "PASS")
+            await self.say(stream, f"PASS {self.value(self.options.secret)}", "PASS")
             await _ok(stream, f"login as {user}")
         await self.say(stream, "QUIT", "QUIT")
         await _ok(stream, "QUIT")
 
     async def _capabilities(self, stream: Stream) -> set[bytes]:
-        """What the server can do (RFC 2449); nothing where it does not know the question."""
+        """Return the server's capabilities (RFC 2449); none if it does not know the command."""
         await self.say(stream, "CAPA", "CAPA")
-        line = await stream.line()
-        if line.startswith(b"-ERR"):
+        if not is_positive(await stream.line()):
             return set()
-        if not line.startswith(b"+OK"):
-            raise refused("not a POP3 answer", line)
         can: set[bytes] = set()
         for _ in range(MAX_LINES):
             line = await stream.line()
-            if line == b".":
+            if line == END:
                 return can
-            can.add(line.upper().partition(b" ")[0])
+            can.add(capability_in(line))
         raise CheckFailed(f"CAPA: more than {MAX_LINES} lines")
 
 
 async def _ok(stream: Stream, what: str) -> None:
     line = await stream.line()
-    if not line.startswith(b"+OK"):
-        raise refused(what if line.startswith(b"-ERR") else "not a POP3 answer", line)
+    if not is_positive(line):
+        raise refused(what, line)

@@ -1,7 +1,7 @@
 """PostgreSQL: the server accepts connections or, if there is a user, accepts a login and answers a query.
 
-The protocol is spoken in protocols/postgresql.py, because no library takes a socket that is already connected, and without that
-the checks would lose their source address, their mark and their timeout.
+The protocol is in protocols/postgresql.py, because no library takes a connected socket, and without that the checks would lose
+their source address, their mark and their timeout.
 """
 
 from __future__ import annotations
@@ -9,34 +9,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocfpy.checks.base import Check, CheckFailed, Stream
-from ocfpy.checks.expect import unescape
 from ocfpy.checks.protocols.postgresql import Event, PostgresqlConnection, Ready, Row, ServerError, TlsAnswer
+from ocfpy.checks.sql import QUERY, SqlOptions
 
 if TYPE_CHECKING:
     from ocfpy.checks.protocols.scram import Keys
     from ocfpy.checks.settings import CheckSettings
     from ocfpy.ocf.addresses import Address
 
-QUERY = "SELECT 1"
 NOBODY = "postgres"
-"""Whom to ask for when there is no user to log in as: pg_isready does it likewise."""
-# The errors of a server that takes nobody: shutting down or starting, and too many connections.
+"""The user name in the request when there is no user to log in as, like pg_isready."""
+# The errors of a server that accepts no connections: shutting down or starting, and too many connections.
 _CLOSED = ("57P01", "57P02", "57P03", "53300")
 
 
 class PostgresqlCheck(Check):
     """Logs in as `user` and sends the query `request`; with `expect` one of the rows has to contain it."""
 
+    options_type = SqlOptions
+    options: SqlOptions
+
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
         self._keys: Keys = {}
 
     async def attempt(self) -> None:
-        user = self.settings["user"]
-        password = self.secret() if user else None
-        connection = PostgresqlConnection(user or NOBODY, password, self.settings.speaks_tls, self._keys)
+        user = self.options.user
+        password = self.value(self.options.secret) if user else None
+        connection = PostgresqlConnection(user or NOBODY, password, self.speaks_tls, self._keys)
         with await self.open() as stream:
-            if self.settings.flag("starttls"):
+            if self.starttls:
                 self.doing = "waiting for the answer to the request for TLS"
                 await stream.send(connection.request_tls())
                 if await stream.event(connection) != TlsAnswer(True):
@@ -44,7 +46,7 @@ class PostgresqlCheck(Check):
                 connection.switch_to_tls()
                 await self.start_tls(stream)
             self.doing = "waiting for the answer to the start of a session"
-            await stream.send(connection.start(self.settings["database"] or user or NOBODY))
+            await stream.send(connection.start(self.options.database or user or NOBODY))
             if not user:
                 _judge_openness(await stream.event(connection))
                 return
@@ -55,7 +57,7 @@ class PostgresqlCheck(Check):
             await stream.send(connection.terminate())
 
     async def _ask(self, stream: Stream, connection: PostgresqlConnection) -> None:
-        await stream.send(connection.query(self.parsed("request", unescape) or QUERY.encode()))
+        await stream.send(connection.query(self.value(self.options.request) or QUERY))
         found = self.matches is None
         while not isinstance(event := await _next(stream, connection, "query"), Ready):
             found = found or (isinstance(event, Row) and self.matches is not None and self.matches(event.text()))
@@ -64,13 +66,13 @@ class PostgresqlCheck(Check):
 
 
 def _judge_openness(event: Event) -> None:
-    """Whatever the server says, as long as it is not that it takes nobody: as pg_isready has it."""
+    """Accept any reply but 'not accepting connections', like pg_isready."""
     if isinstance(event, ServerError) and event.code in _CLOSED:
         raise CheckFailed(event.text)
 
 
 async def _next(stream: Stream, connection: PostgresqlConnection, what: str) -> Event:
-    """The next event; an error of the server's is a failure of `what`. Raises CheckFailed."""
+    """Return the next event; an error of the server is a failure of `what`. Raises CheckFailed."""
     event = await stream.event(connection)
     if isinstance(event, ServerError):
         raise CheckFailed(f"{what}: {event.text}")

@@ -1,4 +1,4 @@
-"""What a check takes from its node: secrets, TLS files, and sockets that need privilege."""
+"""What a check needs from its node: secrets, TLS files, and sockets that need privilege."""
 
 from __future__ import annotations
 
@@ -7,32 +7,31 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ocfpy.checks.files import read
-from ocfpy.checks.registry import TLS
 from ocfpy.checks.secretfile import read_secret
 
 if TYPE_CHECKING:
     import ssl
     from typing import Protocol
 
-    from ocfpy.checks.settings import CheckSettings
+    from ocfpy.checks.options import TlsOptions
     from ocfpy.checks.timer import Timer
 
     class VipPath(Protocol):
-        """The path of a client to one real server, through the virtual service: healthd/vip_probe.py makes it."""
+        """A client's path to one real server, through the virtual service: healthd/vip_probe.py creates it."""
 
         mark: int
 
         def open(self) -> None:
-            """Have the path in the kernel. Raises OcfError, OSError."""
+            """Add the path to the kernel. Raises OcfError, OSError."""
 
         def source(self) -> str:
-            """The address of this node to send from. Raises OSError."""
+            """Return the address of this node to send from. Raises OSError."""
 
         def hint(self) -> str:
-            """What to look at when there is no answer."""
+            """What to look at when no answer comes."""
 
     class Target(Protocol):
-        """Where a check goes: to `host`, along `way` if there is one, from `source` if it is not empty."""
+        """The destination of a check: `host`, along `way` if there is one, from `source` if it is not empty."""
 
         host: str
         family: socket.AddressFamily
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
         timer: Timer
 
 IP_BIND_ADDRESS_NO_PORT = 24
-"""linux/in.h: the port is chosen at connect, so that those of one source address do not run out."""
+"""linux/in.h: the port is chosen at connect, so that the ports of a source address are not used up."""
 
 
 class Provider:
@@ -51,15 +50,15 @@ class Provider:
         """Return the first line of a file. Raises HostError, TimedOut."""
         return await read(path, partial(read_secret, path), timer)
 
-    async def tls(self, settings: CheckSettings, timer: Timer) -> ssl.SSLContext:
+    async def tls(self, options: TlsOptions, timer: Timer) -> ssl.SSLContext:
         """Return the TLS context of files as they are now. Raises HostError, TimedOut."""
         from ocfpy.checks.tls import context_for
 
-        what = tuple(map(settings.__getitem__, TLS))  # the same files may be put to another use
-        return await read(what, partial(context_for, settings), timer)
+        what = options.tls_verify, *options.files  # the same files may be put to another use
+        return await read(what, partial(context_for, options), timer)
 
     async def connected(self, check: Target, kind: int, proto: int, port: int) -> tuple[socket.socket, int]:
-        """Return a non-blocking socket and the errno that its connect came to, 0 or EINPROGRESS as a rule.
+        """Return a non-blocking socket and the errno of its connect, usually 0 or EINPROGRESS.
 
         Raises OSError, OcfError.
         """
@@ -70,7 +69,7 @@ HERE = Provider()
 
 
 def connecting(check: Target, kind: int, proto: int, port: int) -> tuple[socket.socket, int]:
-    """Do what `Provider.connected` does, without waiting for anything. Raises OSError, OcfError."""
+    """Do the same as `Provider.connected`, without waiting for anything. Raises OSError, OcfError."""
     sock = socket.socket(check.family, kind | socket.SOCK_NONBLOCK, proto)
     try:
         source = check.source
@@ -92,7 +91,7 @@ def start_connect(sock: socket.socket, source: str, host: str, port: int) -> int
 
 
 def bind_source(sock: socket.socket, source: str) -> None:
-    """Have a socket send from an address, and leave the port to connect. Raises OSError."""
+    """Bind a socket to an address, and leave the port to connect. Raises OSError."""
     sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
     sock.bind((source, 0))
 

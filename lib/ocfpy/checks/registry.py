@@ -1,6 +1,6 @@
-"""Which types of checks there are, and what each of them needs and understands.
+"""The check types, and the options of each.
 
-The one source of the choices of `check`, its documentation and validation, and of the making of a check. Part of
+The one source of the choices of `check`, of its documentation and validation, and of the creation of a check. Part of
 every monitor, so it imports next to nothing.
 """
 
@@ -43,12 +43,12 @@ OPTIONS = {
     "user": "",
     "via": "real",
 }
-"""What a type can be told by the parameter check_NAME: NAME, and what it is when nothing is said."""
+"""The options, parameters check_NAME, by NAME with their defaults."""
 
 SECRETS = ("password", "secret")
 """Options that are never shown; a value that begins with / is the path of the file that has it."""
 FROM_FILES = ("headers", "request")
-"""Options that may have credentials in them, and are never shown either; after @ comes the path of a file."""
+"""Options that may contain credentials, and are never shown either; after @ comes the path of a file."""
 FILE_MARK = "@"
 TLS_FILES = ("ca", "cert", "key")
 TLS = ("tls_verify", "tls_name", *TLS_FILES)
@@ -59,12 +59,12 @@ DNSPYTHON = ("dns", "python3-dnspython")
 class CheckType(Record):
     """A type of check.
 
-    `module` and `class_name` are its code, empty for those that check nothing. `port` is the port of a server for
-    which the configuration names none; 0: it has to name one; None: the check has no use for a port. `tls`: it speaks TLS
+    `module` and `class_name` are its code, empty for types that check nothing. `port` is the default port of a server without
+    one in the configuration; 0: the configuration has to name one; None: the check uses no port. `tls`: it speaks TLS
     from the first byte. `needs` is the Python module that it needs and the package that has it. `options` are those
-    of OPTIONS that mean something to it, `required` those without which it can do nothing, `together` pairs of which the
-    first means nothing without the second. `per_service`: it looks at the virtual service too, so that a server has one
-    check for each of its services, and takes its port as it is.
+    of OPTIONS that apply to it, `required` those that it cannot do without, `together` pairs of which the
+    first has no meaning without the second. `per_service`: it checks the virtual service too, so that a server has one
+    check for each of its services, and uses its port as it is.
     """
 
     __slots__ = (
@@ -108,7 +108,7 @@ class CheckType(Record):
         self.together = together
 
     def secure(self, name: str, port: int) -> CheckType:
-        """The same over TLS from the first byte, under another name and on another port."""
+        """Return the same type over TLS from the first byte, under another name and on another port."""
         options = tuple(option for option in self.options if option != "starttls" and option not in TLS)
         summary = f"{self.name} over TLS"
         return self.replace(name=name, summary=summary, port=port, options=options + TLS, tls=True)
@@ -124,9 +124,9 @@ _HTTP = CheckType(
     needs=H11,
 )
 
-# Without a password a login would be another one than the one that was meant.
+# A login without a password would be another one than intended.
 _LOGIN = (("user", "secret"), ("secret", "user"))
-# A user of a database may be known by address or certificate.
+# A database may identify a user by address or certificate.
 _SESSION = tuple((option, "user") for option in ("secret", "database", "request", "expect"))
 _SQL = ("bind", "starttls", *TLS, "user", "secret", "database", "request", "expect")
 
@@ -188,7 +188,7 @@ _ALL = (
     _LDAP.secure("ldaps", 636),
     CheckType(
         "ntp",
-        "a clock that is synchronised",
+        "a synchronized clock",
         "ntp",
         "NtpCheck",
         123,
@@ -219,7 +219,7 @@ _ALL = (
     ),
     CheckType(
         "postgresql",
-        "open for connections; a login and a query if there is a user",
+        "accepts connections; a login and a query if there is a user",
         "postgresql",
         "PostgresqlCheck",
         5432,
@@ -248,7 +248,7 @@ _ALL = (
         per_service=True,
     ),
 )
-# Whatever opens a connection of its own can go to the virtual service; IPVS does not forward a ping.
+# Every check that opens its own connection can go to the virtual service; IPVS does not forward a ping.
 _BY_VIP = tuple(
     kind.replace(options=(*kind.options, "via")) if "bind" in kind.options and kind.port is not None else kind
     for kind in _ALL
@@ -258,25 +258,25 @@ NAMES = tuple(TYPES)
 
 
 def kind_of(check: str) -> CheckType:
-    """The type of a name. Raises ValueError."""
+    """Return the type of this name. Raises ValueError."""
     if check not in TYPES:
         raise ValueError(f"there is no check {check!r}")
     return TYPES[check]
 
 
 def users_of(option: str) -> tuple[str, ...]:
-    """The types that an option means something to."""
+    """The types that an option applies to."""
     return tuple(kind.name for kind in TYPES.values() if option in kind.options)
 
 
 def problems(check: str, given: Iterable[str]) -> list[str]:
-    """What is wrong with a check of the type `check` to which the options `given` are set, one sentence each."""
+    """Return the faults of a check of the type `check` with the options `given`, one sentence each."""
     kind = kind_of(check)
     if not kind.module:
-        return []  # what is set waits for the check to be switched on again
+        return []  # options wait for the check to be switched on again
     found = [f"check={check} needs check_{name}" for name in kind.required if name not in given]
     found += [
-        f"check_{name} means nothing to check={check}, only to {', '.join(users_of(name)) or 'none'}"
+        f"check_{name} does not apply to check={check}, only to {', '.join(users_of(name)) or 'none'}"
         for name in given
         if name not in kind.options
     ]
@@ -286,5 +286,5 @@ def problems(check: str, given: Iterable[str]) -> list[str]:
         if name in given and other not in given
     ]
     if "key" in given and "cert" not in given:
-        found.append("check_key needs check_cert, the certificate that it is the key of")
+        found.append("check_key needs check_cert, the certificate of this key")
     return found

@@ -1,4 +1,4 @@
-"""How one attempt of a check ended, apart from the code that makes checks: the keeper needs no more than this."""
+"""The result of one attempt of a check, without the code that makes checks: the keeper needs no more than this."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 from typing import NamedTuple
 
 MAX_REASON = 300
-"""Characters of a reason that are kept."""
+"""Most characters of a reason that are kept."""
 
 NODE_TROUBLES = {
     errno.EMFILE: "too many open files",
@@ -16,13 +16,13 @@ NODE_TROUBLES = {
     errno.EAGAIN: "no free port, process or memory for it",
     errno.EADDRNOTAVAIL: "no free local port",
 }
-"""Errors that say what this node lacks; a server cannot cause them (connect(2), socket(2), posix_spawn(3))."""
+"""Errors of this node's own resources; a server cannot cause them (connect(2), socket(2), posix_spawn(3))."""
 
 
 class Result(NamedTuple):
-    """How a check ended; `reason` is empty when it is `ok`. `seconds` is how long it took.
+    """The result of a check; `reason` is empty when it is `ok`. `seconds` is its duration.
 
-    `ok` is None when this node could not make the check: that says nothing about the server, and changes no verdict.
+    `ok` is None when this node could not make the check: that is no information about the server, and changes no verdict.
     `weight` is the percentage of its configured weight that the server asks for, None when it asks for nothing.
     """
 
@@ -33,5 +33,5 @@ class Result(NamedTuple):
 
 
 def not_made(why: str, seconds: float) -> Result:
-    """The result of an attempt that this node could not make because of `why`."""
+    """Return the result of an attempt that this node could not make because of `why`."""
     return Result(None, f"this node could not make the check: {why}", seconds)

@@ -1,4 +1,4 @@
-"""How the servers of a pool are checked: one typed set of options, the same in the agent, the daemon and the checker."""
+"""The settings of a check: one typed set of options, the same in the agent, the daemon and the checker."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 
 
 class CheckSettings(Record):
-    """How every server is checked.
+    """The settings of a check.
 
     `interval` and `timeout` are in seconds, and so is `retry_interval`: how soon a check follows one that contradicts what is
     believed of its server, 0 for the usual interval; `port` 0 is the one that the server's traffic goes to. The options are
-    those of checks.registry, as texts; `settings["path"]` is what an option says, its default where nothing is said.
+    those of checks.registry, as texts, for files and sockets; `settings["path"]` is what an option says, its default where
+    nothing is said. A check makes typed values of them once, see options.py.
     With `connects`, so many mere connections are tried between two checks that are as the type says.
     """
 
@@ -58,19 +59,19 @@ class CheckSettings(Record):
 
     @property
     def speaks_tls(self) -> bool:
-        """Whether there is TLS in this check, from the start or after STARTTLS."""
+        """Whether this check uses TLS, from the start or after STARTTLS."""
         return kind_of(self.type).tls or self.flag("starttls")
 
     def tls_files(self) -> list[str]:
-        """The files that its TLS takes."""
+        """The files of its TLS."""
         return [self[name] for name in TLS_FILES if self[name]] if self.speaks_tls else []
 
     def port_of(self, port: int) -> int:
-        """The port to check of a server whose traffic goes to `port`, 0 for every one; 0 if the check needs none."""
+        """Return the port to check of a server whose traffic goes to `port`, 0 for every one; 0 if the check needs none."""
         usual = kind_of(self.type).port
         return 0 if usual is None else self.port or port or usual
 
     def identity(self) -> str:
-        """What is asked, and how: the same on both nodes of a pair, also where their source addresses differ. No secrets."""
+        """The identity of the check: the same on both nodes of a pair, even if their source addresses differ. No secrets."""
         parts = [self.type, *(f"{name}={text}" for name, text in self.options if name not in (*SECRETS, "bind"))]
         return "|".join([*parts, str(self.connects)] if self.connects else parts)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocfpy.checks.base import Check, CheckFailed
-from ocfpy.checks.expect import parse_sip_uri, parse_status
+from ocfpy.checks.expect import StatusRange, parse_sip_uri, parse_status
+from ocfpy.checks.options import Source, TlsOptions, option, source, words
 from ocfpy.checks.protocols.sip import Answer, SipConnection, authority, options_request
 
 if TYPE_CHECKING:
@@ -14,23 +16,34 @@ if TYPE_CHECKING:
     from ocfpy.ocf.addresses import Address
 
 
+@dataclass(frozen=True)
+class SipOptions(TlsOptions):
+    """How and for what the server is asked, and the statuses that are fine."""
+
+    transport: str = option()
+    request: Source[str] = source(parse_sip_uri)
+    status: tuple[StatusRange, ...] = option(words(parse_status))
+
+
 class SipCheck(Check):
     """Sends OPTIONS to the server itself or to `request`, a SIP URI."""
+
+    options_type = SipOptions
+    options: SipOptions
 
     def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
         super().__init__(address, port, settings)
         self._own_uri = f"{'sips' if self.kind.tls else 'sip'}:{authority(self.host, port)}"
-        self.wanted = [parse_status(word) for word in settings["status"].split()]
 
     async def attempt(self) -> None:
         call = os.urandom(8).hex()
         answer = await (self._over_tcp(call) if self._is_stream() else self._over_udp(call))
-        if not any(answer.status in wanted for wanted in self.wanted):
-            wanted = " or ".join(map(str, self.wanted))
+        if not any(answer.status in wanted for wanted in self.options.status):
+            wanted = " or ".join(map(str, self.options.status))
             raise CheckFailed(f"SIP status {answer.status} {answer.phrase}, not {wanted}")
 
     def _is_stream(self) -> bool:
-        return self.kind.tls or self.settings["transport"] == "tcp"
+        return self.kind.tls or self.options.transport == "tcp"
 
     async def _over_udp(self, call: str) -> Answer:
         connection = SipConnection(call)
@@ -48,6 +61,6 @@ class SipCheck(Check):
             return await stream.event(SipConnection(call))
 
     def _request(self, call: str, host: str, port: int) -> bytes:
-        uri = self.parsed("request", parse_sip_uri) if self.settings["request"] else self._own_uri
+        uri = self.value(self.options.request) if self.options.request.text else self._own_uri
         transport = "TLS" if self.kind.tls else "TCP" if self._is_stream() else "UDP"
         return options_request(uri, transport, authority(host, port), call)

@@ -1,16 +1,15 @@
-"""SMTP: the server greets, offers its services and, if there is a user, takes a login; no mail is sent."""
+"""SMTP: the server sends its greeting and extensions and, if there is a user, accepts a login; no mail is sent."""
 
 from __future__ import annotations
 
 from base64 import b64encode
 
 from ocfpy.checks.base import CheckFailed, Stream
-from ocfpy.checks.dialogue import MAX_LINES, Dialogue, refused
+from ocfpy.checks.dialogue import MAX_LINES, MailDialogue, refused
+from ocfpy.checks.protocols.smtp import BYE, FINE, GO_ON, LOGGED_IN, READY, hello, offers_in, parse_reply_line
 
-READY, BYE, LOGGED_IN, FINE, GO_ON = 220, 221, 235, 250, 334
 
-
-class SmtpCheck(Dialogue):
+class SmtpCheck(MailDialogue):
     """Greeting, EHLO, STARTTLS and AUTH where they are asked for, QUIT."""
 
     async def greeting(self, stream: Stream) -> None:
@@ -24,19 +23,16 @@ class SmtpCheck(Dialogue):
 
     async def converse(self, stream: Stream) -> None:
         offers = await self._hello(stream)
-        if self.settings["user"]:
+        if self.options.user:
             await self._log_in(stream, offers)
         await self.say(stream, "QUIT", "QUIT")
         await _expect(stream, BYE, "QUIT")
 
     async def _hello(self, stream: Stream) -> dict[str, list[str]]:
         """What the server offers, each with its parameters."""
-        # An address literal (RFC 5321, 4.1.3): the one name that this node has for certain.
         host, _ = stream.local()
-        await self.say(stream, f"EHLO [{'IPv6:' if ':' in host else ''}{host}]", "EHLO")
-        lines = await _expect(stream, FINE, "EHLO")
-        words = [line.upper().replace("=", " ").split() for line in lines[1:]]
-        return {offer[0]: offer[1:] for offer in words if offer}
+        await self.say(stream, hello(host), "EHLO")
+        return offers_in(await _expect(stream, FINE, "EHLO"))
 
     async def _log_in(self, stream: Stream, offers: dict[str, list[str]]) -> None:
         ways = offers.get("AUTH", [])
@@ -44,25 +40,23 @@ class SmtpCheck(Dialogue):
             await self.say(stream, f"AUTH PLAIN {self.plain()}", "AUTH")
         elif "LOGIN" in ways:
             await self.say(stream, "AUTH LOGIN", "AUTH")
-            for text in (self.settings["user"], self.secret()):
+            for text in (self.options.user, self.value(self.options.secret)):
                 await _expect(stream, GO_ON, "AUTH")
                 await self.say(stream, b64encode(text.encode()).decode(), "AUTH")
         else:
-            raise CheckFailed("the server offers no AUTH PLAIN or LOGIN" + ("" if self.settings.speaks_tls else " without TLS"))
-        await _expect(stream, LOGGED_IN, f"login as {self.settings['user']}")
+            raise CheckFailed("the server offers no AUTH PLAIN or LOGIN" + ("" if self.speaks_tls else " without TLS"))
+        await _expect(stream, LOGGED_IN, f"login as {self.options.user}")
 
 
 async def _expect(stream: Stream, code: int, what: str) -> list[str]:
-    """The texts of a reply (RFC 5321, 4.2.1), which has to have this code."""
+    """The texts of a reply, which has to have this code."""
     texts = []
     for _ in range(MAX_LINES):
         line = await stream.line()
-        text = line.decode(errors="replace")
-        if not (text[:3].isascii() and text[:3].isdigit() and text[3:4] in ("", " ", "-")):
-            raise refused("not an SMTP answer", line)
-        if int(text[:3]) != code:
+        reply = parse_reply_line(line)
+        if reply.code != code:
             raise refused(what, line)
-        texts.append(text[4:])
-        if text[3:4] != "-":
+        texts.append(reply.text)
+        if reply.last:
             return texts
     raise CheckFailed(f"{what}: more than {MAX_LINES} lines")

@@ -25,7 +25,7 @@ C = TypeVar("C", bound="_Connected")
 RECEIVE_SIZE = 65536
 """Bytes asked for in one receive."""
 MAX_LINE = 65536
-"""Bytes of a line; whoever sends more speaks another protocol."""
+"""Longest line in bytes; a server that sends more speaks another protocol."""
 
 
 class _Connected:
@@ -41,17 +41,17 @@ class _Connected:
             try:
                 data = self._sock.recv(RECEIVE_SIZE)
             except BlockingIOError:
-                continue  # its checksum was wrong, or somebody woke us for nothing
+                continue  # its checksum was wrong, or the wake-up was spurious
             count_received(len(data))
             return data
 
     def local(self) -> tuple[str, int]:
-        """Address and port that the server sees us with."""
+        """The address and port of this end."""
         host, port = self._sock.getsockname()[:2]
         return host, port
 
     def close(self) -> None:
-        """Gives back the socket."""
+        """Close the socket."""
         self._sock.close()
 
     def __enter__(self: C) -> C:
@@ -67,21 +67,21 @@ class Datagrams(_Connected):
     """A connected datagram socket; an ICMP error comes out of it as an OSError."""
 
     def send(self, data: bytes) -> None:
-        """Sends one datagram, at once or not at all."""
+        """Send one datagram, at once or not at all."""
         self._sock.send(data)
 
     receive = _Connected._receive
-    """The next datagram."""
+    """Return the next datagram."""
 
     def raise_error(self) -> None:
-        """Raises the ICMP error that has come in meanwhile, if one has."""
+        """Raise the ICMP error that has arrived meanwhile, if any."""
         error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             raise OSError(error, os.strerror(error))
 
 
 class Stream(_Connected):
-    """A connected stream socket. What has been received and not yet been asked for is kept in between."""
+    """A connected stream socket. Received bytes are kept until they are requested."""
 
     def __init__(self, sock: socket.socket, timer: Timer) -> None:
         super().__init__(sock, timer)
@@ -91,15 +91,15 @@ class Stream(_Connected):
         self._outgoing: ssl.MemoryBIO
 
     async def send(self, data: bytes) -> None:
-        """Sends all of it."""
+        """Send all of it."""
         if self._tls is None:
             await self._send(data)
             return
-        # In one go: a memory BIO takes whatever it is given.
+        # At once: a memory BIO accepts any amount.
         await self._through_tls(functools.partial(self._tls.write, data))
 
     async def receive(self) -> bytes:
-        """What is there, at least one byte; nothing at the end of the connection."""
+        """Return available bytes, at least one; none at the end of the connection."""
         if self._kept:
             return self._kept.take(len(self._kept)) or b""
         if self._tls is None:
@@ -109,10 +109,10 @@ class Stream(_Connected):
         try:
             return await self._through_tls(functools.partial(self._tls.read, RECEIVE_SIZE))
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            return b""  # many a server closes without saying so
+            return b""  # many servers close without a close_notify
 
     async def event(self, connection: Connection[E]) -> E:
-        """The next event of a protocol, which is fed with what arrives; what it wants sent is sent. Raises CheckFailed."""
+        """Return the next event of a protocol; feed it with received bytes and send what it returns. Raises CheckFailed."""
         while True:
             event = connection.next_event()
             if isinstance(event, Send):
@@ -123,19 +123,19 @@ class Stream(_Connected):
                 connection.receive_data(await self._more(connection.in_message))
 
     async def line(self) -> bytes:
-        """The next line, without its end. Raises CheckFailed when there is none."""
+        """Return the next line, without its end. Raises CheckFailed when there is none."""
         while (line := self._kept.line(MAX_LINE)) is None:
             self._kept.feed(await self._more(bool(self._kept)))
         return line
 
     async def exactly(self, size: int) -> bytes:
-        """The next `size` bytes. Raises CheckFailed when there are fewer."""
+        """Return the next `size` bytes. Raises CheckFailed when there are fewer."""
         while (data := self._kept.take(size)) is None:
             self._kept.feed(await self._more(bool(self._kept)))
         return data
 
     async def _more(self, in_message: bool) -> bytes:
-        """What arrives next. Raises CheckFailed at the end of the connection."""
+        """Return the next received bytes. Raises CheckFailed at the end of the connection."""
         kept, self._kept = self._kept, Incoming()
         data = await self.receive()
         self._kept = kept
@@ -144,9 +144,9 @@ class Stream(_Connected):
         return data
 
     async def start_tls(self, context: ssl.SSLContext, name: str) -> None:
-        """Goes over to TLS, for a server called `name`: a host name or an address. Raises CheckFailed."""
+        """Switch to TLS, for a server called `name`: a host name or an address. Raises CheckFailed."""
         if self._kept:
-            raise CheckFailed("the server went on in the clear before TLS")
+            raise CheckFailed("the server sent more plain text before TLS")
         import ssl
 
         from ocfpy.checks.tls import wrong_name
@@ -200,20 +200,20 @@ class Stream(_Connected):
                 await self._timer.writable(self._sock)
 
     def _say_goodbye(self) -> None:
-        """Sends what TLS has still to say, such as why it gives up, if that is possible at once."""
+        """Send pending TLS data, such as an alert, if that is possible at once."""
         try:
             self._sock.send(self._outgoing.read())
         except OSError:
             pass
 
     def close(self) -> None:
-        """Ends the connection."""
+        """End the connection."""
         if self._tls is not None:
             import ssl
 
             try:
                 self._tls.unwrap()
             except (ssl.SSLError, OSError):
-                pass  # it wants to hear the other side's farewell, which nobody waits for
+                pass  # it waits for the peer's close_notify, which we do not
             self._say_goodbye()
         super().close()

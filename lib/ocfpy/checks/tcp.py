@@ -1,4 +1,4 @@
-"""TCP: the server takes a connection and, if asked for, answers what it should."""
+"""TCP: the server accepts a connection and, if requested, answers as expected."""
 
 from __future__ import annotations
 
@@ -6,35 +6,41 @@ import errno
 import os
 import select
 import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable
 
 from ocfpy.checks.base import Check, CheckFailed, Result, Shortcut, readable
 from ocfpy.checks.expect import unescape
+from ocfpy.checks.options import NetworkOptions, Source, option, source
 from ocfpy.checks.result import not_made
 from ocfpy.checks.timer import Poller
 
 if TYPE_CHECKING:
     import asyncio
 
-    from ocfpy.checks.settings import CheckSettings
-    from ocfpy.ocf.addresses import Address
-
 MAX_ANSWER = 65536
-"""Bytes of an answer in which the expected text has to be."""
+"""Bytes of an answer that are searched for the expected text."""
 
 FAILED = select.EPOLLERR | select.EPOLLHUP
 
 
-class TcpCheck(Check):
-    """Connects and sends `request`, if there is one; with `expect` it reads what the server says, until it is there."""
+@dataclass(frozen=True)
+class ExchangeOptions(NetworkOptions):
+    """What is sent, and the text that is to come back."""
 
-    def __init__(self, address: Address, port: int, settings: CheckSettings) -> None:
-        super().__init__(address, port, settings)
-        self.request = settings["request"]
+    request: Source[bytes] = source(unescape)
+    expect: str = option()
+
+
+class TcpCheck(Check):
+    """Connects and sends `request`, if there is one; with `expect` it reads until that text arrives."""
+
+    options_type = ExchangeOptions
+    options: ExchangeOptions
 
     def shortcut(self) -> Shortcut | None:
         """There is one where there is nothing to do but to connect."""
-        return None if self.request or self.matches is not None or self.way is not None else self._connect
+        return None if self.options.request.text or self.matches is not None or self.way is not None else self._connect
 
     def _connect(self, loop: asyncio.AbstractEventLoop, tell: Callable[[Result], None]) -> None:
         begun = loop.time()
@@ -65,9 +71,9 @@ class TcpCheck(Check):
 
     async def attempt(self) -> None:
         with await self.open() as stream:
-            if self.request:
+            if self.options.request.text:
                 self.doing = "sending the request"
-                await stream.send(self.parsed("request", unescape))
+                await stream.send(self.value(self.options.request))
             if self.matches is None:
                 return
             self.doing = f"waiting for '{self.expect}'"

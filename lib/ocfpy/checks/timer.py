@@ -1,4 +1,4 @@
-"""The time that one attempt of a check has: everything in it that takes time waits here, and ends at its end."""
+"""Deadline of one check attempt; every await in a check goes through it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class TimedOut(Exception):
 class Poller:
     """Waits for many files in one event loop, cheaply.
 
-    The loop's own readers and writers have to be taken away again, one system call for each wait, and do not say
-    whether there was an error, which is another. Here a file is waited for once, and forgotten by the kernel when it is closed.
+    The loop's own readers and writers cost a system call for the removal after each wait, and another to find out
+    whether there was an error. Here a file is waited for once, and the kernel forgets it when it is closed.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -35,7 +35,7 @@ class Poller:
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> Poller:
-        """The one of an event loop, which keeps it, as one of its readers; a loop that has ended is gone with its poller."""
+        """Return the poller of an event loop, which keeps it as one of its readers; it ends with the loop."""
         known = _pollers.get(loop)
         poller = known() if known is not None else None
         if poller is None:
@@ -44,7 +44,7 @@ class Poller:
         return poller
 
     def wait_for(self, fd: int, events: int, seconds: float, tell: Callable[[int], None]) -> None:
-        """As `wait`, for so long: when the time is over, `tell` gets 0. All waits of the same length share one timer."""
+        """Like `wait`, with a time limit: when it is over, `tell` gets 0. All waits of the same length share one timer."""
         self.wait(fd, events, tell)
         end = self._loop.time() + seconds
         ending = self._ending.get(seconds)
@@ -70,7 +70,7 @@ class Poller:
         del self._ending[seconds]
 
     def wait(self, fd: int, events: int, tell: Callable[[int], None]) -> None:
-        """Has `tell` get what of `events` has happened, with EPOLLERR and EPOLLHUP; once."""
+        """Have `tell` called once with the events that happened, including EPOLLERR and EPOLLHUP."""
         self._waiting[fd] = tell
         try:
             self._epoll.register(fd, events | select.EPOLLONESHOT)
@@ -78,7 +78,7 @@ class Poller:
             self._epoll.modify(fd, events | select.EPOLLONESHOT)
 
     def forget(self, fd: int) -> None:
-        """Nobody waits for the file any more."""
+        """Forget the wait for the file."""
         self._waiting.pop(fd, None)
 
     def _wake(self) -> None:
@@ -94,7 +94,7 @@ _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, ref[Poller]] = WeakKeyDic
 class Timer:
     """One timer of the event loop, instead of the task that asyncio.wait_for has for every wait.
 
-    It never cancels: in an attempt, CancelledError always means that somebody wants the check to end.
+    It never cancels: in an attempt, CancelledError always means that the caller ends the check.
     """
 
     __slots__ = ("_handle", "_loop", "_over", "_poller", "_waiter")
@@ -107,7 +107,7 @@ class Timer:
         self._handle = loop.call_later(seconds, self._ring)
 
     def stop(self) -> None:
-        """The attempt is over."""
+        """End the attempt's time."""
         self._handle.cancel()
 
     def _ring(self) -> None:
@@ -116,15 +116,15 @@ class Timer:
             self._waiter.set_exception(TimedOut())
 
     async def readable(self, file: socket.socket | int) -> None:
-        """Returns when something can be read, or an error is to be had. Raises TimedOut."""
+        """Return when the file is readable or has an error. Raises TimedOut."""
         await self._ready(file, select.EPOLLIN)
 
     async def writable(self, file: socket.socket | int) -> bool:
-        """Returns when something can be written, or an error is to be had; whether it is the former. Raises TimedOut."""
+        """Return when the file is writable or has an error; return whether it is writable. Raises TimedOut."""
         return not await self._ready(file, select.EPOLLOUT) & (select.EPOLLERR | select.EPOLLHUP)
 
     async def result(self, work: asyncio.Future[T]) -> T:
-        """What `work` comes to; it goes on when the time is over. Raises TimedOut."""
+        """Return the result of `work`, which goes on when the time is over. Raises TimedOut."""
         if not work.done():
             if self._over:
                 raise TimedOut
@@ -136,7 +136,7 @@ class Timer:
         return work.result()
 
     async def pause(self) -> None:
-        """Lets others have their turn. Raises TimedOut."""
+        """Let other tasks run. Raises TimedOut."""
         await asyncio.sleep(0)
         if self._over:
             raise TimedOut

@@ -1,4 +1,4 @@
-"""TLS as the checks use it: what is offered and what is verified, and failures in words."""
+"""TLS as the checks use it: what they offer and verify, and the words for failures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ocfpy.ocf.addresses import parse_address
 from ocfpy.ocf.errors import HostError
 
 if TYPE_CHECKING:
-    from ocfpy.checks.settings import CheckSettings
+    from ocfpy.checks.options import TlsOptions
 
 DHE = "kx-dhe"
 """Key exchanges whose modulus the server chooses: one of 10,000 bits keeps OpenSSL busy for 0.9 s, which nothing can interrupt.
@@ -21,7 +21,7 @@ Firefox and Chromium do not offer them either. In TLS 1.3 the groups are fixed, 
 MAX_NAMES = 4
 """Names of a certificate that a reason repeats."""
 
-# The numbers of openssl-verify(1), for those whose own words say less.
+# The numbers of openssl-verify(1), for errors whose own text says less.
 _CERTIFICATE = {
     9: "certificate is not valid yet",
     10: "certificate has expired",
@@ -44,26 +44,26 @@ _TLS = {
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server wants a client certificate (check_cert)",
     "TLSV1_ALERT_UNKNOWN_CA": "the server does not know the CA of our certificate (check_cert)",
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": "our certificate has expired (check_cert)",
-    "SSLV3_ALERT_BAD_CERTIFICATE": "the server does not take our certificate (check_cert)",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the server does not accept our certificate (check_cert)",
 }
 
-_contexts: dict[tuple[str, ...], tuple[tuple[int, ...], ssl.SSLContext]] = {}
+_contexts: dict[tuple[bool, str, str, str], tuple[tuple[int, ...], ssl.SSLContext]] = {}
 
 
-def context_for(settings: CheckSettings, place: Callable[[str], str] = str) -> ssl.SSLContext:
+def context_for(options: TlsOptions, place: Callable[[str], str] = str) -> ssl.SSLContext:
     """What to offer and to verify, made once for all checks that do it alike, and again when a file has changed.
 
-    `place` says where a copy of a file is, if not at its path. Raises HostError when a file cannot be used, OSError when this
-    node lacks what it takes to open any file.
+    `place` returns the path of a file's copy, if not at its own path. Raises HostError when a file cannot be used, OSError when
+    this node lacks the resources to open any file.
     """
-    files = settings["ca"], settings["cert"], settings["key"]
-    key = (settings["tls_verify"], *files)
+    files = options.files
+    key = (options.tls_verify, *files)
     try:
         places = [place(path) if path else "" for path in files]
         stamp = tuple(os.stat(path).st_mtime_ns for path in places if path)
         known = _contexts.get(key)
         if known is None or known[0] != stamp:
-            known = _contexts[key] = stamp, _make_context(settings.flag("tls_verify"), *places)
+            known = _contexts[key] = stamp, _make_context(options.tls_verify, *places)
         return known[1]
     except ssl.SSLError as error:
         reason = error.reason or str(error)
@@ -76,7 +76,7 @@ def context_for(settings: CheckSettings, place: Callable[[str], str] = str) -> s
 
 def _make_context(verify: bool, ca: str, cert: str, key: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # The name is looked at by `wrong_name`, which can say what the certificate is for.
+    # `wrong_name` verifies the name, because it can report the certificate's names.
     context.check_hostname = False
     names = [one["name"] for one in context.get_ciphers() if one["protocol"] != "TLSv1.3" and not one["kea"].startswith(DHE)]
     if names:  # a node may be set up for TLS 1.3 only
@@ -94,16 +94,16 @@ def _make_context(verify: bool, ca: str, cert: str, key: str) -> ssl.SSLContext:
 
 
 def failure(error: ssl.SSLError) -> str:
-    """Why TLS failed, in words."""
+    """Return why TLS failed, in words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _CERTIFICATE.get(error.verify_code) or f"certificate is not valid: {error.verify_message}"
-    # A reason that is newer than Python's list of them is only in the text: "[ssl] unexpected thing (_ssl.c:992)".
+    # A reason that is newer than Python's list is only in the text: "[ssl] unexpected thing (_ssl.c:992)".
     reason = error.reason or str(error).rpartition("] ")[2].partition(" (")[0].upper().replace(" ", "_")
     return _TLS.get(reason) or f"TLS: {reason.lower().replace('_', ' ')}"
 
 
 def wrong_name(certificate: dict[str, Any], name: str) -> str:
-    """Why a verified certificate is not that of `name` (a host name or an address), in words; empty if it is.
+    """Return why a verified certificate is not that of `name` (a host name or an address); empty if it is.
 
     RFC 6125, 6.4: a wildcard stands for the whole first label; the common name does not count.
     """

@@ -1,23 +1,26 @@
-"""UDP: the server's port is open and, if asked for, answers what it should."""
+"""UDP: the server's port is open and, if requested, answers as expected."""
 
 from __future__ import annotations
 
 from ocfpy.checks.base import Check, CheckFailed, TimedOut
-from ocfpy.checks.expect import unescape
 from ocfpy.checks.ping import open_echo
+from ocfpy.checks.tcp import ExchangeOptions
 
 
 class UdpCheck(Check):
     """Sends one datagram, empty unless there is a `request`.
 
-    With `expect` a datagram has to come back that has it. Without, the server is fine unless its host says that the
-    port is closed. As a host that is gone says nothing either, it is pinged, too: an answer to the ping comes after
-    the word about the port. (Not by way of the virtual service, which forwards no ping.)
+    With `expect` a datagram that contains it has to come back. Without, the check succeeds unless the host reports that the
+    port is closed. A missing host does not report anything either, so it is pinged, too: the reply to the ping comes after
+    the report about the port. (Not through the virtual service, which forwards no ping.)
     """
+
+    options_type = ExchangeOptions
+    options: ExchangeOptions
 
     async def attempt(self) -> None:
         with await self.open_datagrams() as server:
-            server.send(self.parsed("request", unescape))
+            server.send(self.value(self.options.request))
             if self.matches is not None:
                 self.doing = f"waiting for '{self.expect}'"
                 answer = await server.receive()
@@ -34,11 +37,11 @@ class UdpCheck(Check):
                         self.doing = "waiting for the reply to a ping"
                         await echo.replied()
                 finally:
-                    server.raise_error()  # even of a host that leaves pings without an answer
+                    server.raise_error()  # even from a host that does not answer pings
 
 
 def _text(data: bytes) -> str:
-    r"""An answer as text; where it is not UTF-8 each byte is the character of its number, as \xHH in a pattern."""
+    r"""Return an answer as text; if it is not UTF-8, each byte is the character of its number, like \xHH in a pattern."""
     try:
         return data.decode()
     except UnicodeDecodeError:

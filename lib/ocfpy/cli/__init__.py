@@ -1,4 +1,4 @@
-"""anycastctl: what the agents do on this node, for people and for programs."""
+"""anycastctl: the state of this node's agents, for people and for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gathers what the agents left under their run directory, and what their daemons say now."""
+"""Collects the agents' records in their run directory, and the current state from their daemons."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Json = dict[str, Any]
 
 
 def collect(rundir: str = RUNDIR) -> Json:
-    """Pools as snapshot.PoolSnapshot has them, and the records of sync daemons, addresses and announcements; what the gate says
-    of an announcement (gate.Gate.snapshot) is its "gate".
+    """Return pools as in snapshot.PoolSnapshot, and the records of sync daemons, addresses and announcements; "gate" of an
+    announcement is what the gate reports (gate.Gate.snapshot).
 
-    Beside that, what the kernel has counted for the pools ("traffic", of a virtual service and of each real server), and after
-    how many seconds it forgets a silent connection ("timeouts"). Raises PermissionError for somebody else than root.
+    "traffic" of a virtual service and of each real server has the kernel's counters, "timeouts" the seconds after which the
+    kernel forgets a silent connection. Raises PermissionError unless run by root.
     """
     daemon, state = _daemon(rundir)
     pools = [_pool(rundir, name, daemon, state) for name in _names(rundir, POOL)]
@@ -64,14 +64,14 @@ def _names(rundir: str, prefix: str) -> list[str]:
 
 
 def _announcements(rundir: str, daemon: Json) -> list[Json]:
-    """The records of the announcements; those that a pool gates with what the gate says of them, as "gate"."""
+    """The records of the announcements; a gated one has the gate's report as "gate"."""
     found = look_at_announcements([_record(rundir, ROUTE, name) for name in _names(rundir, ROUTE)])
     gated = {one["resource"]: one for one in daemon.get("announcements", [])}
     return [{**one, "gate": gated[one["resource"]]} if one["resource"] in gated else one for one in found]
 
 
 def _daemon(rundir: str) -> tuple[Json, str]:
-    """What the health daemon shows, and why it shows nothing."""
+    """What the health daemon reports, and why it reports nothing."""
     try:
         answer = ask(Node(rundir).socket, "status", ASK_TIMEOUT_S)
         if answer.startswith(FOREIGN):
@@ -87,7 +87,7 @@ def _daemon(rundir: str) -> tuple[Json, str]:
 
 
 def _pool(rundir: str, name: str, daemon: Json, state: str) -> Json:
-    """The pool as the daemon shows it; otherwise as it was last seen, which is "stale" then."""
+    """The pool as the daemon reports it; otherwise its last known state, marked as "stale"."""
     document: Json | None = daemon.get("pools", {}).get(name)
     if document is not None:
         return document
@@ -101,7 +101,7 @@ def _pool(rundir: str, name: str, daemon: Json, state: str) -> Json:
 
 
 def _count(pools: list[Json]) -> Json:
-    """Adds to the pools what the kernel has counted for them; the timeouts. Nothing where there is no IPVS."""
+    """Add the kernel's counters to the pools; return the timeouts. Nothing where there is no IPVS."""
     try:
         with IpvsTable() as table:
             traffic, timeouts = table.traffic(), table.timeouts()

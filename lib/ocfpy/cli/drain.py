@@ -1,4 +1,4 @@
-"""Takes real servers out by hand, and puts them back: files in the pools' drain_dir, see healthd/drained.py."""
+"""Drains real servers and undoes it: files in the pools' drain_dir, see healthd/drained.py."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ if TYPE_CHECKING:
 
 
 DRAINED_S = 10.0
-"""How long the health daemon may take to give a drained server weight 0; it is told to look, and does so at once."""
+"""How long the health daemon may take to give a drained server weight 0; it is notified, and does so at once."""
 LOOK_S = 0.1
 
 
 class DrainError(Exception):
-    """Why a server cannot be taken out or put back, in a sentence."""
+    """Why a server cannot be drained or undrained, in a sentence."""
 
 
 def drain(pools: Sequence[Json], server: str, pool: str = "", force: bool = False) -> list[str]:
-    """Take a server (an address, or address:port) out of all pools that have it, or of one; return the files that do it.
+    """Drain a server (an address, or address:port) in all pools that have it, or in one; return the files that do it.
 
-    Raises DrainError when no pool has it, when it is the last of a service that is alive and `force` is not given, and when
-    it is not drained everywhere.
+    Raises DrainError when no pool has it, when it is the last live backend of a service and `force` is not given, and when it is
+    not drained everywhere.
     """
     name, concerned = _concerned(pools, server, pool)
     last = [one["service"] for found in concerned for one in found["virtual"] if _is_last(one, name, _names(found))]
     if last and not force:
-        raise DrainError(f"{name} is the last backend of {last[0]} that is alive: --force takes it out all the same")
+        raise DrainError(f"{name} is the last live backend of {last[0]}: --force drains it all the same")
     failures = []
     for directory in sorted({found["drain_dir"] for found in concerned}):
         try:
             _mark(directory, name, pool)
         except OSError as error:
-            failures.append(f"{directory}/{_below(pool)}{name} cannot be made: {error.strerror}")
+            failures.append(f"{directory}/{_below(pool)}{name} cannot be created: {error.strerror}")
     files = _files(concerned, name, pool)
     if failures:
         made = [path for path in files if os.path.lexists(path)]
@@ -52,7 +52,7 @@ def drain(pools: Sequence[Json], server: str, pool: str = "", force: bool = Fals
 
 
 def _mark(drain_dir: str, name: str, pool: str) -> None:
-    """Make the file that drains a server; others may be able to write to the directory, so no link in it is followed."""
+    """Create the file that drains a server; others may be able to write to the directory, so no link in it is followed."""
     before = os.umask(0o022)
     try:
         os.makedirs(drain_dir, exist_ok=True)
@@ -80,7 +80,7 @@ def _opened(path: str, flags: int = 0, within: int | None = None) -> Iterator[in
 
 
 def _create(name: str, directory: int) -> None:
-    """Create the file; what is there by that name, even a link, drains the server as well, and stays as it is."""
+    """Create the file; an existing file or link of that name drains the server as well, and stays as it is."""
     try:
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644, dir_fd=directory)
     except FileExistsError:
@@ -88,7 +88,7 @@ def _create(name: str, directory: int) -> None:
     note = f"{os.environ.get('SUDO_USER') or 'root'} {time.strftime('%Y-%m-%d %H:%M:%S %z')}\n"
     try:
         os.write(fd, note.encode("utf-8", "backslashreplace"))
-    except OSError:  # a full disk; the content is for people, the name is what counts
+    except OSError:  # a full disk; only the name counts, the content is for people
         pass
     finally:
         os.close(fd)
@@ -97,7 +97,7 @@ def _create(name: str, directory: int) -> None:
 def await_drained(server: str, pool: str, look: Callable[[], Sequence[Json]], limit_s: float = DRAINED_S) -> int:
     """Return how many connections a drained server still has, once it has weight 0, or is gone, in every pool.
 
-    `look` reads the pools' state anew. Raises DrainError when it still has a weight after `limit_s` seconds.
+    `look` reads the pools' state again. Raises DrainError when it still has a weight after `limit_s` seconds.
     """
     name = _name(server)
     end = time.monotonic() + limit_s
@@ -114,16 +114,16 @@ def await_drained(server: str, pool: str, look: Callable[[], Sequence[Json]], li
             return sum(int(real.get("active", 0)) + int(real.get("inactive", 0)) for _, real in reals)
         if time.monotonic() > end:
             raise DrainError(
-                f"{name} is marked as drained, and still has a weight in {', '.join(weighted)} after {limit_s:g} s:"
+                f"{name} is marked as drained, but still has a weight in {', '.join(weighted)} after {limit_s:g} s:"
                 " `anycastctl status` says whether the health daemon runs"
             )
         time.sleep(LOOK_S)
 
 
 def undrain(pools: Sequence[Json], server: str, pool: str = "") -> list[str]:
-    """Puts a server back, also one that no pool has any more; the files it removed.
+    """Undrain a server, even one that no pool has any more; return the removed files.
 
-    Raises DrainError when it was not taken out that way.
+    Raises DrainError when it was not drained by a file.
     """
     name = _name(server)
     removed = []
@@ -136,8 +136,8 @@ def undrain(pools: Sequence[Json], server: str, pool: str = "") -> list[str]:
     if not removed:
         _concerned(pools, server, pool)
         others = still_out(pools, server, pool)
-        by = f": {', '.join(others)} does it" if others else ""
-        raise DrainError(f"{name} has not been taken out" + (f" of {pool}" if pool else " of all pools") + by)
+        by = f": {', '.join(others)} drains it" if others else ""
+        raise DrainError(f"{name} is not drained" + (f" in {pool}" if pool else " in all pools") + by)
     return removed
 
 
@@ -147,7 +147,7 @@ def has(pools: Sequence[Json], server: str, pool: str = "") -> bool:
 
 
 def still_out(pools: Sequence[Json], server: str, pool: str = "") -> list[str]:
-    """The files that take out a server that pools have, or a port of it, in whatever way."""
+    """The files that drain a server that pools have, or a port of it, in any way."""
     name = _name(server)
     servers = {
         (found.get("drain_dir"), found["resource"], one)
@@ -176,7 +176,7 @@ def _chosen(pools: Sequence[Json], pool: str) -> list[Json]:
     """All pools, or the one of that name."""
     chosen = [found for found in pools if pool in ("", found["resource"])]
     if not chosen:
-        raise DrainError(f"there is no pool {pool} on this node" if pool else "no pool is started on this node")
+        raise DrainError(f"this node has no pool {pool}" if pool else "no pool is started on this node")
     return chosen
 
 
@@ -186,12 +186,12 @@ def _having(pools: Sequence[Json], name: str) -> list[Json]:
 
 
 def _concerned(pools: Sequence[Json], server: str, pool: str) -> tuple[str, list[Json]]:
-    """The name of the server's file, and the pools that have the server, which are some."""
+    """The name of the server's file, and the pools that have the server, at least one."""
     name = _name(server)
     concerned = _having(_chosen(pools, pool), name)
     if not concerned:
         where = f"pool {pool} does not have" if pool else "no pool on this node has"
-        raise DrainError(f"{where} the real server {name}: `anycastctl status` shows those that there are")
+        raise DrainError(f"{where} the real server {name}: `anycastctl status` lists the real servers")
     for found in concerned:
         if not found.get("drain_dir"):
             raise DrainError(f"pool {found['resource']} has no drain_dir")
@@ -207,7 +207,7 @@ def _below(pool: str) -> str:
 
 
 def _servers(pool: Json, name: str) -> set[str]:
-    """The real servers of a pool that the name is of."""
+    """The real servers of a pool that the name matches."""
     return {
         str(real["server"]) for one in pool["virtual"] for real in one["real_servers"] if _is(str(real["server"]), {name})
     }
@@ -220,19 +220,19 @@ def _host(server: str) -> str:
 
 
 def _is(server: str, names: AbstractSet[str]) -> bool:
-    """Whether one of the names of files is of the server."""
+    """Whether one of the file names is of the server."""
     return server in names or _host(server) in names
 
 
 def _names(pool: Json) -> frozenset[str]:
-    """The files that there are: the daemon, whose word the rest is, looks only once every check interval."""
+    """The files that exist now: the daemon's own list may be a check interval old."""
     drained = Drained(pool["drain_dir"], pool["resource"])
     drained.read()
     return drained.names
 
 
 def _is_last(service: Json, name: str, out: AbstractSet[str]) -> bool:
-    """Whether all backends of a service that are alive, and not among those `out`, would be taken out."""
+    """Whether all live backends of a service, except those in `out`, would be drained."""
     alive = [
         str(real["server"])
         for real in service["real_servers"]

@@ -1,4 +1,4 @@
-"""Looks at what the records of addresses and announcements promise: the kernel for the one, bgpd for the other."""
+"""Compares the records of addresses and announcements with the kernel and bgpd."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def look_at_announcements(records: Sequence[Json]) -> list[Json]:
 def _advertised(record: Json, deadlines: dict[str, Deadline], troubles: dict[str, str]) -> Json:
     directory = record.get("vty_dir", "")
     if not directory or "prefix" not in record:
-        return {"neighbors": None, "trouble": "its record says nothing about bgpd"}
+        return {"neighbors": None, "trouble": "its record has no bgpd"}
     if directory not in troubles:
         deadline = deadlines.setdefault(directory, Deadline(BGPD_S))
         try:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; the exit code is 0, 1 when something is not as it should be, or 2 for a bad call."""
+    """Run one command; return the exit code 0, 1 when something is not as it should be, or 2 for wrong usage."""
     options = _parser().parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         return _take(found["pools"], options)
     except PermissionError as error:
-        print(f"anycastctl: {error.filename}: only root may do that", file=sys.stderr)
+        print(f"anycastctl: {error.filename}: permission denied: run it as root", file=sys.stderr)
     except (DrainError, OcfError, OSError) as error:
         print(f"anycastctl: {one_line(str(error))}", file=sys.stderr)
     return 1
@@ -45,19 +45,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="anycastctl",
-        description="Shows what the anycast agents do on this node, drains real servers, and works on catalogues of services.",
+        description="Shows the anycast agents of this node, drains real servers, and processes catalogues of services.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     status = commands.add_parser("status", help="pools with their real servers, addresses, announcements")
     status.add_argument("--json", action="store_true", help="one JSON document")
     metrics = commands.add_parser("metrics", help="the same for Prometheus, in its text format")
-    out = commands.add_parser("drain", help="no new clients for a real server, until undrain")
-    back = commands.add_parser("undrain", help="put a real server back that was drained")
+    out = commands.add_parser("drain", help="send no new clients to a real server, until undrain")
+    back = commands.add_parser("undrain", help="put a drained real server back")
     for command in (out, back):
         command.add_argument("server", help="10.0.0.11, or 10.0.0.11:53 for one port of it")
-        command.add_argument("--pool", default="", help="only there; otherwise in all pools that have the server")
+        command.add_argument("--pool", default="", help="only in this pool; default: all pools that have the server")
     add_commands(commands.add_parser("services", help="a catalogue of services: check it, write it for other tools"))
-    out.add_argument("--force", action="store_true", help="also the last backend that is alive")
+    out.add_argument("--force", action="store_true", help="even the last live backend")
     for command in (status, metrics, out, back):
         command.add_argument("--rundir", default=RUNDIR, help=argparse.SUPPRESS)
     return parser
@@ -93,7 +93,7 @@ def _drop_output() -> None:
 
 
 def _is_reachable(found: dict[str, Any]) -> bool:
-    """Whether every address that was started is there, and every route is advertised that no gate has withdrawn."""
+    """Return whether every started address is present, and every route advertised that no gate has withdrawn."""
     return all(address["present"] is not False for address in found["addresses"]) and all(
         route["neighbors"] != [] or route.get("gate", {}).get("state") == "withdrawn" for route in found["announcements"]
     )
@@ -110,9 +110,9 @@ def _take(pools: list[dict[str, Any]], options: argparse.Namespace) -> int:
     look_now(options.rundir)
     others = still_out(pools, options.server, options.pool)
     if others:
-        print(f"{options.server} is still taken out by {', '.join(others)}")
+        print(f"{options.server} is still drained by {', '.join(others)}")
     elif has(pools, options.server, options.pool):
-        print(f"{options.server} is back as soon as its checks say so")
+        print(f"{options.server} gets traffic again as soon as its checks succeed")
     else:
-        print(f"{options.server} is no longer marked as taken out; no pool here has it")
+        print(f"{options.server} is no longer drained; no pool here has it")
     return 0

@@ -1,4 +1,4 @@
-"""What the agents do on this node as metrics, in Prometheus' text exposition format (version 0.0.4)."""
+"""The state of this node's agents as metrics, in Prometheus' text exposition format (version 0.0.4)."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ PREFIX = "anycast"
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 HELP = {
-    "pool_up": ("gauge", "1 where the health daemon answers, and its table is what it should be."),
-    "pool_attribute": ("gauge", "Backends alive, as the node attribute tells the cluster."),
-    "pool_attribute_in_cluster": ("gauge", "1 where the cluster has taken the attribute's value."),
-    "service_backends_alive": ("gauge", "Real servers that are up, down but pooled ones left out."),
+    "pool_up": ("gauge", "1 if the health daemon answers, and its table is as wanted."),
+    "pool_attribute": ("gauge", "Live backends, as published in the node attribute."),
+    "pool_attribute_in_cluster": ("gauge", "1 if the cluster has accepted the attribute's value."),
+    "service_backends_alive": ("gauge", "Real servers that are up, without those that are down but pooled."),
     "service_backends_down_but_pooled": ("gauge", "Real servers that are down and kept in service by min_up."),
     "service_backends_leaving": ("gauge", "Real servers that are leaving and still serve, because the new ones are not up."),
-    "service_quorum": ("gauge", "1 where the virtual service has its quorum."),
-    "real_server_up": ("gauge", "1 where the checks say that the real server is up."),
-    "real_server_weight": ("gauge", "Weight in the kernel; no sample where the server is not in the table."),
-    "real_server_state": ("gauge", "1, with the state in words as a label."),
-    "real_server_since_seconds": ("gauge", "Since when the checks say so, or it is draining, in seconds since the epoch."),
-    "real_server_check_seconds": ("gauge", "How long the last check took."),
-    "real_server_connections": ("gauge", "Connections that the kernel remembers."),
-    "service_connections_total": ("counter", "Connections that the virtual service has had."),
-    "service_packets_total": ("counter", "Packets; with direct routing none goes out this way."),
-    "service_bytes_total": ("counter", "Bytes; with direct routing none goes out this way."),
-    "real_server_connections_total": ("counter", "Connections that the real server has had."),
-    "real_server_packets_total": ("counter", "Packets; with direct routing none goes out this way."),
-    "real_server_bytes_total": ("counter", "Bytes; with direct routing none goes out this way."),
-    "address_info": ("gauge", "1 for each anycast address that was started here."),
-    "announcement_info": ("gauge", "1 for each announcement that was started here."),
-    "address_present": ("gauge", "1 where the address is on its interface, 0 where it was started and is not."),
-    "announcement_neighbors": ("gauge", "Neighbors that bgpd advertises the prefix to; no sample where it cannot be asked."),
-    "sync_info": ("gauge", "1 for each connection sync that was started here."),
+    "service_quorum": ("gauge", "1 if the virtual service has its quorum."),
+    "real_server_up": ("gauge", "1 if the checks say that the real server is up."),
+    "real_server_weight": ("gauge", "Weight in the kernel; no sample if the server is not in the table."),
+    "real_server_state": ("gauge", "1, with the state as a label."),
+    "real_server_since_seconds": ("gauge", "Start of the up or down state, or of the drain, in seconds since the epoch."),
+    "real_server_check_seconds": ("gauge", "Duration of the last check."),
+    "real_server_connections": ("gauge", "Connections in the kernel's connection table."),
+    "service_connections_total": ("counter", "Connections to the virtual service."),
+    "service_packets_total": ("counter", "Packets; with direct routing replies do not pass here."),
+    "service_bytes_total": ("counter", "Bytes; with direct routing replies do not pass here."),
+    "real_server_connections_total": ("counter", "Connections to the real server."),
+    "real_server_packets_total": ("counter", "Packets; with direct routing replies do not pass here."),
+    "real_server_bytes_total": ("counter", "Bytes; with direct routing replies do not pass here."),
+    "address_info": ("gauge", "1 for each anycast address started here."),
+    "announcement_info": ("gauge", "1 for each announcement started here."),
+    "address_present": ("gauge", "1 if the address is on its interface, 0 if it was started but is missing."),
+    "announcement_neighbors": ("gauge", "Neighbors that bgpd advertises the prefix to; no sample if bgpd does not answer."),
+    "sync_info": ("gauge", "1 for each connection sync started here."),
 }
-"""Type and meaning of each metric; names without the prefix, units as prometheus.io/docs/practices/naming wants them."""
+"""Type and meaning of each metric; names without the prefix, units as in prometheus.io/docs/practices/naming."""
 
 
 def as_metrics(found: Json) -> str:
-    """Everything in `found` (see collect.collect), ready for a scrape or node_exporter's textfile collector."""
+    """Return everything in `found` (see collect.collect) for a scrape or node_exporter's textfile collector."""
     samples: Samples = {}
     for name, labels, value in _samples(found):
         if value is None:
@@ -65,7 +65,7 @@ def as_metrics(found: Json) -> str:
 
 
 def _samples(found: Json) -> Iterator[Sample]:
-    """The value is None where there is nothing to tell, as of what the daemon of an older version does not know."""
+    """A value of None is no sample: for example of a field that an older daemon does not have."""
     for document in found["pools"]:
         pool = PoolSnapshot.read(document)
         labels = {"pool": pool.resource}

@@ -1,4 +1,4 @@
-"""anycastctl services: checks a catalogue, and writes it for other tools."""
+"""anycastctl services: checks a catalogue, shows what it changes, and writes it for other tools."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     import argparse
 
 def run(options: argparse.Namespace) -> int:
-    """Run a command; 1 when the catalogue has errors or cannot be read."""
+    """Run a command; 1 when the catalogue has errors or cannot be read, 2 for a diff with changes."""
     try:
         if options.action == "check":
             return _check(options.file, options.json)
+        if options.action == "diff":
+            return _diff(options.file, options.cib, options.json)
         return _export(options.file, options.to)
     except CatalogueError as error:
         for problem in error.problems:
@@ -72,6 +74,31 @@ def _show(
 def _as_dict(problem: Problem) -> dict[str, Any]:
     position = {"line": problem.position.line, "column": problem.position.column}
     return {**position, "message": problem.message, **({"resource": problem.resource} if problem.resource else {})}
+
+
+def _diff(path: str, cib_file: str | None, as_json: bool) -> int:
+    from ocfpy.cli.services_diff import as_dict, as_text
+    from ocfpy.services.cib import Cib, CibError
+    from ocfpy.services.diff import diff
+    from ocfpy.services.scheduler import live_cib
+
+    composition = load(read_text(path)).composition
+    try:
+        if cib_file is None:
+            before = live_cib()
+        else:
+            with open(cib_file, "rb") as file:
+                before = Cib.parse(file.read())
+        found = diff(before, composition)
+    except CibError as error:
+        for reason in error.reasons:
+            print(f"anycastctl: {reason}", file=sys.stderr)
+        return 1
+    if as_json:
+        print(json.dumps(as_dict(found), indent=2))
+    else:
+        sys.stdout.write(as_text(found))
+    return 2 if found.has_changes else 0
 
 
 def _export(path: str, kind: str) -> int:

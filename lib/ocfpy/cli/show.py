@@ -1,6 +1,6 @@
 """Shows a collected status to people: tables on a terminal with rich, plain columns everywhere else.
 
-Reasons quote what servers sent. It is data: no markup of rich, no control sequence, no character that `out` cannot write.
+Reasons quote what servers sent, so they are data: no markup of rich, no control sequence, no character that `out` lacks.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PRESENT = {True: "yes", False: "no", None: "unknown"}
 
 
 def as_text(found: dict[str, Any], out: TextIO) -> None:
-    """Writes everything in `found` (see collect.collect) to `out`."""
+    """Write everything in `found` (see collect.collect) to `out`."""
     for pool in map(PoolSnapshot.read, found["pools"]):
         said = f", {pool.attribute.name}={pool.attribute.value}" if pool.attribute else ""
         _table(
@@ -81,7 +81,7 @@ def _servers(service: ServiceSnapshot) -> Iterable[tuple[str, ...]]:
 
 
 def _neighbors(route: dict[str, Any]) -> str:
-    """The neighbors that bgpd advertises it to, or why it cannot be asked."""
+    """The neighbors that bgpd advertises it to, or why bgpd cannot be asked."""
     neighbors = route.get("neighbors")
     if neighbors is None:
         return f"unknown: {route.get('trouble', '')}"
@@ -89,7 +89,7 @@ def _neighbors(route: dict[str, Any]) -> str:
 
 
 def _gate(gate: dict[str, Any] | None) -> str:
-    """What the health daemon has done with a gated route, since when, and what keeps it from doing more; "-" without a gate."""
+    """What the health daemon did with a gated route, since when, and what keeps it from doing more; "-" without a gate."""
     if gate is None:
         return "-"
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(gate["since"]))
@@ -99,7 +99,7 @@ def _gate(gate: dict[str, Any] | None) -> str:
 
 
 def _weight(real: ServerSnapshot) -> str:
-    """What the kernel has; where it is going, when that is something else."""
+    """The weight in the kernel; and the one it is moving to, if that differs."""
     goal = real.configured if real.state == UP else real.wanted
     shown = "-" if real.weight is None else str(real.weight)
     return shown if goal == real.weight else f"{shown} -> {'-' if goal is None else goal}"
@@ -111,7 +111,7 @@ def _connections(real: ServerSnapshot) -> str:
 
 def _why(real: ServerSnapshot) -> str:
     if real.drain:
-        waits = f", waits for persistent clients: {real.drain.clients}" if real.drain.clients else ""
+        waits = f", waiting for persistent clients: {real.drain.clients}" if real.drain.clients else ""
         return f"removed in {_duration(real.drain.until - time.time())} at the latest{waits}"
     return real.reason
 
@@ -144,7 +144,7 @@ def _table(title: str, columns: tuple[str, ...], rows: Rows, out: TextIO) -> Non
 
 
 def _rich_table(title: str, columns: tuple[str, ...], rows: Rows, out: TextIO) -> bool:
-    """Whether there was rich to do it with. A str would be read as markup, a Text is not."""
+    """Print with rich if it is installed; return whether it is. A str would be read as markup, a Text is not."""
     try:
         from rich.console import Console
         from rich.table import Table

@@ -1,4 +1,4 @@
-"""What a monitor is told of an adopted pool that has no verdict on every real server in time."""
+"""The monitor's answer about an adopted pool that has no verdict on every real server in time."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def patience_s(engine: Engine | None) -> float:
 
 
 def overdue_line(engine: Engine | None, seconds: float) -> str:
-    """The answer to monitor, `seconds` after the pool was adopted.
+    """Return the answer to monitor, `seconds` after the pool was adopted.
 
-    Failed while a check has given no result at all: then nothing looks at the server. Degraded when checks were made or tried
-    and do not tell whether the server is alive; it keeps the traffic that it had.
+    Failed while a check has given no result at all: then the server is not checked. Degraded when checks were made or tried
+    but do not tell whether the server is alive; it keeps its traffic.
     """
     replaced = f"{seconds:.0f} s after the health daemon was replaced"
     if engine is None:
-        return f"{FAILED} the pool has not begun to run, {replaced}"
+        return f"{FAILED} the pool does not run yet, {replaced}"
     undecided = [
         (str(real), state)
         for service in engine.spec.services
@@ -43,7 +43,7 @@ def overdue_line(engine: Engine | None, seconds: float) -> str:
     if silent:
         return f"{FAILED} no check of {_named(silent)} has given a result, {replaced}"
     if not undecided:
-        return f"{FAILED} the pool's real servers are checked, and it does not run, {replaced}: see the system log"
+        return f"{FAILED} the pool's real servers are checked, but it does not run, {replaced}: see the system log"
     reason = next((state.reason for _, state in undecided if state.reason), "the checks contradict each other")
     names = _named([name for name, _ in undecided])
     return f"{DEGRADED} no verdict on {names}, {replaced}, so the traffic stays as it was: {reason}"

@@ -29,7 +29,7 @@ DESCRIPTORS_PER_CHECK = 3
 SPARE_DESCRIPTORS = 64
 """Descriptors kept free for everything that is not a check."""
 MAX_IN_FLIGHT = 4096
-"""Most checks under way at the same time, whatever the limits allow."""
+"""Most checks under way at the same time, even if the limits allow more."""
 
 
 def max_in_flight() -> int:

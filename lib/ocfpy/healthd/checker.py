@@ -20,6 +20,7 @@ from ocfpy.checks import make_check
 from ocfpy.checks.base import Check, readable
 from ocfpy.checks.registry import TYPES, kind_of
 from ocfpy.healthd import strays
+from ocfpy.healthd.allowance import allowance_of_faults
 from ocfpy.healthd.check_loop import CheckLoop, ScheduledCheck
 from ocfpy.healthd.check_state import CheckState
 from ocfpy.healthd.checker_launch import LIBRARY_FD
@@ -138,6 +139,7 @@ class Checker:
         self._checks: dict[int, Running] = {}
         self._by_state: dict[CheckState, Running] = {}
         self._changed: dict[int, None] = {}
+        self._faults = allowance_of_faults()
         self._lines: list[bytes] = []
         self._out = b""
         self._flushing = False
@@ -242,7 +244,8 @@ class Checker:
 
     def _fault(self, error: BaseException | str) -> None:
         text = error if isinstance(error, str) else "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        self._tell("fault", one_line(text)[-300:])
+        if self._faults.take():
+            self._tell("fault", one_line(text)[-300:])
 
     def _tell(self, *message: object) -> None:
         self._lines.append(encode(*message))

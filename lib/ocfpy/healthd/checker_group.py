@@ -6,8 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Callable
 
 from ocfpy.checks.result import Result
+from ocfpy.healthd.allowance import allowance_of_faults, allowance_of_process
 from ocfpy.healthd.checker_process import BUSY_S, CheckerProcess, Ended
 from ocfpy.healthd.checker_protocol import (
+    DETAILS_IN_A_LINE,
     Malformed,
     Refused,
     decode,
@@ -86,6 +88,10 @@ class CheckerGroup:
         self._told = 0
         """The greatest check number that the checker was given."""
         self._known_files: set[tuple[str, ...]] = set()
+        self._suspect: SharedCheck | None = None
+        """The check about which the checker has said too much."""
+        self._said = allowance_of_process()
+        self._faults = allowance_of_faults()
         self._process: CheckerProcess | None = None
         self._died_in_a_row = 0
         self._started_at = 0.0
@@ -156,6 +162,7 @@ class CheckerGroup:
         if self._process is None or not self._process.ready:
             return
         self._token += 1
+        self._said.grant(len(self.checks) // DETAILS_IN_A_LINE + 1)
         token = self._token
         answer = self._details[token] = self._loop.create_future()
         try:
@@ -172,10 +179,12 @@ class CheckerGroup:
     def _send(self, number: int, *message: object) -> None:
         if self._process is not None:
             self._told = max(self._told, number)
+            self._said.grant(1)  # an answer, or the last word on a check that ends
             self._process.send(encode(*message))
 
     def _send_begin(self, shared: SharedCheck) -> None:
         verdict = shared.state.verdict
+        shared.hurry()
         document = request_document(shared.request)
         self._send(shared.number, "begin", shared.number, document, verdict.up, verdict.against, verdict.trusted)
 
@@ -203,6 +212,7 @@ class CheckerGroup:
         self._started_at = self._loop.time()
         self._dead.clear()
         self._told = 0
+        self._said = allowance_of_process()
         self._known_files.clear()
         for number, test in self._tests.items():
             self._send_files(test.request)
@@ -219,21 +229,34 @@ class CheckerGroup:
 
     def _request_of(self, number: int) -> CheckRequest | None:
         shared = self._check(number)
-        return shared.request if shared is not None else None
+        if shared is None:
+            return None
+        self._suspect = shared
+        shared.sockets.spend("a question for a socket")
+        self._suspect = None
+        return shared.request
 
     def _check(self, number: int) -> SharedCheck | None:
         """Return a check of this checker, None when it has ended. Raises Malformed for a number that was never given."""
         shared = self.checks.get(number)
-        if shared is None and number > self._told:
-            raise Malformed("a check number that it was not given")
+        if shared is None:
+            if number > self._told:
+                raise Malformed("a check number that it was not given")
+            self._said.spend("the number of a check that has ended")
         return shared
 
     def _line(self, line: bytes) -> None:
+        if not line:
+            self._said.spend("heartbeats")
+            return
         word, fields = decode(line)
         if word == "result" and fields:
             shared = self._check(identifier(fields[0]))
             update = read_result(fields[1:])
             if shared is not None:
+                self._suspect = shared
+                shared.results.spend("results of one check")
+                self._suspect = None
                 state = shared.state
                 state.verdict, state.result, state.next_at = update
                 self._tell(shared)
@@ -244,12 +267,18 @@ class CheckerGroup:
         elif word == "refused" and fields:
             self._answer(identifier(fields[0]), read_refused(fields[1:]))
         elif word == "fault" and len(fields) == 1:
-            self._fault = text(fields[0])
-            self._log.error(f"{self._name}: {self._fault}")
+            self._take_fault(text(fields[0]))
         else:
             raise Malformed("an unknown message")
 
+    def _take_fault(self, what: str) -> None:
+        self._said.spend("faults")
+        self._fault = what
+        if self._faults.take():
+            self._log.error(f"{self._name}: {what}")
+
     def _take_details(self, fields: list[Any]) -> None:
+        self._said.spend("details")
         token, rows, last = read_details(fields)
         for number, seconds, next_at in rows:
             shared = self._check(number)
@@ -261,6 +290,7 @@ class CheckerGroup:
             answer.set_result(None)
 
     def _answer(self, number: int, refused: Refused | None) -> None:
+        self._said.spend("answers")
         test = self._tests.get(number)
         if test is None:
             self._check(number)
@@ -292,6 +322,9 @@ class CheckerGroup:
         else:
             reason = f"the checker was lost during this check: {one_line(ended.why)}"
         self._fail(ended.running, reason)
+        suspect, self._suspect = self._suspect, None
+        if suspect is not None and suspect.number != ended.running:
+            self._blame(suspect)
 
     def _end_commands(self, mark: str) -> None:
         """Kill what a dead checker has left; in a thread, because it reads all of /proc."""

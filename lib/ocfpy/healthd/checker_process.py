@@ -52,9 +52,10 @@ class Ended:
 
 
 class CheckerProcess:
-    """Starts a checker. `on_line` gets each of its lines and may raise Malformed; `on_end` is called once, when it is dead.
+    """Starts a checker. Raises OSError when the process cannot be started.
 
-    `find` returns the check with a number, for `SocketGrants`. Raises OSError when the process cannot be started.
+    `on_line` gets each of its lines, empty ones too, and may raise Malformed; `on_end` is called once, when it is dead. `find`
+    returns the check with a number, for `SocketGrants`.
     """
 
     def __init__(
@@ -159,7 +160,7 @@ class CheckerProcess:
     def _line(self, line: bytes) -> None:
         if not line:
             self.ready = True
-        elif not self._why:
+        if not self._why:
             self._on_line(line)
 
     def _tick(self) -> None:
@@ -218,7 +219,7 @@ class CheckerProcess:
                 if not data:
                     return
                 self._reader.feed(data)
-        except Exception:  # whatever it sent, its death has to be reported
+        except Exception:  # even then its death has to be reported
             pass
 
 

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING
 
 from ocfpy.checks.errors import NotMade
 from ocfpy.checks.provider import Provider, connecting
-from ocfpy.checks.registry import TLS_FILES
 from ocfpy.checks.timer import TimedOut
 from ocfpy.ocf.errors import HostError
 
 if TYPE_CHECKING:
     import ssl
 
+    from ocfpy.checks.options import TlsOptions
     from ocfpy.checks.provider import Target
-    from ocfpy.checks.settings import CheckSettings
     from ocfpy.checks.timer import Timer
 
     FileKey = tuple[str, ...]
@@ -61,14 +60,14 @@ class FileStore:
         await self._known(key, timer)
         return self._texts[key]
 
-    async def tls(self, settings: CheckSettings, timer: Timer) -> ssl.SSLContext:
+    async def tls(self, options: TlsOptions, timer: Timer) -> ssl.SSLContext:
         """Return the TLS context of files. Raises HostError, TimedOut while the keeper has not answered."""
         from ocfpy.checks.tls import context_for
 
-        key = tls_key(settings)
+        key = tls_key(options)
         await self._known(key, timer)
         copies = self._copies[key]
-        return context_for(settings, lambda path: f"/proc/self/fd/{copies[path]}")
+        return context_for(options, lambda path: f"/proc/self/fd/{copies[path]}")
 
     async def _known(self, key: FileKey, timer: Timer) -> None:
         while key not in self._texts and key not in self._copies and key not in self._errors:
@@ -83,9 +82,9 @@ class FileStore:
             raise HostError(self._errors[key])
 
 
-def tls_key(settings: CheckSettings) -> FileKey:
+def tls_key(options: TlsOptions) -> FileKey:
     """The key of a check's TLS files."""
-    return ("tls", *(settings[name] for name in TLS_FILES))
+    return ("tls", *options.files)
 
 
 def _memory_file(data: bytes) -> int:
@@ -163,9 +162,9 @@ class KeeperProvider(Provider):
         """Return the secret that the keeper read last. Raises HostError, TimedOut."""
         return await self._files.secret(path, timer)
 
-    async def tls(self, settings: CheckSettings, timer: Timer) -> ssl.SSLContext:
+    async def tls(self, options: TlsOptions, timer: Timer) -> ssl.SSLContext:
         """Return the TLS context of the files that the keeper read last. Raises HostError, TimedOut."""
-        return await self._files.tls(settings, timer)
+        return await self._files.tls(options, timer)
 
     async def connected(self, check: Target, kind: int, proto: int, port: int) -> tuple[socket.socket, int]:
         """Return a socket: from the keeper where it needs privilege, else one of this process."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ocfpy.healthd.check_state import CheckState
 from ocfpy.healthd.checker_group import CheckerGroup
-from ocfpy.healthd.orphans import kill_orphans
+from ocfpy.healthd.orphans import forget_uids, kill_orphans, record_uid
 from ocfpy.healthd.privileges import find_user
 from ocfpy.healthd.secret_watch import SecretWatch, file_keys
 from ocfpy.healthd.shared_check import GroupKey, SharedCheck, Subscription
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ocfpy.healthd.check_request import CheckRequest, OnChange
+    from ocfpy.healthd.privileges import User
     from ocfpy.ocf.context import Log
     from ocfpy.pool.placement import CheckKey
 
@@ -64,6 +65,10 @@ class RemoteChecks:
         self._stopping = True
         self._files.stop()
         await asyncio.gather(*(group.stop() for group in self._groups.values()))
+        try:
+            forget_uids(self._base_mark)
+        except OSError as error:
+            self._log.warning(f"{error.filename} cannot be removed: {error.strerror}")
 
     async def prepare(self, requests: list[CheckRequest]) -> None:
         """Have a checker find out whether these checks can be made. Raises OcfError.
@@ -157,10 +162,20 @@ class RemoteChecks:
             name = f"checker for pool {key.pool}" if key.pool else "checker"
             if key.user:
                 name += f" of user {key.user}"
+            user = find_user(key.user)
+            if key.user:
+                self._record(user)
             group = self._groups[key] = CheckerGroup(
-                find_user(key.user), name, self._new_mark, self._log, self._files, self._changed, self._blame, self._count
+                user, name, self._new_mark, self._log, self._files, self._changed, self._blame, self._count
             )
         return group
+
+    def _record(self, user: User) -> None:
+        """Have the next daemon know whose processes the commands are, should this process be killed."""
+        try:
+            record_uid(self._base_mark, user.uid)
+        except OSError as error:
+            self._log.warning(f"{error.filename} cannot be written: {error.strerror}")
 
     def _new_mark(self) -> str:
         return f"{self._base_mark}#{self._next_number()}"

@@ -51,7 +51,7 @@ def close_paths(paths: Paths) -> None:
 
 def remove_files(paths: Paths) -> None:
     """Remove the files of a pool, so that no daemon adopts it."""
-    for path in (paths.wanted, paths.spec, paths.status):
+    for path in (paths.wanted, paths.spec, paths.status, paths.running):
         unlink(path)
 
 

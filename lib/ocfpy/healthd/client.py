@@ -24,6 +24,7 @@ FOREIGN = "foreign"
 
 MAX_ANSWER = 1 << 26
 POOL_PREFIX = "ipvs-pool-"
+RUNNING_SUFFIX = ".running"
 
 
 class NoDaemon(Exception):
@@ -37,10 +38,11 @@ class DaemonHangs(Exception):
 class Node:
     """The files of the health daemon of a run directory."""
 
-    __slots__ = ("directory", "lock", "socket")
+    __slots__ = ("alive", "directory", "lock", "socket")
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
+        self.alive = f"{directory}/healthd.alive"
         self.lock = f"{directory}/healthd.lock"
         self.socket = f"{directory}/healthd.sock"
 
@@ -55,10 +57,11 @@ class Paths:
     `wanted` is the specification that an action has just written, `spec` the one that the daemon applies and adopts.
     """
 
-    __slots__ = ("base", "spec", "status", "wanted")
+    __slots__ = ("base", "running", "spec", "status", "wanted")
 
     def __init__(self, base: str) -> None:
         self.base = base
+        self.running = f"{base}{RUNNING_SUFFIX}"
         self.spec = f"{base}.spec"
         self.wanted = f"{base}.wanted"
         self.status = f"{base}.status"

@@ -30,6 +30,7 @@ from ocfpy.checks.command_mark import MARK
 from ocfpy.checks.files import look
 from ocfpy.healthd.attrd import Attrd
 from ocfpy.healthd.checkers import RemoteChecks
+from ocfpy.healthd.cleanup import unlink
 from ocfpy.healthd.client import (
     FAILED,
     FOREIGN,
@@ -40,6 +41,7 @@ from ocfpy.healthd.client import (
     UNKNOWN,
     Node,
 )
+from ocfpy.healthd.confirmation import confirm
 from ocfpy.healthd.daemon_start import close_inherited, hold_lock, raise_file_limit, reporter
 from ocfpy.healthd.engine import Engine
 from ocfpy.healthd.fwmarks import FwmarkAllocator
@@ -52,7 +54,7 @@ from ocfpy.healthd.pool_task import PoolTask
 from ocfpy.healthd.publisher import NodePublisher
 from ocfpy.healthd.queue_log import QueueLog
 from ocfpy.healthd.restore import restore_desired
-from ocfpy.healthd.status import no_backend_reason
+from ocfpy.healthd.status import is_short, no_backend_reason
 from ocfpy.healthd.sysctl_advice import advice
 from ocfpy.healthd.vip_probe import VipPaths
 from ocfpy.ocf.codes import OCF_ERR_GENERIC
@@ -148,6 +150,7 @@ class Daemon:
         await self._checks.start()
         for pool in adopted:
             self._background(self._adopt(pool))
+        self._background(confirm(self.node, self.pools))
         self._background(self._watch_lock())
         self._background(self._watch_idle())
         try:
@@ -177,10 +180,13 @@ class Daemon:
         def why() -> str:
             return no_backend_reason(engine)
 
+        def short() -> bool:
+            return is_short(engine)
+
         engine = Engine(
             spec,
             IpvsWorker(self._table.open, self._table.read_proc, thread=self._table.thread, changed=self._table.forget),
-            PoolReport(self._attributes.of(spec.attribute, spec.dampen), self._gate, why),
+            PoolReport(self._attributes.of(spec.attribute, spec.dampen), self._gate, why, short),
             PoolChecks(spec.resource, self._checks, pool.log, VipPaths(FwmarkAllocator(pool.paths.base))),
             pool.log,
             restore_desired(pool.paths.status),
@@ -232,6 +238,7 @@ class Daemon:
             await asyncio.wait_for(self._checks.stop(), LAST_CHECKERS_S)
         except asyncio.TimeoutError:
             pass  # the kernel does not let a checker die: the daemon must not keep the lock for it
+        unlink(self.node.alive)
         os._exit(0)
 
     async def _listen(self) -> asyncio.AbstractServer:

@@ -24,7 +24,7 @@ def close_inherited(keep: set[int | None]) -> None:
 def hold_lock(path: str, inherited: int | None) -> None:
     """Take the lock for the life of this process, and write its pid there.
 
-    BlockingIOError: another does.
+    Raises BlockingIOError if another process holds it.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600) if inherited is None else inherited
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

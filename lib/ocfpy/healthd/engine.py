@@ -87,7 +87,7 @@ class Engine:
     async def start(self, before: PoolSpec | None = None) -> None:
         """Return when every server has its first verdict, the kernel has the table and the cluster knows the attribute.
 
-        `before` is the specification that an earlier daemon applied, if it was another one. Raises OcfError when the kernel
+        `before` is the specification of an earlier daemon, if it differs. Raises OcfError when the kernel
         rejects the table, and any error that prevents a check.
         """
         async with self._reloading:
@@ -235,7 +235,7 @@ class Engine:
         self.table_error = error
         self._looked_at = self._loop.time()
         decided = self.checks.decided
-        # A verdict that came while the kernel was at work is not in the table yet: the next round is at once.
+        # A verdict that came while the kernel was busy is not in the table yet: the next round is at once.
         if decided and spec is self.spec and not self._changed.is_set():
             self.publisher.want(self.desired.for_cluster())
             self.fallbacks.see(spec.services, self.desired.alive())

@@ -1,7 +1,7 @@
 """The gate: withdraws the routes of a pool without a live backend at once, and announces them again when it has one.
 
 bgp-announce registers an announcement by a file (gate_files.py) and one line over the daemon's socket. The gate announces
-only what such a file permits, and leaves bgpd unchanged until the pool has reported.
+only what these files permit, and leaves bgpd unchanged until the pool has reported.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable
 
 from ocfpy.healthd.gate_files import GateFiles, Registration
-from ocfpy.healthd.gate_pools import PoolState, shut_words, undecided
+from ocfpy.healthd.gate_pools import PoolState, shut_words, too_few, undecided
 from ocfpy.healthd.gate_worker import VERIFY_POLL_S, BgpdWorker, connect
 from ocfpy.ocf.deadline import Deadline
 
@@ -53,10 +53,13 @@ class Gate:
         except OSError as error:
             log.error(f"cannot read the gated announcements: {error}")
 
-    def pool(self, attribute: str, alive: int | None, why: str = "") -> None:
-        """Take a pool's report: the number of live backends, None if not known yet, why it is 0. Returns at once."""
+    def pool(self, attribute: str, alive: int | None, why: str = "", short: bool = False) -> None:
+        """Take a pool's report: the number of live backends, None if not known yet, why it is 0. Returns at once.
+
+        `short`: it is 0 because fewer backends are alive than the quorum takes.
+        """
         before = self._pools.get(attribute)
-        if before is not None and (before.alive, before.gone) == (alive, False):
+        if before is not None and (before.alive, before.gone, before.short) == (alive, False, short):
             return
         remembered = self._remembered.get(attribute)
         shut: bool | None
@@ -64,11 +67,14 @@ class Gate:
             shut, since = before.shut, before.since
         elif remembered is not None:
             shut, since = True, remembered[0]  # the previous daemon shut it
+            short |= alive is None and remembered[1] == too_few(attribute)
         else:
             shut, since = None, self._wall()
         if alive is not None and (alive == 0) != shut:
             shut, since = alive == 0, self._wall()
-        self._change(attribute, PoolState(alive, shut, since, why))
+        elif alive is None and before is not None:
+            short = before.short
+        self._change(attribute, PoolState(alive, shut, since, why, short=short))
 
     def expect(self, attribute: str) -> None:
         """Note a pool that has started and has not checked its backends yet."""
@@ -88,8 +94,10 @@ class Gate:
         was_shut = before is not None and before.shut
         if before is None or bool(was_shut) != bool(state.shut) or before.alive is None or before.gone != state.gone:
             self._wake()
-            if self._owners:
-                self._remember()
+        elif before.short == state.short:
+            return
+        if self._owners:
+            self._remember()
 
     def _wake(self) -> None:
         """Apply all changes of one turn of the loop together, so that they share a configuration session."""

@@ -84,6 +84,8 @@ class BgpdWorker:
         self._has_news = False
         self._is_busy = False
         self._closed = False
+        self._faults = 0
+        """How many turns in a row have ended in a fault."""
         self._thread: threading.Thread | None = None
 
     def put(self, registration: Registration, answer: Answer | None = None) -> None:
@@ -139,9 +141,11 @@ class BgpdWorker:
                 for resource, registration, answer in inbox:
                     self._take(resource, registration, answer)
                 self._turn()
+                self._faults = 0
             except Exception as error:
                 # A fault in one turn must not end the thread that withdraws routes.
-                self._fail(self._unfinished(), f"{type(error).__name__}: {error}")
+                self._faults += 1
+                self._fail({*self._unfinished(), *self._unverified()}, f"{type(error).__name__}: {error}")
             self._is_busy = False
 
     def _take(self, resource: str, registration: Registration | None, answer: Answer | None) -> None:
@@ -152,7 +156,7 @@ class BgpdWorker:
         if announcement is None:
             announcement = self._announcements[resource] = Announcement(registration, self._wall())
         if answer is not None:
-            # Send it again, whatever bgpd is thought to have: an operator, or a restart, may have changed it.
+            # Send it again, even if bgpd should have it: an operator, or a restart, may have changed it.
             announcement.answers.append(answer)
             announcement.sent = None
             announcement.verified = False
@@ -306,7 +310,8 @@ class BgpdWorker:
 
     def _what_happened(self, announcement: Announcement, took_s: float) -> str:
         registration = announcement.registration
-        pool = self._pools[registration.attribute]
+        # The agent may have named the attribute of a pool that is not here, after bgpd was told.
+        pool = self._pools.get(registration.attribute) or PoolState(None, None, 0.0, "", gone=True)
         took = f", done after {took_s * 1000:.0f} ms"
         if announcement.state == WITHDRAWN:
             why = f" ({pool.why})" if pool.why else ""
@@ -317,7 +322,9 @@ class BgpdWorker:
         return f"announced {registration.prefix}: {backends} of {registration.attribute}{took}"
 
     def _decided(self, announcement: Announcement) -> str:
-        pool = self._pools[announcement.registration.attribute]
+        pool = self._pools.get(announcement.registration.attribute)
+        if pool is None:
+            return self._undecided(announcement)
         if announcement.state == WITHDRAWN:
             word = "gone" if pool.gone else "shut"
             return f"{word} {pool.since:.3f} {shut_words(announcement.registration.attribute, pool)}"
@@ -337,7 +344,7 @@ class BgpdWorker:
         reason = one_line(reason)
         for one in due:
             one.sent, one.verified = None, False
-            one.retry_at = time.monotonic() + min(RETRY_S * 2**one.tries, RETRY_MAX_S)
+            one.retry_at = time.monotonic() + _retry_s(one.tries)
             one.tries += 1
             one.drains = False  # the stop that asked for it goes on without
             if reason != one.error:
@@ -354,11 +361,12 @@ class BgpdWorker:
 
     def _pause(self) -> float | None:
         """Seconds until something has to be done; None while nothing changes."""
+        least = _retry_s(self._faults - 1) if self._faults else 0.0
         if self._unverified():
-            return VERIFY_POLL_S
+            return max(least, VERIFY_POLL_S)
         now = time.monotonic()
         waits = [one.retry_at - now for one in self._announcements.values() if self._wanted(one) not in (None, one.sent)]
-        return max(0.0, min(waits)) if waits else None
+        return max(least, min(waits)) if waits else None
 
     def _announcer(self, announcement: Announcement) -> Announcer:
         registration = announcement.registration
@@ -368,6 +376,11 @@ class BgpdWorker:
 def connect(registration: Registration, deadline: Deadline) -> Backend:
     """Return the connection to bgpd that an announcement uses."""
     return choose(registration.backend, Vty(f"{registration.vty_dir}/bgpd.vty", deadline), deadline)
+
+
+def _retry_s(tries: int) -> float:
+    """The pause after so many failures before the last one."""
+    return min(RETRY_S * 2.0 ** min(tries, 16), RETRY_MAX_S)  # bounded, because a float cannot hold 2**1024
 
 
 def _advice(announcement: Announcement) -> str:

@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 
 from ocfpy.checks.command_mark import MARK
+from ocfpy.ocf.state import remove_file, replace_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+UIDS = "healthd.uids"
+"""The file with the users, by number, that commands have run as besides the usual ones. Only root can write to its directory."""
 SIGKILL = 9
 """As in signal, whose import takes longer than all the rest of this."""
 
@@ -23,14 +26,35 @@ def kill_orphans(base: str, uids: Collection[int] = ()) -> None:
     """Kill the commands, and their process groups, of the daemon whose files are at `base`; the caller holds its lock.
 
     `base` may also end in # and the number of a checker: then only that checker's commands are killed. Only processes of the
-    users `uids` are killed; by default those of this process's user and of the unprivileged checkers' user.
+    users `uids` are killed; by default those of this process's user, of the unprivileged checkers' user, and of the users that
+    `record_uid` noted.
     """
-    uids = uids or _usual_uids()
+    uids = uids or {*_usual_uids(), *_recorded_uids(base)}
     marked = {pid for pid in _processes() if _is_marked(pid, base) and _uid(pid) in uids}
     groups = {group for group in map(_group, marked) if group}
     for pid in _processes():
         if pid in marked or _group(pid) in groups:
             _kill(pid, uids, groups, base)
+
+
+def record_uid(base: str, uid: int) -> None:
+    """Note that commands of the daemon at the directory `base` run as this user, for whoever ends them. Raises OSError."""
+    uids = _recorded_uids(base)
+    if uid not in uids:
+        replace_file(f"{base}/{UIDS}", "".join(f"{one}\n" for one in sorted({*uids, uid})).encode())
+
+
+def forget_uids(base: str) -> None:
+    """Remove the note: no command is left. Raises OSError."""
+    remove_file(f"{base}/{UIDS}")
+
+
+def _recorded_uids(base: str) -> set[int]:
+    try:
+        with open(f"{base}/{UIDS}", encoding="ascii", errors="replace") as file:
+            return {int(line) for line in file if line.strip().isdigit()}
+    except OSError:
+        return set()
 
 
 def _kill(pid: int, uids: Collection[int], groups: set[int], base: str) -> None:

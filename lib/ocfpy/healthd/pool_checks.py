@@ -1,4 +1,4 @@
-"""The checks of one pool: which of them run, and what they say of each real server."""
+"""The checks of one pool: begins and ends them, and keeps the state of each real server."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class PoolChecks:
-    """Begins and ends the checks of the pool `resource`; `on_change` is called after a verdict or a share of a weight changed.
+    """Begins and ends the checks of the pool `resource`; `on_change` is called after a verdict or a weight's percentage changed.
 
-    `checks` makes them; `paths` are for those that go to the address of a virtual service; `wall` is the wall clock in seconds.
+    `checks` runs them; `paths` are those through a virtual service; `wall` is the wall clock in seconds.
     """
 
     def __init__(
@@ -48,20 +48,20 @@ class PoolChecks:
 
     @property
     def decided(self) -> bool:
-        """Whether nothing is to be waited for before the cluster is told."""
+        """Return whether the cluster can be told: no check has its first result outstanding."""
         return all(map(_is_decided, self.states.values()))
 
     def of(self, service: ServiceSpec, real: RealServer) -> CheckState:
-        """The check of a real server; before it has begun, one that has said nothing."""
+        """Return the state of a real server's check; an empty one before the check has begun."""
         state = self._state_of.get((service.virtual, real.key))
         return state or self._new_state(None, check_request(self._resource, service, real, None))
 
     def lost_for(self) -> float:
-        """Seconds for which no check has been made, for the lack of a process that makes them."""
+        """Return for how many seconds no check has run because no process runs them."""
         return self._checks.lost_for(self._resource)
 
     async def prepare(self, spec: PoolSpec) -> None:
-        """Find out whether the checks of `spec` can be made, before anything changes. Raises whatever prevents it."""
+        """Find out whether the checks of `spec` can be made, before anything changes. Raises any error that prevents it."""
         if self.paths is not None:
             self.paths.open(spec)
         requests: dict[CheckKey, CheckRequest] = {}
@@ -73,9 +73,9 @@ class PoolChecks:
         await self._checks.prepare(list(requests.values()))
 
     def go_over(self, spec: PoolSpec, table: Table) -> None:
-        """Begin the checks of `spec` that do not run, and end those that it does not have; `table` is what the kernel has.
+        """Begin the checks of `spec` that do not run, and end those that it does not have; `table` is the kernel's.
 
-        Servers that stay keep their verdicts, even when they are checked in another way from now on.
+        Servers that stay keep their verdicts, even if their check changes.
         """
         states: dict[CheckKey, CheckState] = {}
         state_of: dict[Where, CheckState] = {}
@@ -105,7 +105,7 @@ class PoolChecks:
             state.run = self._checks.begin(state, request, self._note)
 
     def keep_paths(self, spec: PoolSpec | None) -> None:
-        """Close the ways to virtual services that `spec` does not need; all, without one. Raises OcfError, OSError."""
+        """Close the paths to virtual services that `spec` does not need; all, without one. Raises OcfError, OSError."""
         if self.paths is not None:
             self.paths.keep(spec)
 
@@ -118,7 +118,7 @@ class PoolChecks:
         return check_request(self._resource, service, real, path)
 
     def _new_state(self, before: CheckState | None, request: CheckRequest) -> CheckState:
-        """A new check of a real server, with what was believed before."""
+        """Create the check state of a real server, with the previous verdict."""
         settings = request.settings
         state = CheckState(request.name, settings, Verdict(), self.wall())
         if not _is_checked(settings):
@@ -129,7 +129,7 @@ class PoolChecks:
         return state
 
     def _note(self, state: CheckState, before: Verdict, share: int) -> None:
-        """Acts on a result that is in `state` already, which had that verdict and that share of its weight before."""
+        """Act on a result that `state` already has; its verdict and percentage before that are given."""
         up = state.verdict.up
         if up != before.up:
             state.since = self.wall()
@@ -142,12 +142,12 @@ class PoolChecks:
 
 
 def _is_checked(settings: CheckSettings) -> bool:
-    """Whether there is anything to do for such a check."""
+    """Return whether this check type has anything to run."""
     return settings.type not in ("on", "off")
 
 
 def _is_decided(state: CheckState) -> bool:
-    """Whether nothing waits for it: it has a verdict, or its check cannot be made and it has no traffic that depends on one."""
+    """Return whether nothing waits for it: it has a verdict, or its check cannot be made and no traffic depends on it."""
     if state.verdict.up is None:
         return state.result is not None and state.result.ok is None and not state.verdict.trusted
     return True

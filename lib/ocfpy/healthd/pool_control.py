@@ -8,7 +8,7 @@ from ocfpy.healthd import cleanup
 from ocfpy.healthd.client import FAILED, RUNNING, STOPPED, DaemonHangs, NoDaemon, ask
 from ocfpy.healthd.legacy import end_old_daemon
 from ocfpy.healthd.lifecycle import Silence, ensure_daemon, has_pools, listens, take_lock
-from ocfpy.healthd.orphans import kill_orphans
+from ocfpy.healthd.orphans import UIDS, kill_orphans
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ocf import codes
 from ocfpy.ocf.errors import OcfError, ServiceError
@@ -117,7 +117,9 @@ def _forget(paths: Paths, deadline: Deadline, log: Log) -> None:
         lock = take_lock(paths.node)
         if lock is not None:
             cleanup.remove_files(paths)
+            cleanup.unlink(paths.node.alive)
             kill_orphans(paths.node.directory)
+            cleanup.unlink(f"{paths.node.directory}/{UIDS}")
             os.close(lock)
             return True
         if not listens(paths.node, min(PING_S, deadline.remaining() / 4), log, silence):

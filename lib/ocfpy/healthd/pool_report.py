@@ -14,14 +14,18 @@ if TYPE_CHECKING:
 class PoolReport:
     """Stands between an engine and its attribute, so that the route is withdrawn before the cluster is told.
 
-    `why` returns the cause; it is called when there is no live backend.
+    `why` returns the cause, and `is_short` whether backends are alive, fewer than the quorum; both are called when 0 is reported.
     """
 
-    def __init__(self, publisher: Publisher, gate: Gate, why: Callable[[], str]) -> None:
+    def __init__(
+        self, publisher: Publisher, gate: Gate, why: Callable[[], str], is_short: Callable[[], bool] = lambda: False
+    ) -> None:
         self.publisher = publisher
         self.said = publisher.said
         self._gate = gate
         self._why = why
+        self._is_short = is_short
+        self._reported: tuple[int, bool] | None = None
         gate.expect(publisher.name)
 
     @property
@@ -44,9 +48,11 @@ class PoolReport:
         self.publisher.dampen = dampen
 
     def want(self, value: int) -> None:
-        """Report a number of live backends. Returns at once."""
-        if value != self.publisher.value:
-            self._gate.pool(self.publisher.name, value, "" if value else self._why())
+        """Report a number of live backends, 0 without the quorum. Returns at once."""
+        short = not value and self._is_short()
+        if (value, short) != self._reported:
+            self._reported = value, short
+            self._gate.pool(self.publisher.name, value, "" if value else self._why(), short)
         self.publisher.want(value)
 
     async def run(self) -> None:

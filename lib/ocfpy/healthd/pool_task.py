@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from ocfpy.healthd.adoption import overdue_line, patience_s
 from ocfpy.healthd.cleanup import remove_files, unlink
 from ocfpy.healthd.client import DEGRADED, FAILED, RUNNING, STARTING
+from ocfpy.healthd.confirmation import RunningMark
 from ocfpy.healthd.restore import MEMORY, memory_document
 from ocfpy.healthd.status import take_snapshot, verdict_line
 from ocfpy.ocf.errors import OcfError, ServiceError, one_line
@@ -61,6 +62,7 @@ class PoolTask:
         self.adopted = adopted
         self.engine: Engine | None = None
         self.fault = ""
+        self.mark = RunningMark(paths)
         self.attribute = ""
         """The attribute that it has reported by, also while it has no engine."""
         self._make_engine = make_engine
@@ -172,6 +174,7 @@ class PoolTask:
             self.fault = one_line(f"{type(error).__name__}: {error}")
             trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         self._halt()
+        self.mark_verdict()
         self.log.error(f"the pool failed, restarting it in {self._retry_s:g} s: {self.fault} {trace}")
         self._retry = asyncio.ensure_future(self._start_again(self._retry_s))
         self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
@@ -190,6 +193,15 @@ class PoolTask:
             seconds = self._loop.time() - self._adopted_at
             return self._state_before if seconds < patience_s(self.engine) else overdue_line(self.engine, seconds)
         return line
+
+    def mark_verdict(self) -> None:
+        """Have the mark for monitors agree with the verdict."""
+        if self._removed:
+            return
+        try:
+            self.mark.set(self.verdict())
+        except OSError:
+            pass  # no daemon confirms a mark that is wrong
 
     def _remembered_state(self) -> str:
         """Return the state that the previous daemon reported: until there are verdicts again, it stays."""
@@ -213,7 +225,8 @@ class PoolTask:
         return {**document, "state": self.verdict()}
 
     def changed(self) -> None:
-        """Write the status file in a moment."""
+        """Write the status file in a moment. A monitor goes by the new state at once."""
+        self.mark_verdict()
         if self._status_due is None and not self._removed:
             self._status_due = self._loop.call_later(STATUS_DELAY_S, self.write_status)
 

@@ -52,10 +52,11 @@ def require_files(services: Iterable[ServiceSpec], deadline: Deadline) -> None:
     for check in checks:
         files = check.tls_files()
         if files:
+            from ocfpy.checks.options import TlsOptions
             from ocfpy.checks.tls import context_for
 
             deadline.step = " and ".join(files)
-            context_for(check)
+            context_for(TlsOptions.of(check))
 
 
 def require_reply_path(services: Iterable[ServiceSpec]) -> None:
@@ -82,8 +83,7 @@ def require_unclaimed(others: Iterable[tuple[str, dict[str, str]]], claim: dict[
     for resource, record in others:
         if record.get("attribute") == claim["attribute"]:
             raise ClaimedError(
-                f"resource {resource} already has the node attribute {claim['attribute']}: each pool needs its own, because"
-                " the value says which pool is alive"
+                f"resource {resource} already has the node attribute {claim['attribute']}: each pool needs its own"
             )
         shared = sorted(wanted & set(record.get("virtual", "").split()))
         if shared:

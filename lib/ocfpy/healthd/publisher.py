@@ -11,6 +11,7 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Callable, Optional
+from zlib import crc32
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 REPUBLISH_S = 30.0
 """How often an unchanged value is published again: an attribute manager that was restarted has forgotten it."""
+SINGLY = 10
+"""Up to this number, attributes are published again by a command for each. A node with more of them looks whether the attribute
+manager was restarted, and otherwise publishes again by one command for each value; by name it does as rarely as to need no more
+commands than one with this number."""
 RETRY_S = 1.0
 """Pause after a failure. It doubles up to REPUBLISH_S while no attempt has succeeded: the node may be in no cluster."""
 FALL_GATHER_S = 0.03
@@ -51,6 +56,8 @@ TOGETHER_AGAIN_S = 60.0
 WORKERS = 4
 """How many commands run at the same time."""
 
+_REFRESH = ""
+"""In place of a name: no attribute has this one."""
 _EARLY_S = 0.001
 """A timer may fire this much early."""
 
@@ -118,12 +125,13 @@ class Publisher:
         self._node.remove(self)
         await self._node.delete(self)
 
-    def note(self, value: int, taken: bool, again_s: float = REPUBLISH_S) -> None:
+    def note(self, value: int, taken: bool, again_s: float | None = None) -> None:
         """Note the outcome; a value that the cluster accepted is sent again after `again_s` unless another one is sent."""
+        longest_s = self._node.period_s(self.name)
         self.sent, self.taken = value, taken
         self.has_worked |= taken
         self.said.set()
-        pause = again_s if taken else min(self._retry, REPUBLISH_S)
+        pause = (again_s or longest_s) if taken else min(self._retry, longest_s)
         self._retry = RETRY_S if self.has_worked else 2 * pause
         if self.due == math.inf and not self.rises:
             self.due = asyncio.get_running_loop().time() + pause
@@ -152,6 +160,8 @@ class NodePublisher:
         self._added: tuple[float, float] = (-math.inf, -math.inf)
         self._together_from = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._refresh_at = math.inf
+        """When to look whether the attribute manager was restarted."""
 
     def of(self, name: str, dampen: str = "0") -> Publisher:
         """Create an attribute; attrd itself waits for `dampen` (attrd_updater's notation) before writing a change to the CIB."""
@@ -188,6 +198,7 @@ class NodePublisher:
         """Send what is due, as far as workers are free, and schedule the next call."""
         now = asyncio.get_running_loop().time()
         self._end_of_gathering(now)
+        self._refresh(now)
         self._send_deletes()
         ready = [one for one in self._publishers if one.due <= now + _EARLY_S and one.name not in self._busy]
         ready.sort(key=lambda one: (one.value != 0, one.due, one.name))
@@ -197,6 +208,41 @@ class NodePublisher:
             if one.name not in self._busy:
                 self._send(one)
         self._come_back(now)
+
+    def period_s(self, name: str) -> float:
+        """After how many seconds an unchanged value is published again by name."""
+        times = len(self._publishers) / SINGLY
+        if times <= 1:
+            return REPUBLISH_S
+        return REPUBLISH_S * times * (0.75 + crc32(name.encode()) % 1000 / 2000)  # not all at the same moment
+
+    def _refresh(self, now: float) -> None:
+        """Look after the values of many attributes."""
+        if len(self._publishers) <= SINGLY:
+            self._refresh_at = math.inf
+        elif self._refresh_at == math.inf:
+            self._refresh_at = now + REPUBLISH_S
+        elif self._refresh_at <= now + _EARLY_S and self._commands < WORKERS and _REFRESH not in self._busy:
+            self._refresh_at = now + REPUBLISH_S
+            self._begin([_REFRESH], self._attrd.is_new, self._looked)
+
+    def _looked(self, is_new: bool, error: BaseException | None) -> None:
+        """Publish by name to an attribute manager that may have forgotten, else those with the same value together."""
+        now = asyncio.get_running_loop().time()
+        known = [one for one in self._publishers if one.sent is not None and one.due < math.inf and one.name not in self._busy]
+        groups: dict[int, list[str]] = {}
+        for one in known:
+            if is_new or error is not None:
+                one.due = min(one.due, now)
+            elif one.taken and one.sent is not None and one.sent == one.value:
+                groups.setdefault(one.sent, []).append(one.name)
+        for value, names in groups.items():
+            if len(names) >= TOGETHER_LEAST and now >= self._together_from and self._commands < WORKERS:
+                self._begin(sorted(names), partial(self._attrd.put_all, sorted(names), value), self._refreshed)
+
+    def _refreshed(self, taken: bool, error: BaseException | None) -> None:
+        if not taken:
+            self._together_from = asyncio.get_running_loop().time() + TOGETHER_AGAIN_S
 
     def _end_of_gathering(self, now: float) -> None:
         """Make falls due with the first of them, and rises when their wait is over or a fall goes out that they can go with."""
@@ -301,6 +347,8 @@ class NodePublisher:
         at = min((one.due for one in self._publishers if one.due > now + _EARLY_S), default=math.inf)
         if any(one.rises for one in self._publishers):
             at = min(at, self._rises_at(now))
+        if self._refresh_at > now + _EARLY_S:
+            at = min(at, self._refresh_at)
         if at < math.inf:
             self._timer = asyncio.get_running_loop().call_at(at, self.look)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ocfpy.healthd.allowance import allowance_of, attempts_in_a_hurry
+
 if TYPE_CHECKING:
     from typing import Protocol
 
@@ -31,13 +33,20 @@ class GroupKey(NamedTuple):
 class SharedCheck:
     """One check for all pools that want it, and its state."""
 
-    __slots__ = ("number", "request", "state", "subscriptions")
+    __slots__ = ("number", "request", "results", "sockets", "state", "subscriptions")
 
     def __init__(self, number: int, request: CheckRequest, state: CheckState) -> None:
         self.number = number
         self.request = request
         self.state = state
         self.subscriptions: list[Subscription] = []
+        self.results, self.sockets = allowance_of(request.settings), allowance_of(request.settings)
+
+    def hurry(self) -> None:
+        """Its attempts follow each other without a pause until there is a verdict."""
+        attempts = attempts_in_a_hurry(self.request.settings)
+        self.results.grant(attempts)
+        self.sockets.grant(attempts)
 
 
 class Subscription:

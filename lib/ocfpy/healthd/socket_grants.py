@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from functools import lru_cache
 from typing import TYPE_CHECKING, Callable, Optional
 
 from ocfpy.checks.provider import bind_source
@@ -121,8 +122,7 @@ def make_socket(request: CheckRequest, kind: int) -> socket.socket:
         proto = socket.IPPROTO_ICMPV6 if v6 else socket.IPPROTO_ICMP
     sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, kind | socket.SOCK_NONBLOCK, proto)
     try:
-        words = request.settings["bind"].split()
-        source = next((word for word in words if parse_address(word).family == request.address.family), "")
+        source = _source(request.settings["bind"], request.address.family)
         if request.path is not None:
             request.path.open()
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, request.path.mark)
@@ -134,3 +134,8 @@ def make_socket(request: CheckRequest, kind: int) -> socket.socket:
         sock.close()
         raise
 
+
+@lru_cache(maxsize=64)
+def _source(bind: str, family: int) -> str:
+    """The address of check_bind in a family, or empty: parsed once, for it is asked for with every socket."""
+    return next((word for word in bind.split() if parse_address(word).family == family), "")

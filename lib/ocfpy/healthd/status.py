@@ -88,11 +88,18 @@ def _troubles(engine: Engine, service: ServiceSpec) -> list[str]:
 
 
 def no_backend_reason(engine: Engine) -> str:
-    """Why a pool has no live backend: the fault of the first service without one."""
+    """Why a pool counts as having no live backend: the fault of the first service without one, or without its quorum."""
+    alive = engine.desired.alive()
     for service in engine.spec.services:
-        for trouble in _troubles(engine, service)[:1]:
-            return trouble
+        if not alive.get(service.virtual) or service.virtual in engine.desired.without_quorum:
+            for trouble in _troubles(engine, service)[:1]:
+                return trouble
     return ""
+
+
+def is_short(engine: Engine) -> bool:
+    """Whether every service has a live backend, so that a pool that reports 0 does so for want of a quorum."""
+    return all(engine.desired.alive().values())
 
 
 def _why(engine: Engine, service: ServiceSpec, real: RealServer, state: str) -> str:

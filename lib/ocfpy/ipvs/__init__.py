@@ -1,1 +1,1 @@
-"""The kernel's IPVS table: what it holds, how to read it, and what to change in it."""
+"""The kernel's IPVS table: its content, reading it, and computing and making changes."""

@@ -1,4 +1,4 @@
-"""The way to this kernel's IPVS, or the sentence that says why there is none."""
+"""Opens a connection to this kernel's IPVS, or raises with the reason why there is none."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def connect() -> GenericNetlink:
 
 
 class Connected:
-    """A conversation with the IPVS of this network namespace. Close it, or use it in a `with`.
+    """A connection to the IPVS of this network namespace. Close it, or use it in a `with`.
 
-    Raises NotInstalledError when the kernel has no IPVS, PermissionError for somebody else than root.
+    Raises NotInstalledError when the kernel has no IPVS, PermissionError unless run by root.
     """
 
     def __init__(self) -> None:
@@ -44,21 +44,21 @@ class Connected:
         self.close()
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Close the socket."""
         self._netlink.close()
 
 
 def require_ipvs(deadline: Deadline) -> None:
-    """Raises NotInstalledError when the kernel has no IPVS and cannot load it."""
+    """Raise NotInstalledError when the kernel has no IPVS and cannot load it."""
     if os.path.exists(PROC_IP_VS):
         return
-    from ocfpy.ocf import process  # starting programs takes imports that a start can do without
+    from ocfpy.ocf import process  # starting programs needs imports that a start usually does without
 
     try:
         process.run(["modprobe", "ip_vs"], deadline)
     except DeadlineError:
-        raise  # whether there is IPVS is not known, then
+        raise  # then it is not known whether there is IPVS
     except OcfError:
-        pass  # what matters is said below
+        pass  # the error below says what matters
     if not os.path.exists(PROC_IP_VS):
         raise NotInstalledError(_NO_IPVS)

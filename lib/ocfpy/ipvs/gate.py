@@ -1,4 +1,4 @@
-"""Whether enough backends of an address are alive to send clients to it, and since when they are not."""
+"""Decides whether enough backends of an address are alive to send clients to it, and remembers since when they are not."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def why_dead(
     sorry: Sequence[tuple[Address, int | None]] = (),
     ask: Callable[[Sequence[VirtualService]], Mapping[VirtualService, ProcService]] | None = None,
 ) -> str:
-    """Return the sentence that says why no client should be sent to the address, or "" when its backends are alive.
+    """Return why no client should be sent to the address, or "" when its backends are alive.
 
     Alive is a real server with a weight above 0. The gate looks at the `required` services, or without these at
     every service on the address; with ALL each of them must have `min_backends` alive, with ANY one of them.
-    The `sorry` servers, at any port where they have none, do not count.
+    The `sorry` servers, at any port if they have none, do not count.
 
-    A table from /proc may lack services that are there. Before a service is called dead or missing, `ask` is called with
+    A table from /proc may lack existing services. Before a service is called dead or missing, `ask` is called with
     the services in question, or with none for all services on the address, and returns those that the kernel has.
     """
     services = list(required) or [virtual for virtual in table if virtual.address == address]
@@ -47,7 +47,7 @@ def why_dead(
         table, ask = ask(()), None
         services = list(table)
     if not services:
-        return f"there is no virtual service on {address}: is ipvs-pool running here?"
+        return f"there is no virtual service on {address}: start ipvs-pool on this node"
     dead = _dead(table, services, min_backends, sorry)
     if ask is not None and _closes(mode, dead, services):
         dead = _dead(ask(list(dead)), list(dead), min_backends, sorry)
@@ -64,7 +64,7 @@ def _dead(
     min_backends: NumberOrPercent,
     sorry: Sequence[tuple[Address, int | None]],
 ) -> dict[VirtualService, str]:
-    """Return those of the services that are dead by this table, with the sentences that say why."""
+    """Return those of the services that are dead by this table, with the reasons."""
     sentences = {virtual: _why_dead(table, virtual, min_backends, sorry) for virtual in services}
     return {virtual: sentence for virtual, sentence in sentences.items() if sentence}
 
@@ -77,7 +77,7 @@ def _why_dead(
 ) -> str:
     service = table.get(virtual)
     if service is None:
-        return f"there is no virtual service {virtual}: is ipvs-pool running here?"
+        return f"there is no virtual service {virtual}: start ipvs-pool on this node"
     reals = {
         (address, port): real
         for (address, port), real in service.reals.items()
@@ -95,7 +95,7 @@ def _why_dead(
     at_zero = f" ({who} at weight 0)" if down else ""
     if not alive:
         return f"no backend of {virtual} is alive{at_zero}"
-    return f"only {alive} of {total} backends of {virtual} are alive, which is less than {needed}{at_zero}"
+    return f"only {alive} of {total} backends of {virtual} are alive, {needed} are needed{at_zero}"
 
 
 class DeadTimes:

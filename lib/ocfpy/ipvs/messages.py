@@ -1,10 +1,9 @@
 """The generic-netlink messages of IPVS, to and from the model.
 
 Numbers and types are those of linux/ip_vs.h and of the policies in net/netfilter/ipvs/ip_vs_ctl.c.
-Addresses, ports and the mask of IPv4 are in network order, everything else is in the host's, and so is the
-port of a sync daemon. Packed here by
-hand: pyroute2 takes 0.4 to 0.9 ms for each of these messages and 150 ms to be imported, and its own
-declarations of IPVS are in no enterprise distribution.
+Addresses, ports and the mask of IPv4 are in network order, everything else, the port of a sync daemon included, is in
+the host's. Packed here by hand: pyroute2 takes 0.4 to 0.9 ms for each of these messages and 150 ms to be imported, and its
+own declarations of IPVS are in no enterprise distribution.
 """
 
 from __future__ import annotations
@@ -149,7 +148,7 @@ def key_of(body: bytes) -> VirtualService:
 
 
 def service_of(body: bytes) -> tuple[VirtualService, ServiceSettings]:
-    """The virtual service in a message, and how it is set."""
+    """The virtual service in a message, and its settings."""
     virtual = key_of(body)
     get = _part(body, CMD_ATTR_SERVICE)
     flags = _read(_FLAGS, get[SVC_ATTR_FLAGS])
@@ -165,7 +164,7 @@ def service_of(body: bytes) -> tuple[VirtualService, ServiceSettings]:
 
 
 def real_of(body: bytes, family: int) -> RealServer:
-    """The real server in a message; `family` is its service's, for kernels before 3.18, which do not say."""
+    """The real server in a message; `family` is its service's, for kernels before 3.18, which leave it out."""
     get = _part(body, CMD_ATTR_DEST)
     if DEST_ATTR_ADDR_FAMILY in get:
         family = _FAMILIES[_read(_U16, get[DEST_ATTR_ADDR_FAMILY])]
@@ -177,7 +176,7 @@ def real_of(body: bytes, family: int) -> RealServer:
         lower=_read(_U32, get[DEST_ATTR_L_THRESH]),
         upper=_read(_U32, get[DEST_ATTR_U_THRESH]),
     )
-    # Kernels before 5.2 know nothing but IP in IP, and do not say that either.
+    # Kernels before 5.2 know only IP in IP, and leave it out.
     if real.forward == "tunnel" and DEST_ATTR_TUN_TYPE in get:
         real.tunnel_type = TUNNEL_TYPES[_read(_U8, get[DEST_ATTR_TUN_TYPE])]
         real.tunnel_port = _read(_BE16, get[DEST_ATTR_TUN_PORT])
@@ -186,7 +185,7 @@ def real_of(body: bytes, family: int) -> RealServer:
 
 
 def traffic_of(body: bytes) -> Traffic:
-    """What the kernel has counted for the service, or the real server, in a message."""
+    """The kernel's counters of the service, or the real server, in a message."""
     parts = attributes(body[_GENL.size :])
     part, kind = (CMD_ATTR_DEST, DEST_ATTR_STATS64) if CMD_ATTR_DEST in parts else (CMD_ATTR_SERVICE, SVC_ATTR_STATS64)
     get = attributes(attributes(parts[part])[kind])
@@ -201,7 +200,7 @@ def timeouts_of(body: bytes) -> Timeouts:
 
 
 def daemon_message(command: int, role: str, daemon: SyncDaemon | None = None) -> bytes:
-    """The body of a command on the sync daemon of that role; how it is set is for CMD_NEW_DAEMON."""
+    """The body of a command on the sync daemon of that role; CMD_NEW_DAEMON needs its settings."""
     packed = attribute(DAEMON_ATTR_STATE, _U32.pack(_ROLE_CODES[role]))
     if daemon is not None:
         group = DAEMON_ATTR_MCAST_GROUP6 if daemon.group.family == 6 else DAEMON_ATTR_MCAST_GROUP
@@ -237,9 +236,9 @@ def daemon_of(body: bytes) -> SyncDaemon:
 
 
 def connections_of(body: bytes) -> tuple[int, int]:
-    """How many connections, active and inactive, and how many persistent clients the real server in a message has.
+    """Return the connections, active and inactive, and the persistent clients of the real server in a message.
 
-    UDP's are among the inactive ones, each until `ipvsadm --set` has it time out (five minutes). A persistent client
+    UDP connections count as inactive, each until the timeout of `ipvsadm --set` (five minutes). A persistent client
     counts until persistence_timeout after its last new connection, and longer if that one still goes on.
     """
     get = _part(body, CMD_ATTR_DEST)
@@ -268,7 +267,7 @@ def _settings(family: int, settings: ServiceSettings) -> bytes:
         flags |= SVC_F_ONE_PACKET
     packed = (
         attribute(SVC_ATTR_SCHED_NAME, settings.scheduler.encode() + b"\0")
-        # Every flag is ours to decide, or editing a service could not take persistence away from it.
+        # Set every flag: otherwise editing a service could not remove its persistence.
         + attribute(SVC_ATTR_FLAGS, _FLAGS.pack(flags, _EVERY_FLAG))
         + attribute(SVC_ATTR_TIMEOUT, _U32.pack(settings.persistence_timeout))
         # Demanded for IPv6 even without persistence: ip_vs_add_service refuses a length of 0.

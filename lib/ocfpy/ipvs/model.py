@@ -1,4 +1,4 @@
-"""What an IPVS table holds, as plain values without any I/O, and the texts that users write for them.
+"""The content of an IPVS table as plain values without any I/O, and the texts that users write for them.
 
 Monitors import this module: it uses nothing of the standard library.
 """
@@ -24,16 +24,16 @@ SYNC_ROLES = ("backup", "master")
 
 MAX_PORT = 65535
 MAX_WEIGHT = 65535
-"""ipvsadm's limit; the kernel itself takes any positive int."""
+"""ipvsadm's limit; the kernel itself accepts any positive int."""
 MAX_THRESHOLD = 2**31 - 1
-"""Beyond it kernel 7.2 answers EINVAL; older ones take any 32 bits."""
+"""Beyond it kernel 7.2 answers EINVAL; older ones accept any 32 bits."""
 MAX_FWMARK = 2**32 - 1
 
 HASHING = ("mh", "sh")
-"""Schedulers that take each client to a server of its own. They keep a server at weight 0 in their tables and drop its
-clients unless the flag for a fallback is set (net/netfilter/ipvs/ip_vs_mh.c and ip_vs_sh.c; seen in the lab)."""
+"""Schedulers that map each client to one server. They keep a server at weight 0 in their tables and drop its
+clients unless the fallback flag is set (net/netfilter/ipvs/ip_vs_mh.c and ip_vs_sh.c; seen in the lab)."""
 
-# What a flag means depends on the scheduler: IP_VS_SVC_F_SCHED_{SH,MH}_{FALLBACK,PORT} in linux/ip_vs.h.
+# The meaning of a flag depends on the scheduler: IP_VS_SVC_F_SCHED_{SH,MH}_{FALLBACK,PORT} in linux/ip_vs.h.
 SCHEDULER_FLAGS = ("flag-1", "flag-2", "flag-3")
 SCHEDULER_FLAG_NAMES = {
     "flag-1": "flag-1",
@@ -47,7 +47,7 @@ SCHEDULER_FLAG_NAMES = {
 
 
 class VirtualService(Record):
-    """What clients talk to and the kernel knows a service by: protocol, address and port, or a firewall mark.
+    """A virtual service by its key in the kernel: protocol, address and port, or a firewall mark.
 
     `family` is 4 or 6. A firewall mark has no address, so each mark can have one service for either family.
     """
@@ -71,7 +71,7 @@ class VirtualService(Record):
     def __str__(self) -> str:
         if self.address is None:
             return f"fwmark6/{self.fwmark}" if self.family == 6 else f"fwmark/{self.fwmark}"
-        # With the port even if it is 0, for every one: parse_virtual asks for it.
+        # Includes the port even if it is 0: parse_virtual requires one.
         return f"{self.proto}/{endpoint(self.address, 0)}:{self.port}"
 
 
@@ -118,22 +118,22 @@ class RealServer(Record):
 
     @property
     def key(self) -> RealKey:
-        """What names a real server inside its virtual service."""
+        """The key of a real server inside its virtual service."""
         return self.address, self.port
 
     def __str__(self) -> str:
         return endpoint(self.address, self.port)
 
     def behind(self, virtual: VirtualService) -> RealServer:
-        """This server as the kernel has it behind `virtual`: a port left out is the one clients ask for."""
+        """Return this server as the kernel has it behind `virtual`: the default port is the one clients ask for."""
         return self if self.port else self.replace(port=virtual.port)
 
 
 class ServiceSettings(Record):
-    """How a virtual service spreads its clients.
+    """The scheduling of a virtual service.
 
     `flags` are sorted names out of SCHEDULER_FLAGS. `persistence_timeout` is in seconds, 0 for none;
-    `netmask` is the prefix length by which persistence groups clients, None for each host on its own;
+    `netmask` is the prefix length by which persistence groups clients, None for each host separately;
     `engine` is a persistence engine of the kernel ("sip") or "".
     """
 
@@ -157,20 +157,20 @@ class ServiceSettings(Record):
 
     @property
     def drops_at_zero(self) -> bool:
-        """Whether the clients of a server at weight 0 are dropped, as of HASHING without the flag for a fallback."""
+        """Whether the clients of a server at weight 0 are dropped, as by HASHING without the fallback flag."""
         return self.scheduler in HASHING and "flag-1" not in self.flags
 
     def meant_for(self, virtual: VirtualService) -> ServiceSettings:
-        """These settings as one service of a pool takes them: scheduling by the packet is for UDP and marks."""
+        """Return these settings as they apply to one service: one-packet scheduling is for UDP and marks."""
         if not self.one_packet or virtual.proto in ONE_PACKET_PROTOCOLS:
             return self
         return self.replace(one_packet=False)
 
 
 class SyncDaemon(Record):
-    """One of the kernel's two threads that keep the connection tables of a pair alike.
+    """One of the kernel's two threads that synchronize the connection tables of a pair.
 
-    `role` is one of SYNC_ROLES. `maxlen` is the longest message in bytes, 0 the one that suits the interface.
+    `role` is one of SYNC_ROLES. `maxlen` is the longest message in bytes, 0 for the interface's default.
     """
 
     __slots__ = ("group", "maxlen", "nic", "port", "role", "syncid", "ttl")
@@ -187,7 +187,7 @@ class SyncDaemon(Record):
         self.maxlen = maxlen
 
     def misses(self, running: SyncDaemon) -> list[str]:
-        """What a running daemon has that is not as wanted here, in words."""
+        """Return how a running daemon differs from this one, in words."""
         return [
             f"{name} {getattr(running, name)} instead of {getattr(self, name)}"
             for name in ("nic", "syncid", "group", "port", "ttl", "maxlen")
@@ -196,7 +196,7 @@ class SyncDaemon(Record):
 
 
 class Timeouts(Record):
-    """After how many seconds of silence IPVS forgets a connection: of TCP, of TCP that is being closed, of UDP."""
+    """After how many seconds of silence IPVS forgets a connection: of TCP, of a closing TCP connection, of UDP."""
 
     __slots__ = ("tcp", "tcp_fin", "udp")
 
@@ -207,7 +207,7 @@ class Timeouts(Record):
 
 
 class Traffic(Record):
-    """What a virtual service, or a real server of it, has had since it was put in. With direct routing nothing goes out."""
+    """Counters of a virtual service, or a real server of it, since it was added. With direct routing no replies pass."""
 
     __slots__ = ("connections", "in_bytes", "in_packets", "out_bytes", "out_packets")
 
@@ -230,13 +230,13 @@ def by_key(reals: Iterable[RealServer]) -> dict[RealKey, RealServer]:
 
 
 def endpoint(address: Address, port: int) -> str:
-    """An address and a port as users write them; a port of 0 ("the one clients ask for") is left out."""
+    """An address and a port as users write them; port 0 ("the one clients ask for") is left out."""
     host = f"[{address}]" if address.family == 6 else str(address)
     return f"{host}:{port}" if port else host
 
 
 def parse_virtual(text: str) -> VirtualService:
-    """Reads `tcp/192.0.2.53:53`, `udp/[2001:db8::53]:53`, `fwmark/7` or `fwmark6/7`; or a ValueError."""
+    """Parse `tcp/192.0.2.53:53`, `udp/[2001:db8::53]:53`, `fwmark/7` or `fwmark6/7`. Raises ValueError."""
     kind, slash, rest = text.partition("/")
     if not slash or not rest:
         raise ValueError(f"{text!r} is not like tcp/192.0.2.53:53, udp/[2001:db8::53]:53 or fwmark/7")
@@ -252,9 +252,9 @@ def parse_virtual(text: str) -> VirtualService:
 
 
 def parse_real_server(text: str, default_forward: str = "dr") -> RealServer:
-    """Reads `10.0.0.11:53,weight=2,forward=nat,lower=10,upper=100`; a ValueError says what is wrong.
+    """Parse `10.0.0.11:53,weight=2,forward=nat,lower=10,upper=100`. Raises ValueError with the fault.
 
-    Without a port the real server gets the one clients ask for (see RealServer.behind). Host names are
+    The default port is the one that clients ask for (see RealServer.behind). Host names are
     refused: a name server that does not answer must not keep a pool from starting.
     """
     where, *options = text.split(",")
@@ -264,7 +264,7 @@ def parse_real_server(text: str, default_forward: str = "dr") -> RealServer:
     for option in options:
         name, equals, value = option.partition("=")
         if not option:
-            raise ValueError(f"{text!r}: nothing follows the comma, which is for an option; servers have a space between them")
+            raise ValueError(f"{text!r}: an option is missing after the comma; separate servers by a space")
         if not equals or name not in _REAL_OPTIONS:
             raise ValueError(f"{text!r}: {option!r} is not an option; there are {', '.join(_REAL_OPTIONS)}")
         if name in seen:
@@ -292,9 +292,9 @@ _REAL_OPTIONS: dict[str, int | tuple[str, ...]] = {
 
 
 def parse_endpoint(text: str) -> tuple[Address, int | None]:
-    """Reads `192.0.2.53:53`, `[2001:db8::53]:53`, or either without its port; or a ValueError.
+    """Parse `192.0.2.53:53`, `[2001:db8::53]:53`, or either without its port. Raises ValueError.
 
-    IPv6 wants its brackets even without a port: 2001:db8::5:53 could mean two things.
+    IPv6 needs its brackets even without a port: 2001:db8::5:53 would be ambiguous.
     """
     if text.startswith("["):
         host, bracket, tail = text[1:].partition("]")
@@ -309,7 +309,7 @@ def parse_endpoint(text: str) -> tuple[Address, int | None]:
         address = parse_address(host)
     except ValueError:
         shown = repr(text) if host == text else f"{text!r}: {host!r}"
-        raise ValueError(f"{shown} is not an address; host names are not looked up") from None
+        raise ValueError(f"{shown} is not an address; host names are not resolved") from None
     if "/" in host:
         raise ValueError(f"{text!r}: a server has no prefix length")
     if (address.family == 6) != text.startswith("["):
@@ -318,14 +318,14 @@ def parse_endpoint(text: str) -> tuple[Address, int | None]:
 
 
 def parse_scheduler_flag(text: str) -> str:
-    """The kernel's name (flag-1 ...) of a scheduler flag such as mh-port; ValueError lists what there is."""
+    """Return the kernel's name (flag-1 ...) of a scheduler flag such as mh-port. Raises ValueError with all names."""
     if text not in SCHEDULER_FLAG_NAMES:
         raise ValueError(f"{text!r} is not a scheduler flag; there are {', '.join(SCHEDULER_FLAG_NAMES)}")
     return SCHEDULER_FLAG_NAMES[text]
 
 
 def parse_netmask(text: str, family: int) -> int | None:
-    """Reads a persistence netmask (`24`, `255.255.255.0`) as a prefix length; None is each host alone."""
+    """Parse a persistence netmask (`24`, `255.255.255.0`) as a prefix length; None is each host separately."""
     bits = 128 if family == 6 else 32
     if family == 4 and "." in text:
         packed = parse_address(text).packed
@@ -339,7 +339,7 @@ def parse_netmask(text: str, family: int) -> int | None:
 
 
 def _number(text: str, what: str, minimum: int, maximum: int) -> int:
-    # isdigit() alone also takes digits of other scripts, int() takes "1_0" and " 1".
+    # isdigit() alone also accepts digits of other scripts, int() accepts "1_0" and " 1".
     if not (text.isascii() and text.isdigit() and len(text) <= 10 and minimum <= int(text) <= maximum):
         raise ValueError(f"{what} is a number from {minimum} to {maximum}, not {text!r}")
     return int(text)

@@ -1,4 +1,4 @@
-"""What to change in the kernel's IPVS table to get the wanted one: a pure diff of two tables."""
+"""Computes the changes of the kernel's IPVS table to the wanted one: a pure diff of two tables."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class Change(Record):
 
 
 def plan(kernel: Table, wanted: Table, owned: AbstractSet[VirtualService] = frozenset()) -> list[Change]:
-    """The changes that turn what `kernel` holds of our services into `wanted`, in the order to make them.
+    """Return the changes that turn the kernel's entries of our services into `wanted`, in the order to make them.
 
-    Ours are the services of `wanted` and of `owned` (what we put in before); any other is left alone. A
-    wanted one that somebody else put in is adopted. Additions come first and removals last, so that no
+    Ours are the services of `wanted` and of `owned` (what we added before); all others are left alone. A
+    wanted one that another program created is adopted. Additions come first and removals last, so that no
     packet meets a service with fewer servers than it has before or after.
     """
     services: list[Change] = []

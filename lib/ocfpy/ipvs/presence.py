@@ -1,7 +1,7 @@
-"""Whether the kernel has a virtual service, asked of the kernel itself: not seen in /proc is not gone.
+"""Asks the kernel itself whether it has a virtual service: one missing in /proc may exist.
 
 /proc/net/ip_vs is read in pages that begin at an index. While other services are added and removed, 128 of 15,148 reads
-missed a service that was there all the time. Shown there is there; what is not shown has to be asked for by its key.
+missed an existing service. A service shown there exists; one that is missing has to be looked up by its key.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 DUMPS = 3
-"""How often a list of all services is asked for before "none" is believed: the kernel gives it in pages of 32 KiB, of about
-100 services, which miss what those of /proc do, though each list misses something else."""
+"""How often a list of all services is read before "none" is believed: the kernel gives it in pages of 32 KiB, of about
+100 services, which miss services like those of /proc, though each list misses another one."""
 
 
 def present(virtuals: Sequence[VirtualService], proc_ip_vs: str = PROC_IP_VS) -> list[VirtualService]:
-    """Return those of the virtual services that the kernel has, none when it has no IPVS; IPVS is not loaded for that.
+    """Return those of the virtual services that the kernel has, none when it has no IPVS; never loads IPVS.
 
-    Raises PermissionError for a caller who is not root, ServiceError when the kernel does not answer.
+    Raises PermissionError unless run by root, ServiceError when the kernel does not answer.
     """
     if not virtuals or not os.path.exists(proc_ip_vs):
         return []
@@ -40,7 +40,7 @@ def present(virtuals: Sequence[VirtualService], proc_ip_vs: str = PROC_IP_VS) ->
 def read_kernel(virtuals: Sequence[VirtualService], address: Address) -> dict[VirtualService, ProcService]:
     """Return those of the virtual services that the kernel has; without any, all services on the address.
 
-    They are as read_proc gives them, without connections. Raises what `present` does.
+    They have the form of read_proc, without connections. Raises what `present` does.
     """
     found = _answer(lambda table: table.read_services(virtuals) if virtuals else _on(address, table))
     return {
@@ -62,7 +62,7 @@ def _on(address: Address, table: IpvsTable) -> Table:
 
 
 def _answer(question: Callable[[IpvsTable], T]) -> T:
-    # Imported when asked: a monitor that misses nothing in /proc does without.
+    # Imported on demand: a monitor that misses nothing in /proc does not need it.
     from _socket import timeout
 
     from ocfpy.ipvs.table import IpvsTable

@@ -1,6 +1,6 @@
-"""The IPVS table as /proc shows it: no netlink, no privilege, no import; cheap enough for every monitor.
+"""Reads the IPVS table from /proc: no netlink, no privilege, no import; cheap enough for every monitor.
 
-It shows less than netlink does: neither thresholds nor persistence engine nor tunnels, and not the family of
+It lacks details that netlink has: thresholds, persistence engine, tunnels, and the family of
 a firewall mark (net/netfilter/ipvs/ip_vs_ctl.c, ip_vs_info_seq_show).
 """
 
@@ -41,7 +41,7 @@ class ProcReal(Record):
 class ProcService(Record):
     """A virtual service, its scheduler and its real servers by (address, port).
 
-    For how long it is `persistent` is not said here in any unit that a program knows: /proc has it in jiffies.
+    `persistent` has no duration: /proc shows it in jiffies, whose length no program can read.
     """
 
     __slots__ = ("one_packet", "persistent", "reals", "scheduler")
@@ -58,9 +58,9 @@ class ProcService(Record):
 def read_proc(
     path: str = PROC_IP_VS, only: Callable[[VirtualService], bool] | None = None
 ) -> dict[VirtualService, ProcService]:
-    """The services in the kernel, or those for which `only` is true.
+    """Return the services in the kernel, or those for which `only` is true.
 
-    A firewall mark has the family of its real servers; one without any has the one that is left, IPv4 first.
+    A firewall mark has the family of its real servers; one without any has the remaining one, IPv4 first.
     Raises FileNotFoundError when the kernel has no IPVS (yet): modprobe ip_vs.
     """
     with open(path, encoding="ascii") as file:

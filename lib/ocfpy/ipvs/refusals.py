@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def problems(
     virtual: VirtualService, settings: ServiceSettings, reals: dict[RealKey, RealServer]
 ) -> list[str]:
-    """Everything that the kernel would refuse, or take and not do, one sentence each."""
+    """Return everything that the kernel would reject, or accept and ignore, one sentence each."""
     found = []
     if virtual.address is not None and (wrong := _no_host(virtual.address)):
         found.append(f"{virtual}: {virtual.address} is {wrong}")
@@ -29,7 +29,7 @@ def problems(
 
 
 def real_problems(virtual: VirtualService, real: RealServer, one_packet: bool = False) -> list[str]:
-    """What the kernel has against a real server of a virtual service, or should have."""
+    """Return what the kernel rejects, or should reject, about a real server of a virtual service."""
     found = []
     wrong = _no_host(real.address)
     if wrong:
@@ -46,8 +46,8 @@ def real_problems(virtual: VirtualService, real: RealServer, one_packet: bool = 
             f"forward={real.forward} keeps the port, which is {virtual.port}: forward=nat changes it"
         )
     if one_packet and real.forward == "nat":
-        # ip_vs_conn_hash (net/netfilter/ipvs/ip_vs_conn.c) leaves them out; seen in the lab: no client gets an answer.
-        found.append("forward=nat needs connections to give answers the service's address, and with one_packet there are none")
+        # ip_vs_conn_hash (net/netfilter/ipvs/ip_vs_conn.c) skips them; seen in the lab: no client gets an answer.
+        found.append("forward=nat does not work with one_packet: without a connection the kernel cannot translate replies")
     if real.upper and real.lower > real.upper:
         found.append(f"lower={real.lower} is above upper={real.upper}")
     if real.forward == "tunnel" and real.tunnel_type == "gue" and not real.tunnel_port:
@@ -56,7 +56,7 @@ def real_problems(virtual: VirtualService, real: RealServer, one_packet: bool = 
 
 
 def _no_host(address: Address) -> str:
-    """What keeps an address from being that of one host, in words: the kernel's own list (ip_vs_add_dest) and the broadcast.
+    """Why an address cannot be that of one host: the kernel's own list (ip_vs_add_dest) and the broadcast address.
 
     A loopback address is this node, which may serve itself.
     """

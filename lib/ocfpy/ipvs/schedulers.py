@@ -1,4 +1,4 @@
-"""The schedulers of IPVS: which ones Linux has, whether this kernel has one, and which go by weights."""
+"""The schedulers of IPVS: which ones Linux has, whether this kernel has one, and which use weights."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from ocfpy.ocf.deadline import Deadline
 
 LINUX_SCHEDULERS = ("rr", "wrr", "lc", "wlc", "fo", "ovf", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "twos")
-"""Those in net/netfilter/ipvs/Kconfig of Linux 6.12."""
+"""The schedulers in net/netfilter/ipvs/Kconfig of Linux 6.12."""
 
 WITHOUT_WEIGHTS = {"rr": "wrr", "lc": "wlc", "dh": "sh"}
-"""Schedulers for which every weight above 0 is the same (ip_vs_rr.c, ip_vs_lc.c, ip_vs_dh.c), and what goes by weights."""
+"""Schedulers for which every weight above 0 is the same (ip_vs_rr.c, ip_vs_lc.c, ip_vs_dh.c), and their weighted variants."""
 
 SYS_MODULE = "/sys/module"
 SERVERS_NAMED = 4
 
 
 def doubts(scheduler: str, reals: Iterable[RealServer]) -> list[str]:
-    """Return what is probably not meant: a scheduler that Linux does not have, weights that it takes and does not use."""
+    """Return probable mistakes: a scheduler that Linux does not have, weights that the scheduler ignores."""
     found = []
     if scheduler not in LINUX_SCHEDULERS:
         from difflib import get_close_matches
@@ -37,20 +37,20 @@ def doubts(scheduler: str, reals: Iterable[RealServer]) -> list[str]:
     if scheduler in WITHOUT_WEIGHTS and weighted:
         more = f" and {len(weighted) - SERVERS_NAMED} more" if len(weighted) > SERVERS_NAMED else ""
         found.append(
-            f"the scheduler {scheduler} does not go by weights, and {', '.join(weighted[:SERVERS_NAMED])}{more} has no effect:"
+            f"the scheduler {scheduler} ignores weights, so {', '.join(weighted[:SERVERS_NAMED])}{more} has no effect:"
             f" {WITHOUT_WEIGHTS[scheduler]} does"
         )
     return found
 
 
 def is_missing(scheduler: str, deadline: Deadline, sys_module: str = SYS_MODULE) -> bool:
-    """Whether this kernel has no such scheduler; False as well where that cannot be told without trying.
+    """Return whether this kernel lacks the scheduler; False if only trying could tell.
 
     The kernel itself asks for the module ip_vs_NAME (ip_vs_scheduler_get). Raises DeadlineError.
     """
     if os.path.exists(f"{sys_module}/ip_vs_{scheduler}"):
         return False
-    # A tree of modules without IPVS is not that of this kernel, or IPVS is built in: it says nothing.
+    # A module tree without IPVS is not this kernel's, or IPVS is built in: it proves nothing.
     return _has_module("ip_vs", deadline) and not _has_module(f"ip_vs_{scheduler}", deadline)
 
 

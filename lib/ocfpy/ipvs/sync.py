@@ -1,4 +1,4 @@
-"""The kernel's sync daemons: which run, and starting and stopping them; there is one of each role at most."""
+"""The kernel's sync daemons, at most one of each role: listing, starting and stopping them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SyncDaemons(Connected):
-    """Those of this network namespace."""
+    """The sync daemons of this network namespace."""
 
     def read(self) -> dict[str, SyncDaemon]:
         """The daemons that run, by role."""
@@ -25,9 +25,9 @@ class SyncDaemons(Connected):
         return {daemon.role: daemon for daemon in daemons}
 
     def start(self, daemon: SyncDaemon) -> bool:
-        """Start one, in place of another of its role; False while the interface has no address to send from.
+        """Start a daemon, replacing another of its role; return False while the interface has no address to send from.
 
-        An address of IPv6 is of no use for the first seconds of an interface's life. Raises OcfError.
+        An IPv6 address cannot be used for the first seconds of an interface's life. Raises OcfError.
         """
         self.stop(daemon.role)
         errno = self._request(messages.daemon_message(messages.CMD_NEW_DAEMON, daemon.role, daemon))
@@ -36,7 +36,7 @@ class SyncDaemons(Connected):
         return not errno
 
     def stop(self, role: str) -> None:
-        """Stop the one of that role; it may be gone already. Raises OcfError."""
+        """Stop the daemon of that role; it may be gone already. Raises OcfError."""
         errno = self._request(messages.daemon_message(messages.CMD_DEL_DAEMON, role))
         if errno not in (0, ESRCH):
             raise ServiceError(f"cannot stop the {role} daemon: {os.strerror(errno)}")
@@ -44,20 +44,20 @@ class SyncDaemons(Connected):
     def _request(self, request: bytes) -> int:
         errno = self._netlink.request([request]).get(0, 0)
         if errno == EPERM:
-            raise PermissionDeniedError("changing IPVS takes root (CAP_NET_ADMIN)")
+            raise PermissionDeniedError("changing IPVS requires root (CAP_NET_ADMIN)")
         return errno
 
 
 def _refused(daemon: SyncDaemon, errno: int) -> OcfError:
-    """What start_sync_thread and ip_vs_genl_new_daemon (net/netfilter/ipvs) mean by it."""
+    """Translate an error of start_sync_thread and ip_vs_genl_new_daemon (net/netfilter/ipvs)."""
     what = f"cannot start the {daemon.role} daemon"
     if errno == ENODEV:
-        return HostError(f"{what}: {daemon.nic} is not there, or not able to join {daemon.group}")
+        return HostError(f"{what}: {daemon.nic} does not exist, or cannot join {daemon.group}")
     if errno == EINVAL:
         return HostError(
-            f"{what}: the kernel does not synchronize as long as there is a real server of another address "
+            f"{what}: the kernel does not synchronize while a real server has another address "
             "family than its virtual service (forward=tunnel)"
         )
     if errno == EEXIST:
-        return ServiceError(f"{what}: somebody else started one just now")
+        return ServiceError(f"{what}: another process started one just now")
     return ServiceError(f"{what} on {daemon.nic}: {os.strerror(errno)}")

@@ -1,4 +1,4 @@
-"""The kernel's IPVS table: read it whole, carry out changes."""
+"""The kernel's IPVS table: reads it whole, and makes changes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DEST_COMMANDS = {
 
 
 class IpvsError(OcfError):
-    """The kernel refused a change; `failures` has every one of them with its errno, `change` the first."""
+    """The kernel refused a change; `failures` has all of them with their errno, `change` the first."""
 
     def __init__(self, failures: Sequence[tuple[Change, int]]) -> None:
         self.failures = tuple(failures)
@@ -46,7 +46,7 @@ class IpvsTable(Connected):
     """The IPVS table of this network namespace."""
 
     def read(self, only: Callable[[VirtualService], bool] | None = None) -> Table:
-        """All services with their real servers, or those for which `only` is true: the others' real servers are not asked for."""
+        """Return all services with their real servers, or those for which `only` is true; only their real servers are read."""
         answers = self._netlink.dump(messages.message(messages.CMD_GET_SERVICE))
         services = [messages.service_of(answer) for answer in answers if only is None or only(messages.key_of(answer))]
         return {virtual: (settings, self._reals(virtual)) for virtual, settings in services}
@@ -77,7 +77,7 @@ class IpvsTable(Connected):
         return found
 
     def connections(self, virtual: VirtualService) -> dict[RealKey, tuple[int, int]]:
-        """What each real server of a service has, see messages.connections_of; empty if there is no such service."""
+        """Return the connections of each real server, see messages.connections_of; empty if there is no such service."""
         request = messages.message(messages.CMD_GET_DEST, virtual)
         busy = {}
         for answer in self._netlink.dump(request):
@@ -85,21 +85,21 @@ class IpvsTable(Connected):
         return busy
 
     def traffic(self) -> dict[VirtualService, tuple[Traffic, dict[RealKey, Traffic]]]:
-        """What every service and each of its real servers has had."""
+        """Return the counters of every service and each of its real servers."""
         found = {}
         for answer in self._netlink.dump(messages.message(messages.CMD_GET_SERVICE)):
             found[messages.key_of(answer)] = messages.traffic_of(answer)
         return {virtual: (traffic, self._traffic_of_reals(virtual)) for virtual, traffic in found.items()}
 
     def timeouts(self) -> Timeouts:
-        """When connections are forgotten, for all services of this network namespace."""
+        """Return when connections are forgotten, for all services of this network namespace."""
         return messages.timeouts_of(self._netlink.get(messages.genl_message(messages.CMD_GET_CONFIG)))
 
     def apply(self, changes: Sequence[Change]) -> None:
-        """Carry out all the changes that can be carried out; IpvsError for the others.
+        """Make all changes that can be made; raise IpvsError for the others.
 
-        Changes that another process made in the meantime are taken into account: adding what exists edits it, editing what is
-        gone adds it, deleting what is gone does nothing.
+        Changes that another process made in the meantime are handled: adding an existing entry edits it, editing a missing one
+        adds it, deleting a missing one does nothing.
         """
         failures = self._attempt(changes)
         again = [_other_way(change, errno) for change, errno in failures]
@@ -117,7 +117,7 @@ class IpvsTable(Connected):
         return {messages.real_of(answer, virtual.family).key: messages.traffic_of(answer) for answer in answers}
 
     def _attempt(self, changes: Sequence[Change]) -> list[tuple[Change, int]]:
-        """The changes that failed, with their errno, in the order they were made."""
+        """Make the changes; return the failed ones with their errno, in order."""
         failed = self._netlink.request([_message(change) for change in changes])
         failures = [(changes[position], errno) for position, errno in sorted(failed.items())]
         return [failure for failure in failures if not _is_done(*failure)]
@@ -133,7 +133,7 @@ def _is_done(change: Change, errno: int) -> bool:
 
 
 def _other_way(change: Change, errno: int) -> Change:
-    """The change to make instead when the table is not what it was when this one was planned, or just it."""
+    """Return the change to make instead when the table has changed since this one was planned; otherwise this one."""
     # ip_vs_genl_set_cmd: ESRCH is a missing service, ENOENT a missing real server or scheduler.
     gone = (ESRCH,) if change.real is None else (ESRCH, ENOENT)
     if change.verb == ADD and errno == EEXIST:
@@ -144,15 +144,15 @@ def _other_way(change: Change, errno: int) -> Change:
 
 
 def _root_causes(failures: Sequence[tuple[Change, int]]) -> list[tuple[Change, int]]:
-    """Without the real servers of services that failed themselves."""
+    """Leave out real servers of services that failed themselves."""
     services = {change.virtual for change, _ in failures if change.real is None}
     return [failure for failure in failures if failure[0].real is None or failure[0].virtual not in services]
 
 
 def _explained(change: Change, errno: int) -> tuple[int, str]:
-    """Exit code and sentence for a refused change."""
+    """Return exit code and sentence for a refused change."""
     if errno == EPERM:
-        return codes.OCF_ERR_PERM, f"not allowed to {change}: changing IPVS takes root (CAP_NET_ADMIN)"
+        return codes.OCF_ERR_PERM, f"not allowed to {change}: changing IPVS requires root (CAP_NET_ADMIN)"
     if errno == ENOENT and change.settings is not None:
         scheduler, engine = change.settings.scheduler, change.settings.engine
         or_engine = f", or no persistence engine {engine!r} (modprobe ip_vs_pe_{engine})" if engine else ""
@@ -161,5 +161,5 @@ def _explained(change: Change, errno: int) -> tuple[int, str]:
             + or_engine
         )
     if errno == ESRCH:
-        return codes.OCF_ERR_GENERIC, f"cannot {change}: somebody removed {change.virtual} just now"
+        return codes.OCF_ERR_GENERIC, f"cannot {change}: another process removed {change.virtual} just now"
     return codes.OCF_ERR_GENERIC, f"cannot {change}: {os.strerror(errno)}"

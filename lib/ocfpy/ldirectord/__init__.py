@@ -1,1 +1,1 @@
-"""Reads an ldirectord.cf as ldirectord itself reads it, and says what it means as the specification of a pool."""
+"""Reads an ldirectord.cf like ldirectord itself, and translates it to the specification of a pool."""

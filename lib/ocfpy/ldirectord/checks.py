@@ -1,4 +1,4 @@
-"""How ldirectord checks a real server, in the words of our own checks."""
+"""Translates ldirectord's checks of a real server to our own checks."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ PORTS = {
     "submission": 587, "ldaps": 636, "imaps": 993, "pops": 995, "oracle": 1521, "radius": 1812, "http_proxy": 3128,
     "mysql": 3306, "sip": 5060, "pgsql": 5432,
 }  # fmt: skip
-"""The port of each service, and with it the service of each port."""
+"""The default port of each service; also used to guess the service from the port."""
 
 PERL = "/usr/bin/perl"
 _TYPES = {"pop": "pop3", "pops": "pop3s", "pgsql": "postgresql", "submission": "smtp", "simpletcp": "tcp", "nntp": "tcp"}
-"""Where our check has another name."""
+"""Services whose check has another name here."""
 _ALIKE = {
     "https": "http", "ldaps": "ldap", "mysql": "sql", "pgsql": "sql", "imap": "login", "imaps": "login", "pop": "login",
     "pops": "login",
 }  # fmt: skip
-"""Services whose checks are told the same things."""
+"""Services whose checks have the same options."""
 _SAFE = "/?&=;:@+$,!~*'()%#[]"
 _FINE = "200-299"
 _FINE_OR_ELSEWHERE = "200-399"
-"""ldirectord follows a redirect wherever it leads, also to the virtual service itself; that a server sends one is enough."""
+"""ldirectord follows any redirect, even to the virtual service itself; here the redirect itself is a success."""
 
 
 def service_of(port: int) -> str:
-    """What ldirectord checks by negotiation when no service is named."""
+    """ldirectord's negotiate check for a section without a service."""
     return next((service for service, usual in PORTS.items() if usual == port), "none")
 
 
 class Checker:
-    """Makes the checks of one virtual section; `node` is the name of this host."""
+    """Builds the checks of one virtual section; `node` is the name of this host."""
 
     def __init__(self, config: Config, virtual: Virtual, service: str, node: str) -> None:
         self.node = node
@@ -73,9 +73,9 @@ class Checker:
         self.fall = v.failurecount or c.failurecount or 1
 
     def check(self, real: RealServer, port: int, request: str | None, receive: str) -> CheckSettings:
-        """The check of a server whose traffic goes to real.port, and which the file gives `port`.
+        """Return the check of a server whose traffic goes to real.port, with `port` as written in the file.
 
-        `request` and `receive` are its own, if it has any. Raises ValueError with a sentence.
+        `request` and `receive` are the server's own, if it has any. Raises ValueError with a sentence.
         """
         virtual = self.virtual
         kind = virtual.checktype
@@ -96,12 +96,12 @@ class Checker:
             timeout = min(timeout, self.checktimeout)  # ldirectord's alarm
         name = "udp" if self.service == "simpletcp" and virtual.protocol == "udp" else _TYPES.get(self.service, self.service)
         settings = self._settings(name, self._port(real, port), timeout, **options)
-        # Over UDP there is no connection that could be tried.
+        # UDP has no connection to try.
         return settings.replace(connects=virtual.connects) if kind == COMBINED and virtual.protocol != "udp" else settings
 
     def _port(self, real: RealServer, port: int) -> int:
         if not port:
-            raise ValueError("which port is to be checked? set checkport")
+            raise ValueError("no port to check: set checkport")
         return 0 if port == real.port else port
 
     def _settings(self, kind: str, port: int, timeout: int, **options: str) -> CheckSettings:
@@ -118,7 +118,7 @@ class Checker:
         )
 
     def _options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
-        """What our check is told."""
+        """Return the options of our check."""
         make = getattr(self, f"_{_ALIKE.get(self.service, self.service)}_options", None)
         if make is None:
             return {}
@@ -143,7 +143,7 @@ class Checker:
     def _dns_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
         asked = request[1:]
         if not asked or not receive:
-            raise ValueError("service=dns needs request and receive: without them ldirectord takes no answer for right")
+            raise ValueError("service=dns needs request and receive: without them ldirectord accepts no answer")
         reverse = reverse_name(asked)
         return {
             "name": reverse or asked,
@@ -153,9 +153,9 @@ class Checker:
         }
 
     def _simpletcp_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
-        # Line by line, in ldirectord; and without a receive any line will do.
+        # ldirectord searches line by line; without a receive any line will do.
         expect = _expect(receive, by_line=True) or "re:(?s:.)"
-        # Of all that a backslash may mean ldirectord knows \n only.
+        # Of all backslash escapes ldirectord knows only \n.
         return {"request": _literal(request[1:]).replace("\\\\n", "\\n"), "expect": expect}
 
     def _nntp_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
@@ -163,17 +163,17 @@ class Checker:
 
     def _ftp_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
         if receive and request == "/":
-            raise ValueError("service=ftp with a receive needs a request: the file that it is looked for in")
+            raise ValueError("service=ftp with a receive needs a request: the file to search")
         user, secret = self.virtual.login or "anonymous", self._password() or f"ldirectord@{self.node}"
         return {"path": request, "expect": _expect(receive), "user": user, "secret": secret}
 
     def _ldap_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
-        # The entry itself, without its attributes: only its name is looked at.
+        # The entry itself, without its attributes: only its name is searched.
         search = quote(request[1:], safe="=,+ \"<>;#/\\()") + "?1.1"
         options = {"request": search, "expect": in_dn(receive)}
         if self.virtual.login and self.virtual.passwd:
             options.update(user=self.virtual.login, secret=self._password())
-        # Net::LDAP verifies nothing by itself; what opens imaps and pops does.
+        # Net::LDAP verifies nothing by itself; neither do ldirectord's imaps and pops.
         return {**options, "tls_verify": "false"} if self.service == "ldaps" else options
 
     def _sql_options(self, real: RealServer, port: int, request: str, receive: str) -> dict[str, str]:
@@ -205,14 +205,14 @@ class Checker:
         return self._not_a_path("passwd")
 
     def _not_a_path(self, directive: str) -> str:
-        """A password that begins with / would be taken for the name of a file."""
+        """Refuse a password that begins with /: it would be read as the name of a file."""
         text: str = getattr(self.virtual, directive)
         if text.startswith("/"):
             raise ValueError(f"{directive}: a value that begins with / is refused")
         return text
 
     def _path(self, real: RealServer, port: int, request: str) -> str:
-        """The path of a request; one with a scheme has to lead to the server itself."""
+        """Return the path of a request; a URL has to lead to the server itself."""
         if request.startswith(f"/{self.service}://"):
             parts = urlsplit(request[1:])
             try:
@@ -221,15 +221,15 @@ class Checker:
                 where = "", 0
             if where != (str(real.address), port):
                 raise ValueError(
-                    f"a request for another server than {real.address}, port {port}, is refused: it would say nothing"
-                    " about this one"
+                    f"a request for another server than {real.address}, port {port}, is refused: it would not test"
+                    " this one"
                 )
             request = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         return quote(request, safe=_SAFE)
 
 
 def reverse_name(text: str) -> str:
-    """The name under which the PTR records of an address are, or nothing if the text is no address."""
+    """Return the name of the PTR records of an address, or empty if the text is no address."""
     from ocfpy.ocf.addresses import parse_address
 
     try:
@@ -242,17 +242,17 @@ def reverse_name(text: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """A request of our checks in which a backslash is a backslash."""
+    """Return a request for our checks, with each backslash escaped."""
     return text.replace("\\", "\\\\")
 
 
 def _expect(receive: str, by_line: bool = False) -> str:
-    """What our checks expect for a receive string, which may be empty."""
+    """Return what our checks expect for a receive string, which may be empty."""
     return f"re:{to_python(receive, by_line)}" if receive else ""
 
 
 def in_dn(receive: str) -> str:
-    """What an LDAP check expects for an expression that is to be found in the name of the entry: its line is "dn: " and the name.
+    """Return what an LDAP check expects for an expression about the entry's name: its line is "dn: " and the name.
 
     Raises ValueError.
     """

@@ -1,4 +1,4 @@
-"""Every directive of ldirectord: how its value is read, or why it is refused."""
+"""Every directive of ldirectord: how its value is parsed, or why it is refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ocfpy.ldirectord.model import COMBINED, Config, Fallback, Real, Section, Vi
 from ocfpy.ocf.addresses import shown
 
 Reader = Callable[[Section, int, str], None]
-"""Puts a value into a section. Raises ValueError with a sentence."""
+"""Stores a value in a section. Raises ValueError with a sentence."""
 
 SERVICES = (
     "dns", "ftp", "http", "https", "http_proxy", "imap", "imaps", "ldap", "ldaps", "mysql", "nntp", "none", "oracle",
@@ -20,14 +20,14 @@ CHECKTYPES = ("connect", "external", "external-perl", "negotiate", "off", "on", 
 FORWARDS = ("gate", "masq", "ipip")
 MAX_NUMBER = 2**31 - 1
 
-_MAIL = "without effect, ipvs-pool sends no mail: a Pacemaker alert does (such as alert_smtp.sh), at every change"
+_MAIL = "without effect, ipvs-pool sends no mail: configure a Pacemaker alert (such as alert_smtp.sh), for every change"
 REFUSED = {
-    "callback": "is refused: each node reads its own file, and what distributes it can run a program there",
-    "execute": "is refused: make an ipvs-pool resource of each file",
+    "callback": "is refused: each node reads its own file, and the tool that distributes it can run a program there",
+    "execute": "is refused: create an ipvs-pool resource for each file",
     "monitorfile": "is refused: the system log has every change with its reason, `anycastctl status` each last check",
 }
 NOTED = {
-    "supervised": "without effect, it is Pacemaker that supervises the daemon",
+    "supervised": "without effect, Pacemaker supervises the daemon",
     "logfile": "without effect, messages go to the system log with the facility of the cluster",
     "load": "without effect, as in ldirectord",
     "checkcount": "deprecated, see failurecount",
@@ -37,7 +37,7 @@ NOTED = {
     "emailalertstatus": _MAIL,
     "smtp": _MAIL,
 }
-"""What does nothing here, and what replaces it: a warning when the file is read."""
+"""Directives without effect, and their replacements: a warning when the file is read."""
 
 _COMMENT = r"\s*(?:#.*)?$"
 _HOST = r"(?:\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+?)"
@@ -52,29 +52,29 @@ def number(text: str, minimum: int = 1, maximum: int = MAX_NUMBER) -> int:
     """A whole number; a comment may follow it."""
     match = re.match(rf"([0-9]{{1,10}}){_COMMENT}", text)
     if match is None or not minimum <= int(match.group(1)) <= maximum:
-        raise ValueError(f"a whole number from {minimum} to {maximum} is wanted, not {shown(text)}")
+        raise ValueError(f"must be a whole number from {minimum} to {maximum}, not {shown(text)}")
     return int(match.group(1))
 
 
 def yes_no(text: str) -> bool:
-    """Either of the two, as ldirectord spells them."""
+    """Parse yes or no, as ldirectord spells them."""
     if text not in ("yes", "no"):
         raise ValueError(f"must be yes or no, not {shown(text)}")
     return text == "yes"
 
 
 def one_of(text: str, choices: tuple[str, ...]) -> str:
-    """A word out of several."""
+    """Parse one of several words."""
     if text not in choices:
         raise ValueError(f"must be one of {', '.join(choices)}, not {shown(text)}")
     return text
 
 
 def quoted(text: str) -> str:
-    """What stands between the first quote and the last; the text is not repeated in errors, it may be a password."""
+    """Return the text between the first quote and the last; errors do not quote it, because it may be a password."""
     match = re.match(r'"(.*)"$', text)
     if match is None or not match.group(1):
-        raise ValueError('a value in double quotes is wanted, with nothing after it (a # begins a comment, also inside quotes)')
+        raise ValueError('must be in double quotes, with nothing after them (a # begins a comment, also inside quotes)')
     return match.group(1)
 
 
@@ -87,24 +87,24 @@ def maybe_quoted(text: str) -> str:
 
 
 def uri(text: str) -> str:
-    """A request: ldirectord puts a / before whatever has none, and takes it away again where it is not a path."""
+    """Parse a request: ldirectord adds a leading / if it is missing, and removes it again if it is not a path."""
     text = quoted(text)
     return text if text.startswith("/") else f"/{text}"
 
 
 def pattern(text: str) -> str:
-    """A receive string: a regular expression of Perl, kept as it is written."""
+    """Parse a receive string: a regular expression of Perl, kept as written."""
     text = quoted(text)
     perlre.to_python(text)
     return text
 
 
 def netmask(section: Virtual, text: str) -> str:
-    """A netmask of the section's family."""
+    """Parse a netmask of the section's family."""
     if section.family == 6:
         return str(number(text, 1, 128))
     if not re.match(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+$", text):
-        raise ValueError(f"a dotted quad such as 255.255.255.0 is wanted, not {shown(text)}")
+        raise ValueError(f"must be a dotted quad such as 255.255.255.0, not {shown(text)}")
     return text
 
 
@@ -129,7 +129,7 @@ def real(line: int, text: str) -> Real:
     upper, rest = _taken(_THRESHOLDS["u"], rest, "0")
     if rest.strip():
         raise ValueError(
-            f'{shown(rest.strip())} is not understood: after the forwarding method come weight, "request", "receive",'
+            f'{shown(rest.strip())} is not understood: after the forwarding method write weight, "request", "receive",'
             " l:number, u:number, in this order"
         )
     return Real(
@@ -153,11 +153,11 @@ def fallback(line: int, text: str) -> Fallback:
 
 
 def command(text: str) -> str:
-    """A program with its arguments; ldirectord hands it to a shell, we do not."""
+    """Parse a program with its arguments; ldirectord passes it to a shell, we do not."""
     text = maybe_quoted(text)
     found = sorted(set(text) & set("|&;<>()$`\\\"'*?[~"))
     if found:
-        raise ValueError(f"is run without a shell, to which {found[0]} would mean something: put it into a script")
+        raise ValueError(f"runs without a shell, which would interpret {found[0]}: put it into a script")
     return text
 
 
@@ -179,7 +179,7 @@ def _put_real(family: int) -> Reader:
     def put(section: Section, line: int, text: str) -> None:
         assert isinstance(section, Virtual)
         if section.family != family:
-            raise ValueError(f"in a section of virtual{_6(section.family)} it is real{_6(section.family)}")
+            raise ValueError(f"in a section of virtual{_6(section.family)} write real{_6(section.family)}")
         section.reals.append(real(line, text))
 
     return put
@@ -188,7 +188,7 @@ def _put_real(family: int) -> Reader:
 def _put_fallback(family: int) -> Reader:
     def put(section: Section, line: int, text: str) -> None:
         if isinstance(section, Virtual) and section.family != family:
-            raise ValueError(f"in a section of virtual{_6(section.family)} it is fallback{_6(section.family)}")
+            raise ValueError(f"in a section of virtual{_6(section.family)} write fallback{_6(section.family)}")
         if isinstance(section, Config) and family == 6:
             section.fallback6 = fallback(line, text)
         else:
@@ -203,7 +203,7 @@ def _6(family: int) -> str:
 
 def _put_checktype(section: Section, line: int, text: str) -> None:
     assert isinstance(section, Virtual)
-    # The man page writes a number as "checktimeoutN", and ldirectord takes that: it looks for digits.
+    # The man page writes a number as "checktimeoutN", which ldirectord accepts: it looks for digits.
     digits = re.match(r"(?:checktimeout)?([0-9]{1,6})$", text)
     if digits is None and text not in CHECKTYPES:
         raise ValueError(f"must be a number or one of {', '.join(CHECKTYPES)}, not {shown(text)}")
@@ -224,7 +224,7 @@ def _put_netmask(section: Section, line: int, text: str) -> None:
 def _put_cleanstop(section: Section, line: int, text: str) -> None:
     if not yes_no(text):
         raise ValueError(
-            "no is refused: a table that nobody keeps must not outlive its resource; to have the pool serve while"
+            "no is refused: a table that no daemon maintains must not outlive its resource; to keep the pool in service while"
             " the daemon is replaced, put the resource into maintenance mode, or just start it again: the table is adopted"
         )
 
@@ -239,14 +239,14 @@ def _method(text: str) -> str:
 
 def _scheduler(text: str) -> str:
     if not re.match(r"[a-z]+$", text):
-        raise ValueError(f"only lowercase letters, not {shown(text)}")
+        raise ValueError(f"must have only lowercase letters, not {shown(text)}")
     return text
 
 
 def _program(text: str) -> str:
     path = _absolute(maybe_quoted(text))
     if path.split() != [path]:
-        raise ValueError(f"{shown(path)} is to be one program without arguments: ldirectord appends its own four")
+        raise ValueError(f"{shown(path)} must be one program without arguments: ldirectord appends its own four")
     return path
 
 

@@ -1,4 +1,4 @@
-"""What an ldirectord.cf says, as it is written: names are not looked up yet, defaults not filled in."""
+"""The content of an ldirectord.cf as written: without resolved names and defaults."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ EXTERNAL, EXTERNAL_PERL, PING, ON, OFF = "external", "external-perl", "ping", "o
 DEFAULT_CHECKTIMEOUT_S = 5
 DEFAULT_NEGOTIATETIMEOUT_S = 30
 DEFAULT_CHECKINTERVAL_S = 10
-"""As in ldirectord's set_defaults."""
+"""Defaults, as in ldirectord's set_defaults."""
 
 
 @dataclass(frozen=True, order=True)
 class Note:
-    """Something to say about a line, as "line 7: ..."; line 0 is the file as a whole."""
+    """A message about a line, as "line 7: ..."; line 0 is the file as a whole."""
 
     line: int
     text: str
@@ -52,9 +52,9 @@ class Fallback:
 
 @dataclass
 class Section:
-    """What may stand in a virtual section as well as before the first of them; None is what is not said.
+    """Directives permitted both in a virtual section and before the first one; None if unset.
 
-    `lines` has where each directive was last seen.
+    `lines` has the last line of each directive.
     """
 
     checktimeout: int | None = None
@@ -102,7 +102,7 @@ class Virtual(Section):
     comment: str = ""
 
     def line_of(self, directive: str) -> int:
-        """Where the directive is, or where the section begins when it is not there."""
+        """Return the line of the directive, or of the section if it is missing."""
         return self.lines.get(directive, self.line)
 
 

@@ -1,4 +1,4 @@
-"""Host names and names of ports, looked up once when the file is read, as ldirectord does it."""
+"""Resolves host names and port names once when the file is read, like ldirectord."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LOOKUPS = 32
-"""Names of addresses that are asked for at the same time."""
+"""Names of addresses that are resolved at the same time."""
 LOOKUP_LIMIT_S = 5.0
-"""For all of them; a name server that does not answer must not keep a pool from starting."""
+"""Time limit for all of them; a name server that does not answer must not keep a pool from starting."""
 
 
 class Names(Protocol):
-    """What a file's names stand for; None is what nobody knows. `node` is the name of this host."""
+    """Resolves a file's names; None for an unknown name. `node` is the name of this host."""
 
     node: str
 
     def host(self, name: str, family: int) -> Address | None:
-        """The address of a host, or an address itself, in brackets or not."""
+        """Return the address of a host, or an address itself, in brackets or not."""
 
     def port(self, name: str, protocol: str) -> int | None:
-        """The port of a service, or a number itself. Without a protocol, the first that has the name."""
+        """Return the port of a service, or a number itself. Without a protocol, the first that has the name."""
 
 
 class SystemNames:
-    """The names that this host knows, each asked for once."""
+    """The names that this host knows, each resolved once."""
 
     def __init__(self) -> None:
         self.node = os.uname().nodename
         self._hosts: dict[tuple[str, int], Address | None] = {}
 
     def host(self, name: str, family: int) -> Address | None:
-        """As in Names."""
+        """See Names."""
         name = name.strip("[]")
         if (name, family) not in self._hosts:
             self._hosts[name, family] = _look_up(name, family)
         return self._hosts[name, family]
 
     def port(self, name: str, protocol: str) -> int | None:
-        """As in Names."""
+        """See Names."""
         if name.isascii() and name.isdigit():
             return int(name) if len(name) < 10 and int(name) <= MAX_PORT else None
         try:
@@ -70,9 +70,9 @@ def _look_up(name: str, family: int) -> Address | None:
 
 
 def host_names(addresses: Iterable[Address]) -> tuple[tuple[str, str], ...]:
-    """What hosts are called, the whole name and its first label, each with the address (IPv6 in brackets).
+    """Return host names, the whole name and its first label, each with the address (IPv6 in brackets).
 
-    Those that nobody tells in time have no name.
+    Addresses that are not resolved in time have no name.
     """
     todo = dict.fromkeys(addresses)
     pool = ThreadPoolExecutor(LOOKUPS, "names")

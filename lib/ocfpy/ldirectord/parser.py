@@ -1,13 +1,13 @@
-"""Text of an ldirectord.cf to a Config, by the lexical rules of ldirectord's own read_config.
+"""Parses an ldirectord.cf into a Config, by the lexical rules of ldirectord's own read_config.
 
 1. A virtual section begins with `virtual=` or `virtual6=` in the first column and consists of the lines after it that are
-   indented by four blanks or a tab. Anything else ends it, also an empty line; a line that is only a comment does not.
-2. In a section a # begins a comment wherever it stands, also inside quotes. Before it, only a whole line is a comment.
-3. A directive that is there twice counts where it is last.
-4. What a comment says is not looked at, and may be in any encoding. Elsewhere a blank that is not ASCII, which looks like one
-   and is none to ldirectord, is an error.
-5. What ldirectord reads by looking for something that fits and dropping the rest ("3s" is 3, "500ms" is 500 seconds) is an
-   error here, unless the rest is a comment.
+   indented by four blanks or a tab. Any other line ends it, also an empty one; a comment line does not.
+2. In a section a # begins a comment anywhere, also inside quotes. Before it, only a whole line is a comment.
+3. The last occurrence of a repeated directive counts.
+4. The text of a comment is ignored, and may have any encoding. Elsewhere a non-ASCII blank, which ldirectord does not
+   treat as a blank, is an error.
+5. Values that ldirectord reads in part, dropping the rest ("3s" is 3, "500ms" is 500 seconds), are an error here, unless
+   the rest is a comment.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _VIRTUAL = (
 )
 
 _ASCII_BLANKS = " \t\r\f\v"
-"""At the end of a line they mean nothing."""
+"""Characters without a meaning at the end of a line."""
 
 
 class Parsed:
-    """A Config, what is wrong with the file, and what an operator should know of it."""
+    """A Config, the faults of the file, and warnings for the operator."""
 
     def __init__(self) -> None:
         self.config = Config()
@@ -42,16 +42,16 @@ class Parsed:
         self.warnings: list[Note] = []
 
     def fault(self, line: int, text: str) -> None:
-        """Note what is wrong with a line."""
+        """Record a fault of a line."""
         self.faults.append(Note(line, text))
 
     def warn(self, line: int, text: str) -> None:
-        """Note what an operator should know."""
+        """Record a warning."""
         self.warnings.append(Note(line, text))
 
 
 def parse(text: str) -> Parsed:
-    """Read a whole file. Every fault is found and has its line; what is left is as good as can be."""
+    """Parse a whole file. Every fault is found, with its line; the Config contains everything else."""
     parsed = Parsed()
     section: Virtual | None = None
     for number, line in enumerate(text.split("\n"), 1):
@@ -61,7 +61,7 @@ def parse(text: str) -> Parsed:
         fault = _unreadable(code)
         if fault:
             parsed.fault(number, fault)
-            # What belongs to the line is still read, each line with its own faults.
+            # The rest of the line is still read, each line with its own faults.
             if code.startswith("virtual"):
                 section = Virtual(line=number)
             elif not code[:1].isspace():
@@ -85,7 +85,7 @@ def parse(text: str) -> Parsed:
 
 
 def _unreadable(code: str) -> str:
-    """Return what is wrong with the first character that cannot be in a directive, or nothing."""
+    """Return the fault of the first character that no directive can contain, or empty."""
     for c in code.rstrip(_ASCII_BLANKS):
         if c == "\ufffd":
             return "a byte that is not UTF-8: only comments may have another encoding"
@@ -93,7 +93,7 @@ def _unreadable(code: str) -> str:
             continue
         name = unicodedata.name(c, "control character").lower()
         if c.isspace() and not c.isascii():
-            return f"a blank that is not ASCII, U+{ord(c):04X} ({name}): write an ordinary one"
+            return f"a non-ASCII blank, U+{ord(c):04X} ({name}): replace it by an ordinary one"
         return f"an invisible character, U+{ord(c):04X} ({name}): remove it"
     return ""
 
@@ -108,7 +108,7 @@ def _stray(parsed: Parsed, number: int, text: str) -> None:
 
 
 def _directive(parsed: Parsed, number: int, section: Section, text: str) -> Virtual | None:
-    """Takes one directive into the section; returns the section that it opens."""
+    """Store one directive in the section; return the section that it opens."""
     text = text.rstrip()
     match = _DIRECTIVE.match(text)
     inside = isinstance(section, Virtual)
@@ -151,7 +151,7 @@ def _unknown(name: str, inside: bool) -> str:
 
 
 def _open(parsed: Parsed, number: int, name: str, value: str) -> Virtual:
-    """A new section, which is read to its end even when what it is for is not understood."""
+    """Open a section, which is read to its end even if its address is not understood."""
     section = Virtual(line=number, family=6 if name == "virtual6" else 4)
     parsed.config.virtuals.append(section)
     matches = (pattern.match(value) for pattern in _VIRTUAL)

@@ -1,4 +1,4 @@
-"""Perl's regular expressions in Python's words, as far as the two have the same; anything else is refused."""
+"""Translates Perl's regular expressions to Python's, as far as both have the same features; refuses the rest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAMED = re.compile(r"\(\?<(?=[A-Za-z_])")
 
 
 def to_python(pattern: str, by_line: bool = False) -> str:
-    """The same expression for Python's re, also when that is told MULTILINE; `by_line`, it is to be found in one line of many.
+    """Return the same expression for Python's re, also with MULTILINE; `by_line`: it is searched in one line of many.
 
     Raises ValueError for one that is wrong, or uses what Python does not have.
     """

@@ -1,4 +1,4 @@
-"""Reads an ldirectord.cf from this host, to the end: what it means, or an error that says all that is wrong with it."""
+"""Reads an ldirectord.cf from this host: returns its meaning, or raises an error with all of its faults."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ocfpy.ocf.errors import HostError, NotInstalledError, ServiceError
 from ocfpy.pool.spec import ServiceSpec
 
 MAX_SIZE = 1 << 20
-"""Bytes; the largest file that anybody has is far below."""
+"""Bytes; more than any real file needs."""
 MAX_FAULTS = 20
-"""As many as one sentence for the operator can have."""
+"""Most faults that fit one sentence for the operator."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A file that was read. `maintenance_dir` is empty where it has none, `digest` tells one content from another.
+    """A file that was read. `maintenance_dir` is empty if it has none, `digest` identifies the content.
 
-    `host_names` are what the real servers are called, each with its address, if there is a directory for such names.
+    `host_names` are the names of the real servers, each with its address, if there is a directory for such names.
     """
 
     services: tuple[ServiceSpec, ...]
@@ -34,10 +34,10 @@ class Loaded:
 
 
 def load(path: str, names: Names | None = None) -> Loaded:
-    """The meaning of the file at `path`.
+    """Return the meaning of the file at `path`.
 
-    Raises NotInstalledError when it cannot be read, HostError when it is wrong (another node has another copy, which may be
-    right), ServiceError when nothing is wrong but that names are not known now.
+    Raises NotInstalledError when it cannot be read, HostError when it is wrong (another node's own copy may be
+    right), ServiceError when its only fault is that names cannot be resolved now.
     """
     text = read_text(path)
     parsed = parse(text)
@@ -60,7 +60,7 @@ def load(path: str, names: Names | None = None) -> Loaded:
 
 
 def read_text(path: str) -> str:
-    """What is in the file; what is not UTF-8 is there as U+FFFD. Raises NotInstalledError."""
+    """Return the content of the file; bytes that are not UTF-8 become U+FFFD. Raises NotInstalledError."""
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_SIZE + 1)

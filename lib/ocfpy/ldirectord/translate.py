@@ -1,4 +1,4 @@
-"""A Config to what the daemon is told: virtual services with their servers, checks and fallbacks."""
+"""Translates a Config to the daemon's specification: virtual services with their servers, checks and fallbacks."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from ocfpy.ocf.addresses import Address, shown
 from ocfpy.pool.spec import ServiceSpec
 
 MAX_RANGE = 4096
-"""Real servers in one range."""
+"""Most real servers in one range."""
 MAX_SERVERS = 16384
-"""Real servers in one file, counted for each virtual service that they are behind: ranges write millions in a few KiB."""
+"""Most real servers in one file, counted for each virtual service that they are behind: ranges make millions in a few KiB."""
 _FORWARD = {"gate": "dr", "masq": "nat", "ipip": "tunnel"}
 
 
 @dataclass
 class Translation:
-    """What a file means. `unresolved` are faults that may pass: names that nobody knows. `servers` counts as MAX_SERVERS does."""
+    """The meaning of a file. `unresolved` are faults that may pass: unknown names. `servers` counts like MAX_SERVERS."""
 
     services: list[ServiceSpec] = field(default_factory=list)
     faults: list[Note] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Translation:
 
 
 def translate(config: Config, names: Names) -> Translation:
-    """All that can be said of a file; what has a fault is left out of the services."""
+    """Return all services of a file and all of its faults; entries with a fault are left out of the services."""
     result = Translation()
     seen: dict[VirtualService, int] = {}
     for virtual in config.virtuals:
@@ -61,7 +61,7 @@ def translate(config: Config, names: Names) -> Translation:
 
 
 class _Section:
-    """One virtual section on its way."""
+    """One virtual section being translated."""
 
     def __init__(self, config: Config, virtual: Virtual, names: Names, result: Translation) -> None:
         self.config = config
@@ -70,7 +70,7 @@ class _Section:
         self.result = result
 
     def translate(self) -> ServiceSpec | None:
-        """The service, or None when it is not known what it is."""
+        """Return the service, or None if its address is not understood."""
         virtual = self._virtual()
         settings = self._settings()
         reals, checks = self._reals(virtual)
@@ -114,14 +114,14 @@ class _Section:
         address = self.names.host(name, self.section.family)
         if address is None:
             self.result.unresolved.append(
-                Note(line, f"{shown(name)} is no IPv{self.section.family} address, and no host with one")
+                Note(line, f"{shown(name)} is not an IPv{self.section.family} address, nor a host with one")
             )
         return address
 
     def _port(self, line: int, name: str, protocol: str) -> int | None:
         port = self.names.port(name, protocol)
         if port is None:
-            self._fault(line, f"{shown(name)} is no port{f' of {protocol}' if protocol else ''}, see /etc/services")
+            self._fault(line, f"{shown(name)} is not a port{f' of {protocol}' if protocol else ''}, see /etc/services")
         return port
 
     def _virtual(self) -> VirtualService | None:
@@ -129,7 +129,7 @@ class _Section:
         if section.fwmark:
             return VirtualService(fwmark=section.fwmark, family=section.family)
         if not section.host:
-            return None  # a fault already
+            return None  # the fault is recorded already
         address = self._host(section.line, section.host)
         port = self._port(section.line, section.port, section.protocol)
         return VirtualService(section.protocol, address, port) if address and port is not None else None
@@ -184,7 +184,7 @@ class _Section:
             for address in self._addresses(one):
                 self.result.servers += 1
                 if self.result.servers > MAX_SERVERS:
-                    self._fault(one.line, f"the file has more than {MAX_SERVERS} real servers, and so many are the most")
+                    self._fault(one.line, f"the file has more than {MAX_SERVERS} real servers, which is the maximum")
                     break
                 real = self._real(virtual, one, address, port)
                 if real.key in reals:
@@ -215,13 +215,13 @@ class _Section:
         elif first and last:
             low, high = (int.from_bytes(end.packed, "big") for end in (first, last))
             if not low <= high < low + MAX_RANGE:
-                self._fault(one.line, f"{first}->{last} is no range of 1 to {MAX_RANGE} addresses")
+                self._fault(one.line, f"{first}->{last} is not a range of 1 to {MAX_RANGE} addresses")
                 return
             for number in range(low, high + 1):
                 yield Address(4, number.to_bytes(4, "big"), 32)
 
     def _real(self, virtual: VirtualService | None, one: Real | Fallback, address: Address, port: int) -> RealServer:
-        """A server as ipvsadm puts it into the kernel: without port mapping its port is that of the service."""
+        """Return a server as ipvsadm adds it to the kernel: without port mapping its port is that of the service."""
         forward = _FORWARD[one.forward]
         if virtual is not None and virtual.address is not None and forward != "nat":
             port = virtual.port

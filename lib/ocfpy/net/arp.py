@@ -1,4 +1,4 @@
-"""Which interfaces would tell their network that an address is here: nobody but the routers is to know.
+"""Find interfaces that would answer ARP or ND for an anycast address, which only BGP should advertise.
 
 Sources: arp_ignore() in the kernel's net/ipv4/arp.c, Documentation/networking/ip-sysctl.rst; ndisc_recv_ns() in
 net/ipv6/ndisc.c, which answers for the addresses of the receiving interface only.
@@ -26,7 +26,7 @@ ANNOUNCE_BEST = 2
 
 
 def exposure(address: Address, nic: str, conf: str = CONF, links: str = LINKS) -> str:
-    """The sentence on who would take this node for the owner of the address on its network, or "" when nobody would."""
+    """The sentence about interfaces that would claim the address on their network, or "" if there are none."""
     if address.family == 6:
         if not _speaks(nic, links):
             return ""
@@ -36,9 +36,9 @@ def exposure(address: Address, nic: str, conf: str = CONF, links: str = LINKS) -
         return ""
     names = " ".join(answering)
     if nic in answering:
-        return f"{names} would answer ARP for {address}, which then is no address of the routers' alone: put it on lo"
+        return f"{names} would answer ARP for {address}, which only the routers should know: put it on lo"
     return (
-        f"{names} would answer ARP for {address}, or ask in its name: set net.ipv4.conf.all.arp_ignore=1 and "
+        f"{names} would answer ARP for {address}, or send requests from it: set net.ipv4.conf.all.arp_ignore=1 and "
         "net.ipv4.conf.all.arp_announce=2"
     )
 
@@ -51,7 +51,7 @@ def _answers(name: str, has_it: bool, conf: str) -> bool:
 
 
 def _effective(name: str, setting: str, conf: str) -> int:
-    """The kernel takes the higher one of the interface's and that of all (IN_DEV_MAXCONF)."""
+    """The effective value: the kernel uses the higher one of the interface's and that of all (IN_DEV_MAXCONF)."""
     return max(_number(f"{conf}/{place}/{setting}") for place in ("all", name))
 
 

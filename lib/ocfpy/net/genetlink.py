@@ -27,7 +27,7 @@ _GENL = Struct("=BBH")  # command, version, reserved
 _U16 = Struct("=H")
 
 BATCH = 64
-"""Requests a send: even if each of them fails, the answers fit the default receive buffer (212992 bytes)."""
+"""Requests in one send: even if each of them fails, the answers fit the default receive buffer (212992 bytes)."""
 
 ANSWER_S = 10.0
 """How long to wait for the kernel; it answers at once, except while it loads a scheduler's module."""
@@ -52,11 +52,11 @@ class GenericNetlink:
             raise
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Close the socket."""
         self._socket.close()
 
     def dump(self, request: bytes) -> Iterator[bytes]:
-        """Everything the kernel has to say to a request; OSError if it refuses."""
+        """Return every answer of the kernel to a request; OSError if it refuses."""
         sequence = self._send(self._family, [(request, netlink.NLM_F_REQUEST | netlink.NLM_F_DUMP)])
         for kind, _, body in self._answers(sequence, sequence):
             if kind in (netlink.NLMSG_ERROR, netlink.NLMSG_DONE):
@@ -65,11 +65,11 @@ class GenericNetlink:
             yield body
 
     def get(self, request: bytes) -> bytes:
-        """The one answer to a request; OSError if the kernel refuses."""
+        """Return the one answer to a request; OSError if the kernel refuses."""
         return self._answer(self._family, request)
 
     def request(self, requests: Sequence[bytes]) -> dict[int, int]:
-        """Carry out the requests, each even if others fail; the errno of those that failed by position."""
+        """Make the requests, each even if others fail; return the errno of the failed ones by position."""
         failed: dict[int, int] = {}
         for start in range(0, len(requests), BATCH):
             batch = requests[start : start + BATCH]
@@ -99,7 +99,7 @@ class GenericNetlink:
         return body
 
     def _send(self, family: int, requests: Sequence[tuple[bytes, int]]) -> int:
-        """Send the requests with their flags in one go; the sequence number of the first."""
+        """Send the requests with their flags at once; return the sequence number of the first."""
         first = self._sequence + 1
         self._sequence += len(requests)
         texts = [netlink.message(family, flags, first + n, body) for n, (body, flags) in enumerate(requests)]
@@ -110,7 +110,7 @@ class GenericNetlink:
         """Type, sequence number and body of each answer to the requests first..last."""
         while True:
             for kind, sequence, body in netlink.messages(self._socket.recv(netlink.RECEIVE_BYTES)):
-                # An answer to an earlier request, whose reader gave up, is of no use to this one.
+                # An answer to an earlier request, whose reader gave up, is dropped.
                 if first <= sequence <= last:
                     yield kind, sequence, body
 

@@ -1,4 +1,4 @@
-"""Addresses of this host's interfaces over rtnetlink: where one is, putting it there, taking it away.
+"""Addresses of this host's interfaces over rtnetlink: finding, adding and removing one.
 
 Monitors run this every few seconds, and importing pyroute2 would cost each of them 150 ms. Numbers and
 layouts are those of linux/rtnetlink.h and linux/if_addr.h.
@@ -52,7 +52,7 @@ _AF = {4: AF_INET, 6: AF_INET6}
 
 
 def locate(address: Address) -> list[tuple[str, int]]:
-    """Every interface that has this address, with the prefix length it has there."""
+    """Return every interface that has this address, with its prefix length there."""
     found = []
     for body in _dump(_IFADDRMSG.pack(_AF[address.family], 0, 0, 0, 0)):
         family, length, _, _, index = _IFADDRMSG.unpack_from(body)
@@ -63,12 +63,12 @@ def locate(address: Address) -> list[tuple[str, int]]:
             try:
                 found.append((if_indextoname(index), length))
             except OSError:
-                continue  # the interface went away while we were reading
+                continue  # the interface went away meanwhile
     return found
 
 
 def find_address(address: Address) -> list[str]:
-    """The interfaces that have this address, with whatever prefix length."""
+    """Return the interfaces that have this address, with any prefix length."""
     return [nic for nic, _ in locate(address)]
 
 
@@ -82,10 +82,10 @@ def has_interface(nic: str) -> bool:
 
 
 def add_address(address: Address, nic: str) -> None:
-    """Put the address on the interface; it may be there already.
+    """Add the address to the interface; it may be there already.
 
     The host never picks it as the source of its own connections: IPv4 gets scope host, IPv6 is deprecated
-    from the start (preferred lifetime 0). There is no duplicate address detection: an anycast address has
+    from the start (preferred lifetime 0). There is no duplicate address detection, because an anycast address has
     duplicates.
     Raises HostError, PermissionDeniedError or ServiceError.
     """
@@ -101,7 +101,7 @@ def add_address(address: Address, nic: str) -> None:
 
 
 def remove_address(address: Address, nic: str) -> None:
-    """Take the address off the interface; it may be gone already, and so may the interface.
+    """Remove the address from the interface; either may be gone already.
 
     Raises PermissionDeniedError or ServiceError.
     """
@@ -128,7 +128,7 @@ def _ifaddrmsg(address: Address, nic: str) -> bytes:
 def _refused(verb: str, address: Address, nic: str, error: OSError) -> OcfError:
     what = f"cannot {verb} {address.cidr} on {nic}"
     if error.errno == EPERM:
-        return PermissionDeniedError(f"{what}: that takes root (CAP_NET_ADMIN)")
+        return PermissionDeniedError(f"{what}: this requires root (CAP_NET_ADMIN)")
     if error.errno == EACCES and address.family == 6:
         # addrconf.c, inet6_addr_add, for an interface with disable_ipv6 set.
         return HostError(f"{what}: IPv6 is switched off there (sysctl net.ipv6.conf.{nic}.disable_ipv6)")
@@ -136,7 +136,7 @@ def _refused(verb: str, address: Address, nic: str, error: OSError) -> OcfError:
 
 
 def _dump(request: bytes) -> list[bytes]:
-    """All addresses; asked for anew until none came or went meanwhile, for the kernel then skips some of the others."""
+    """Return all addresses; repeated until none came or went meanwhile, because the kernel then skips others."""
     while True:
         try:
             return list(_exchange(RTM_GETADDR, netlink.NLM_F_DUMP, request))
@@ -145,9 +145,9 @@ def _dump(request: bytes) -> list[bytes]:
 
 
 def _exchange(kind: int, flags: int, body: bytes) -> Iterator[bytes]:
-    """What the kernel answers to one request, each without its header; OSError if it refuses.
+    """Return the kernel's answers to one request, each without its header; OSError if it refuses.
 
-    InterruptedError when a dump is not to be relied on.
+    Raises InterruptedError when a dump is unreliable.
     """
     connection = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)
     try:

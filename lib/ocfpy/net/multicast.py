@@ -13,7 +13,7 @@ SYS_NET = "/sys/class/net"
 
 
 def is_member(group: Address, nic: str, proc_net: str = PROC_NET) -> bool:
-    """Whether somebody on this host has joined the group on that interface."""
+    """Whether any process on this host has joined the group on that interface."""
     return _is_member6(group, nic, proc_net) if group.family == 6 else _is_member4(group, nic, proc_net)
 
 

@@ -1,4 +1,4 @@
-"""The text of netlink messages, as much of it as addresses and IPVS need (linux/netlink.h)."""
+"""The format of netlink messages, as far as addresses and IPVS need it (linux/netlink.h)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def is_interrupted(data: bytes) -> bool:
-    """Whether what a dump is about changed under way: the kernel may have left out what was there all the time."""
+    """Whether the dumped objects changed meanwhile: then the kernel may have left out others."""
     return bool(_HEADER.unpack_from(data)[2] & NLM_F_DUMP_INTR)
 
 

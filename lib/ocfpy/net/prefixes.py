@@ -15,7 +15,7 @@ ALLOWED_PREFIXES_FILE = "/etc/anycast/allowed-prefixes"
 def read_prefixes(path: str) -> tuple[Prefix, ...]:
     """The prefixes in the file, one a line, `#` begins a comment; none when there is no such file.
 
-    Raises HostError for a line that is not a prefix: half a list would let in or keep out the wrong ones.
+    Raises HostError for a line that is not a prefix: an incomplete list would admit or exclude wrong addresses.
     """
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -43,9 +43,9 @@ def outside(prefix: Address, allowed: Sequence[Prefix], place: str) -> str:
 
 
 def check_allowed(prefix: Address, from_parameter: Sequence[Prefix], path: str = ALLOWED_PREFIXES_FILE) -> None:
-    """Raise when the prefix may not be announced from this host; it has to be in both places that name any.
+    """Raise if the prefix may not be announced from this host; it has to be in each place that names any.
 
-    ConfigError for what the parameter forbids; HostError for what the file forbids, and when both are empty.
+    ConfigError if the parameter forbids it; HostError if the file forbids it, or both are empty.
     """
     from_file = read_prefixes(path)
     if not from_parameter and not from_file:
@@ -59,7 +59,7 @@ def check_allowed(prefix: Address, from_parameter: Sequence[Prefix], path: str =
 
 
 def strays(sent: Sequence[str], from_parameter: Sequence[Prefix], path: str = ALLOWED_PREFIXES_FILE) -> list[str]:
-    """Those of the prefixes, as text, that may not be announced from this host. HostError as read_prefixes has it."""
+    """Return those of the prefixes, as text, that may not be announced from this host. Raises HostError like read_prefixes."""
     places = [place for place in (from_parameter, read_prefixes(path)) if place]
     return [text for text in sent if not all(_within(text, place) for place in places)]
 

@@ -1,4 +1,4 @@
-"""From which address of this host packets go to another one, and whether it hears answers from an address of its own."""
+"""Which source address this host uses for a destination, and whether it accepts replies from an address of its own."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ocfpy.net.loopback import find_address
 from ocfpy.ocf.addresses import Address, parse_address
 
 ANY_PORT = 9
-"""Nothing is sent there: a connected datagram socket only asks the kernel for its way."""
+"""The discard port. Nothing is sent to it: a connected datagram socket only asks the kernel for the route."""
 PROC_CONF = "/proc/sys/net/ipv4/conf"
 _AF = {4: AF_INET, 6: AF_INET6}
 _STRICT = 1
 
 
 def source_towards(address: Address) -> str:
-    """The address that the kernel picks to send to that one from. Raises OSError."""
+    """Return the source address that the kernel picks for this destination. Raises OSError."""
     sock = socket(_AF[address.family], SOCK_DGRAM | SOCK_CLOEXEC)
     try:
         sock.connect((str(address), ANY_PORT))
@@ -26,10 +26,10 @@ def source_towards(address: Address) -> str:
 
 
 def missing_local_reply_sysctls(address: Address, proc_conf: str = PROC_CONF) -> list[str]:
-    """The settings that have to change before this host takes packets from an address of its own off the wire.
+    """Return the settings that must change before this host accepts packets from an address of its own off the wire.
 
-    The wire is the interface that leads to `address`. The kernel takes such packets for forged, in IPv4 only
-    (fib_validate_source in net/ipv4/fib_frontend.c; seen with 7.2). Raises OSError when nothing leads there.
+    The wire is the interface that leads to `address`. The kernel drops such packets as spoofed, in IPv4 only
+    (fib_validate_source in net/ipv4/fib_frontend.c; seen with 7.2). Raises OSError when there is no route.
     """
     if address.family != 4:
         return []

@@ -1,1 +1,1 @@
-"""A small framework for OCF 1.1 resource agents; it knows nothing of load balancing."""
+"""A small framework for OCF 1.1 resource agents, independent of load balancing."""

@@ -1,4 +1,4 @@
-"""IP addresses and prefixes; ipaddress, the usual choice, takes longer to import than a monitor to run."""
+"""IP addresses and prefixes; importing ipaddress, the usual choice, takes longer than a monitor runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 _BITS = {4: 32, 6: 128}
 _AF = {4: AF_INET, 6: AF_INET6}
 
-# RFC 6890: what is bound to a host, a link or a group, and can never be routed to a site.
+# RFC 6890: addresses bound to a host, a link or a group, which can never be routed to a site.
 _SPECIAL = (
     ("0.0.0.0/8", "an unspecified address"),
     ("127.0.0.0/8", "a loopback address"),
@@ -55,7 +55,7 @@ class _Network:
 
 
 class Address(_Network):
-    """An address with the prefix length it is configured with; str() leaves the length out."""
+    """An address with its configured prefix length; str() leaves the length out."""
 
     __slots__ = ()
 
@@ -69,7 +69,7 @@ class Address(_Network):
 
     @property
     def special(self) -> str:
-        """What keeps it from being the address of a service, in words; empty for an ordinary unicast address."""
+        """Why it cannot be the address of a service; empty for an ordinary unicast address."""
         return next((words for text, words in _SPECIAL if parse_prefix(text).contains(self)), "")
 
 
@@ -114,7 +114,7 @@ def parse_address(text: str) -> Address:
 
 
 def parse_prefix(text: str) -> Prefix:
-    """Parse `192.0.2.0/24`; bits beyond the length, nearly always a slip, are refused. Raises ValueError."""
+    """Parse `192.0.2.0/24`; bits beyond the length, nearly always a typing error, are refused. Raises ValueError."""
     family, packed, length = _parse(text, "prefix")
     host_bits = int.from_bytes(packed, "big") & ((1 << (_BITS[family] - length)) - 1)
     if host_bits:

@@ -1,4 +1,4 @@
-"""What an agent is: its declaration, and the few methods in which one differs from another."""
+"""The base class of an agent: its declaration, and the methods that an agent overrides."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ocfpy.ocf.parameters import declared_parameters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from ocfpy.ocf.clone import Notification
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 _NOT_OURS = ("CRM_", "crm_", "OCF_", "trace_")
-"""What the names of parameters begin with that Pacemaker and the tracing of ocf-shellfuncs add to an agent's own."""
+"""Prefixes of parameters that Pacemaker and the tracing of ocf-shellfuncs add to an agent's own."""
 
 
 class Status:
-    """What a look at the service found: kind is running, degraded, stopped or failed; reason may be empty.
+    """What observe found: kind is running, degraded, stopped or failed; reason may be empty.
 
-    promoted is whether it was found in the promoted role, for an agent that has one.
+    promoted is whether the instance has the promoted role, for an agent that has one.
     """
 
     __slots__ = ("code", "kind", "promoted", "reason")
@@ -36,23 +36,23 @@ class Status:
 
     @classmethod
     def running(cls, promoted: bool = False) -> Status:
-        """It does all that it should."""
+        """Everything that was claimed is in place and works."""
         return cls("running", "", codes.OCF_RUNNING_PROMOTED if promoted else codes.OCF_SUCCESS, promoted)
 
     @classmethod
     def degraded(cls, reason: str, promoted: bool = False) -> Status:
-        """It runs, with less than it should have; Pacemaker shows the reason and does nothing."""
+        """It runs, but with restrictions; Pacemaker shows the reason and does nothing."""
         code = codes.OCF_DEGRADED_PROMOTED if promoted else codes.OCF_DEGRADED
         return cls("degraded", reason, code, promoted)
 
     @classmethod
     def stopped(cls, reason: str = "") -> Status:
-        """Nothing of it is there. In doubt, it is failed instead."""
+        """Nothing of the claim is in place. In doubt, return failed instead."""
         return cls("stopped", reason, codes.OCF_NOT_RUNNING)
 
     @classmethod
     def failed(cls, reason: str, promoted: bool = False) -> Status:
-        """It is there, or part of it, and does not do what it should; Pacemaker stops it."""
+        """Some of the claim is in place, but does not work; Pacemaker stops the resource."""
         return cls("failed", reason, codes.OCF_FAILED_PROMOTED if promoted else codes.OCF_ERR_GENERIC, promoted)
 
     @property
@@ -89,12 +89,11 @@ class Action:
 class Agent:
     """Base of all agents.
 
-    Subclasses declare parameters as class attributes and override observe, start, stop and claim; declared
-    actions besides these have a method of the same name. A claim is
-    flat text: what start puts in place, written to the state file before start runs, so that stop can undo it
-    whatever has happened to the configuration since. config_errors holds every fault of the configuration;
-    with lenient=False they are raised as one ConfigError. check_config runs within __init__, so it may use
-    nothing but the parameters.
+    Subclasses declare parameters as class attributes and override observe, start, stop and claim; a declared
+    action beside these has a method of the same name. A claim is flat text: what start puts in place. It is written to the
+    state file before start runs, so that stop can undo it however the configuration has changed since. config_errors holds
+    every fault of the configuration; with lenient=False they are raised as one ConfigError. check_config runs within
+    __init__, so it may use only the parameters.
     """
 
     context: Context
@@ -103,13 +102,13 @@ class Agent:
     _former: dict[str, Parameter[Any]]
 
     name: str
-    provider = "ocfpy"  # the directory below resource.d that the agent is in
+    provider = "ocfpy"  # the agent's directory below resource.d
     version: str
     shortdesc: str
     longdesc: str
     actions: tuple[Action, ...]
 
-    # For the manual page: parameters of an example that would do, whether it is used as a clone, and pages to read next.
+    # For the manual page: parameters of a working example, whether it is used as a clone, and pages to read next.
     example: Mapping[str, str] = {}
     is_clone = False
     see_also: tuple[str, ...] = ()
@@ -131,7 +130,7 @@ class Agent:
 
     @classmethod
     def advertised_actions(cls) -> tuple[Action, ...]:
-        """Return the actions of the metadata: the declared ones, and what the library answers by itself."""
+        """Return the actions of the metadata: the declared ones, and those that the library answers by itself."""
         declared = tuple(a for a in cls.actions if a.name != "reload-agent" or cls.can_reload())
         names = [action.name for action in declared]
         own = (Action("validate-all", "5s"), Action("meta-data", "5s"))
@@ -144,23 +143,23 @@ class Agent:
 
     @classmethod
     def has_score(cls) -> bool:
-        """Whether the agent says which instance is to be promoted."""
+        """Whether the agent chooses which instance is promoted."""
         return cls.promotion_score is not Agent.promotion_score
 
     @classmethod
     def depths(cls) -> list[int]:
-        """Return the check levels of monitor that are advertised, lowest first; 0 always is one."""
+        """Return the check levels of monitor that are advertised, lowest first; always including 0."""
         return sorted({0, *(action.depth or 0 for action in cls.actions if action.name == "monitor")})
 
     @property
     def depth(self) -> int:
-        """How deep observe has to look: the asked-for check level or, as OCF 1.1 has it, the next lower one offered."""
+        """The check level for observe: the requested one or, as in OCF 1.1, the next lower one offered."""
         return max(depth for depth in self.depths() if depth <= self.context.check_level)
 
     def config_warnings(self) -> list[str]:
-        """Return what is probably not meant in a configuration that can be used; start and validate-all log it.
+        """Return warnings about a valid configuration that is probably a mistake; start and validate-all log them.
 
-        A subclass adds its own. It is asked for only where check_config has found no fault.
+        A subclass adds its own. Called only if check_config has found no fault.
         """
         return self._unknown_parameters() + self._deprecations() + self._doubts()
 
@@ -186,13 +185,13 @@ class Agent:
         return [
             f"parameter {parameter.name} is deprecated: "
             + (parameter.deprecated or f"use {parameter.replaced_by}")
-            + (f" ({parameter.replaced_by} is given, and counts)" if self.is_set(parameter.replaced_by) else "")
+            + (f" ({parameter.replaced_by} is set, and used)" if self.is_set(parameter.replaced_by) else "")
             for parameter in self.parameters()
             if parameter.is_deprecated and self.is_set(parameter.name)
         ]
 
     def is_set(self, name: str) -> bool:
-        """Whether the parameter was given, well-formed or not: what a check for "one of two" must ask."""
+        """Whether the parameter was given, well-formed or not: for a check such as "one of two"."""
         return name in self.context.params
 
     def _read_parameter(self, parameter: Parameter[Any]) -> list[str]:
@@ -204,7 +203,7 @@ class Agent:
             except ValueError as error:
                 fault = f"parameter {parameter.name}: {error}"
         elif parameter.name in self._former:
-            # Given by its former name only. What is wrong with it is reported for that name.
+            # Set by its former name only. A fault of its value is reported for that name.
             former = self._former[parameter.name].name
             try:
                 self.values[parameter.name] = parameter.read(self.context.params[former])
@@ -220,40 +219,47 @@ class Agent:
         try:
             return self.check_config()
         except Exception as error:
-            # A check across parameters stumbled over one that is known to be bad, and has been reported.
+            # A check across parameters failed because of a value whose fault has been reported already.
             if self.config_errors and isinstance(error, (AttributeError, TypeError)):
                 return []
-            if lenient:  # whatever it is, a stop goes on
+            if lenient:  # whatever the fault is, a stop goes on
                 return [f"{type(error).__name__}: {error}"]
             raise
 
     def check_config(self) -> list[str]:
-        """Return the faults that show when parameters are seen together; looks at nothing but these."""
+        """Return faults of the combination of parameters; uses nothing but these."""
         return []
 
     def check_host(self) -> None:
-        """Raise an OcfError when this host cannot run it; before start, and in validate-all level 10."""
+        """Raise an OcfError if this host cannot run the resource; called before start, and in validate-all level 10."""
 
     def claim(self) -> dict[str, str]:
         """Return what start puts in place."""
         return {}
 
     def check_claim(self, claim: dict[str, str]) -> None:
-        """Raise ClaimedError when another resource holds here what this one claims.
+        """Raise ClaimedError if another resource on this host holds what this one claims.
 
-        A start waits for as long as it says so, for the other one may just be stopped: a resource that was renamed is, to
-        Pacemaker, one that stops and another one that starts, and nothing puts the two in order.
-        start holds the lock of the agent type over this and the writing of the record: look at records only,
-        and wait for nothing.
+        A start retries until its time is over, because the other resource may be about to stop: to Pacemaker, a renamed
+        resource is one that stops and another one that starts, in no defined order. start holds the lock of the agent type
+        over this call and the writing of the claim: read only the claims, and wait for nothing.
         """
 
     def transitional_claim(self, claim: dict[str, str]) -> dict[str, str]:
-        """Return what a stop would have to undo, and no other resource can claim, while a reload goes over to `claim`."""
+        """Return what a stop would have to undo while a reload goes over to `claim`, and what no other resource can claim."""
         return claim
 
     def observe(self, claim: dict[str, str]) -> Status:
-        """Return the truth about what is claimed, without changing anything."""
+        """Return the state of the claim, without changing anything."""
         raise NotImplementedError
+
+    def shortcut_facts(self) -> Sequence[str]:
+        """Return what a shell can look at again, to find what observe has just found; empty if it takes an interpreter.
+
+        Each is a line of the note that the launcher goes by (shortcut.py). Asked for only after a monitor that found the
+        resource running and had nothing to report.
+        """
+        return ()
 
     def start(self, claim: dict[str, str]) -> None:
         """Put the claim in place, from any state; the library then waits for observe to agree."""
@@ -279,25 +285,25 @@ class Agent:
         raise NotImplementedError
 
     def promotion_score(self, status: Status) -> int | None:
-        """Return how much this instance, found like this, deserves to be promoted; None or less than 0 is never.
+        """Return this instance's score for promotion, given what observe found; None or less than 0 is never.
 
         Pacemaker promotes the instance with the highest score. The library publishes it after start and at each recurring
-        monitor, and takes it back before the instance stops.
+        monitor, and deletes it before the instance stops.
         """
         return None
 
     def notify(self, notification: Notification) -> None:
-        """Learn what the cluster is about to do, or has done, to the clone's instances; its failure is ignored."""
+        """Handle what the cluster is about to do, or has done, to the clone's instances; failures are ignored."""
 
     def reload(self, claim: dict[str, str]) -> None:
-        """Have the service read its own configuration again (OCF 1.1); Pacemaker itself never asks for it."""
+        """Have the service read its own configuration again (OCF 1.1); Pacemaker itself never calls it."""
         raise NotImplementedError
 
     def reload_agent(self, claim: dict[str, str]) -> None:
-        """Bring the running service to the new parameters, of which only reloadable ones have changed.
+        """Apply the new parameters to the running service; only reloadable ones have changed.
 
         Not for an agent with a promoted role: Pacemaker remembers an instance's last action and its monitors, so that from
-        a reload-agent until the next monitor it takes a promoted instance for an unpromoted one, and may promote
+        a reload-agent until the next monitor it considers a promoted instance unpromoted, and may promote
         another beside it (seen with Pacemaker 3.0.0).
         """
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Transient node attributes and promotion scores: how an agent tells the cluster what it found."""
+"""Transient node attributes and promotion scores: an agent's reports to the cluster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 5.0
 _TOOL = "attrd_updater"
 _SPECIAL = ".[]()*+?{}|^$\\"
-"""What means something in an extended regular expression."""
+"""Characters with a meaning in an extended regular expression."""
 
 
 def update_command(name: str, value: str, dampen: str = "0") -> list[str]:
@@ -31,14 +31,14 @@ def delete_command(name: str) -> list[str]:
 def set_attribute(
     name: str, value: str, dampen: str = "0", deadline: Deadline | float = PATIENCE_S, log: Log | None = None
 ) -> bool:
-    """Set an attribute of this node; return whether the cluster took it. Outside of one it is only logged."""
+    """Set an attribute of this node; return whether the cluster accepted it. Outside of a cluster it is only logged."""
     return _run(update_command(name, value, dampen), deadline, log) is not None
 
 
 def set_attributes(names: Sequence[str], value: str, deadline: Deadline | float = PATIENCE_S, log: Log | None = None) -> bool:
-    """Set attributes of this node that exist to one value, at the same moment; return whether the cluster took it.
+    """Set existing attributes of this node to one value, at the same moment; return whether the cluster accepted it.
 
-    attrd passes the change on in one message to the cluster. It leaves out names that it does not know, without an error.
+    attrd passes the change on in one message to the cluster. It silently skips names that it does not know.
     attrd_updater has had --pattern since Pacemaker 2.1.6.
     """
     words = "|".join("".join(f"\\{one}" if one in _SPECIAL else one for one in name) for name in names)
@@ -46,7 +46,7 @@ def set_attributes(names: Sequence[str], value: str, deadline: Deadline | float 
 
 
 def delete_attribute(name: str, deadline: Deadline | float = PATIENCE_S, log: Log | None = None) -> bool:
-    """Delete an attribute of this node; return whether the cluster took it."""
+    """Delete an attribute of this node; return whether the cluster accepted it."""
     return _run(delete_command(name), deadline, log) is not None
 
 
@@ -63,16 +63,16 @@ def get_attribute(
 
 
 def set_promotion_score(context: Context, score: int, deadline: Deadline | float | None = None) -> bool:
-    """Say how much this instance deserves to be promoted on this node; below 0 it never is.
+    """Publish this instance's promotion score on this node; below 0 it is never promoted.
 
-    The cluster forgets it when the node leaves. Returns whether the cluster took it; why not is in the log. By default
-    it is given PATIENCE_S, or half of the time that the action has left.
+    The cluster forgets it when the node leaves. Returns whether the cluster accepted it; the log has the reason of a refusal. The
+    default time limit is PATIENCE_S, or half of the time that the action has left.
     """
     return _change_score(context, [f"--update={score}"], deadline)
 
 
 def delete_promotion_score(context: Context, deadline: Deadline | float | None = None) -> bool:
-    """Take the score back: Pacemaker promotes no instance without one. Return whether the cluster took it."""
+    """Delete the score: Pacemaker promotes no instance without one. Return whether the cluster accepted it."""
     return _change_score(context, ["--delete"], deadline)
 
 

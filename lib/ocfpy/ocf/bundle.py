@@ -25,7 +25,7 @@ DIRECTORY = "bundles"
 DISPATCH = "ocfpy.ocf.dispatch"
 LOADER = "ocfpy.ocf.bundled"
 PART = 65536
-"""Bytes that are read at a time, so that the memory is used again for what comes out of them."""
+"""Bytes read at a time, so that the same memory is used again."""
 
 
 def path_of(library: str, agent: str) -> str:
@@ -34,7 +34,7 @@ def path_of(library: str, agent: str) -> str:
 
 
 def write(library: str, agent: str, installed_as: str) -> None:
-    """Write the bundle of the agent's module, in place of an older one; installed_as is where the library will be used."""
+    """Write the bundle of the agent's module, replacing an older one; installed_as is where the library will be used."""
     parts: list[list[CodeType]] = [[]]
     index = []
     for name in imported_by(library, (DISPATCH, agent)):
@@ -64,7 +64,7 @@ def write(library: str, agent: str, installed_as: str) -> None:
 
 
 def imported_by(library: str, names: tuple[str, ...]) -> list[str]:
-    """The library's modules that importing these imports, each behind those that it imports itself."""
+    """The library's modules that these import, each behind those that it imports itself."""
     found: dict[str, None] = {}
     visited = set()
 
@@ -84,7 +84,7 @@ def imported_by(library: str, names: tuple[str, ...]) -> list[str]:
 
 
 def _imports(library: str, tree: ast.Module) -> Iterator[str]:
-    """What a module imports of the library when it is imported itself, not in a function."""
+    """What a module imports of the library at import time, not in a function."""
     for statement in tree.body:
         if isinstance(statement, ast.Import):
             yield from (alias.name for alias in statement.names if _source(library, alias.name))
@@ -114,7 +114,7 @@ def _code(library: str, path: str, installed_as: str) -> CodeType:
 
 
 class _Lean(ast.NodeTransformer):
-    """Leaves out what costs a monitor time and does nothing: docstrings, what is for type checkers, __future__."""
+    """Removes what costs a monitor time without effect: docstrings, code for type checkers, __future__."""
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":

@@ -1,4 +1,4 @@
-"""Puts the modules of a bundle in place: one file is read where import would search, open and read each module by itself."""
+"""Loads the modules of a bundle from one file, where import would search, open and read each module separately."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ HEAD = 16384
 
 
 def load(fd: int, library: str) -> str:
-    """Run the modules of the bundle behind fd, which are in the order of their imports, and return the library.
+    """Run the modules of the bundle behind fd, in the order of their imports, and return the library's path.
 
-    Return "", and leave everything as it is, when the bundle is another library's or a source was changed since.
-    Raises OSError when a source is gone, what marshal raises for a bundle that is damaged, and what the modules raise.
+    Return "", without any change, if the bundle is another library's or a source was changed since.
+    Raises OSError for a missing source, marshal's errors for a damaged bundle, and the modules' own errors.
     """
     bundled_library, index, sizes = marshal.loads(os.pread(fd, HEAD, HEAD))
     if library != bundled_library:
@@ -26,7 +26,7 @@ def load(fd: int, library: str) -> str:
     os.lseek(fd, 2 * HEAD, os.SEEK_SET)
     codes = [code for size in sizes for code in marshal.loads(os.read(fd, size))]
     modules = []
-    # All are there before the first one runs: a package may import its own modules.
+    # All are loaded before the first one runs: a package may import its own modules.
     for name, path, _, _ in index:
         module = type(sys)(name)
         module.__file__ = f"{library}/{path}"

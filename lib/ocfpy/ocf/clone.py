@@ -1,4 +1,4 @@
-"""What Pacemaker tells an instance of a clone: its own place among the others, and what happens to them.
+"""Pacemaker's information for an instance of a clone: its own place among the others, and what happens to them.
 
 Names and meaning are those of the variables OCF_RESKEY_CRM_meta_* that Pacemaker's scheduler adds
 (lib/pacemaker/pcmk_graph_producer.c and pcmk_sched_notif.c); before 2.1 they said master and slave.
@@ -27,7 +27,7 @@ class Clone:
 
 
 class Instance:
-    """An instance of the clone and the node that it is meant for; node is empty where there is none."""
+    """An instance of the clone and its intended node; node is empty if there is none."""
 
     __slots__ = ("node", "resource")
 
@@ -46,10 +46,10 @@ class Instance:
 
 
 class Notification:
-    """A notify action: when is pre or post, operation what is done: start, stop, promote or demote.
+    """A notify action: when is pre or post, operation is start, stop, promote or demote.
 
-    start, stop, promote and demote list the instances that it is done to; active, inactive, promoted and
-    unpromoted where the instances were when all this began, before any of it; available names the nodes.
+    start, stop, promote and demote list the instances of these operations; active, inactive, promoted and
+    unpromoted where the instances were before all operations; available names the nodes.
     """
 
     __slots__ = (
@@ -72,7 +72,7 @@ class Notification:
 
     @property
     def key(self) -> str:
-        """What most agents ask for in one word: pre-promote, post-stop and so on."""
+        """The operation in one word, as most agents test it: pre-promote, post-stop and so on."""
         return f"{self.when}-{self.operation}"
 
     def __repr__(self) -> str:
@@ -80,7 +80,7 @@ class Notification:
 
 
 def _instances(meta: Mapping[str, str], group: str) -> tuple[Instance, ...]:
-    """The two lists run side by side; that of the nodes is missing for what runs nowhere."""
+    """Pairs the two lists; that of the nodes is missing for instances without a node."""
     resources = meta.get(f"notify_{group}_resource", "").split()
     nodes = meta.get(f"notify_{group}_uname", "").split()
     if len(nodes) != len(resources):

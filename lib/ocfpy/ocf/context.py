@@ -1,4 +1,4 @@
-"""What Pacemaker told the agent about this call, from its arguments and environment and nothing else."""
+"""What Pacemaker tells the agent about this call, from its arguments and environment only."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ MAX_DIGITS = 12  # of milliseconds, 30 years: with three more the clocks of Pyth
 _PARAMETER = "OCF_RESKEY_"
 _META = "OCF_RESKEY_CRM_meta_"
 _STATE_SUFFIX = ".state"
-_TRUE = ("1", "yes", "true", "on", "ja")  # what ocf-shellfuncs takes for true
+_TRUE = ("1", "yes", "true", "on", "ja")  # what ocf-shellfuncs accepts as true
 
 
 class Context:
     """One call of an agent.
 
-    argv is the command line: argv[1] is the action, more words are ignored as OCF 1.1 asks. environ is read
-    once. agent_name defaults to the name the program was called by, provider to what the cluster calls it. age_s: seconds
-    since this process started, which the cluster has already waited. A value that is not a number counts as unset. meta
-    holds what comes as CRM_meta_*, without that prefix.
+    argv is the command line: argv[1] is the action, further words are ignored as OCF 1.1 asks. environ is read once. agent_name
+    defaults to the program's name, provider to the cluster's. age_s: seconds since this process started, which the cluster has
+    already waited. A value that is not a number counts as unset. meta holds the variables CRM_meta_*, without that prefix.
+    shortcut is the path of the note that spares the next monitor its interpreter (shortcut.py).
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Context:
         # ocf-shellfuncs falls back to "default" as well, for an agent that is run by hand.
         self.instance = environ.get("OCF_RESOURCE_INSTANCE") or "default"
         self.resource = _without_clone_number(self.instance)
-        # Pacemaker passes a parameter that was set to nothing, or to blanks; to an operator that is an unset one.
+        # Pacemaker passes parameters that are empty or blank; to an operator such a parameter is unset.
         self.params = {
             name[len(_PARAMETER) :]: value
             for name, value in environ.items()
@@ -63,9 +63,9 @@ class Context:
         self.traced = (environ.get("OCF_TRACE_RA") or environ.get("OCF_RESKEY_trace_ra", "")).lower() in _TRUE
         self.exit_reason_prefix = environ.get("OCF_EXIT_REASON_PREFIX") or "ocf-exit-reason:"
         self.node = self.meta.get("on_node") or os.uname().nodename
-        # Pacemaker has been waiting since it forked this process. One that is older was not forked for this action.
+        # Pacemaker has been waiting since it forked this process. An older process was not forked for this action.
         left = self.timeout - (age_s if age_s < self.timeout else 0.0)
-        # It sends SIGKILL at the timeout; the margin, seconds, is for saying what went wrong before that.
+        # It sends SIGKILL at the timeout; the margin, in seconds, is for reporting the reason before that.
         self.margin = min(max(0.5, self.timeout * 0.05), left / 2)
         self.deadline = Deadline(left - self.margin)
         provider = provider or environ.get("OCF_RESOURCE_PROVIDER") or "ocfpy"
@@ -74,21 +74,22 @@ class Context:
         unique = self.meta.get("globally_unique") == "true"
         self.key = (self.instance if unique else self.resource).replace("/", "%2F")
         self.state = StateFile(self._state_path(self.key))
-        self._environ = environ
+        self.shortcut = f"{self.rundir}/{self.agent_name}-{self.key}.shortcut"
+        self.environ = environ
         self._log: Log | None = None
 
     @property
     def log(self) -> Log:
-        """The log of this call. A monitor that has nothing to say does without."""
+        """The log of this call. A monitor without messages never creates it."""
         if self._log is None:
             from ocfpy.ocf.log import Log
 
-            self._log = Log(self.agent_name, self.instance, self._environ, self.traced)
+            self._log = Log(self.agent_name, self.instance, self.environ, self.traced)
         return self._log
 
     @property
     def clone(self) -> Clone:
-        """What the cluster says about the clone that this is an instance of."""
+        """The cluster's information about the clone that this is an instance of."""
         from ocfpy.ocf.clone import Clone
 
         return Clone(self.meta)
@@ -97,9 +98,9 @@ class Context:
         return f"{self.rundir}/{self.agent_name}-{key}{_STATE_SUFFIX}"
 
     def other_claims(self, type_name: str) -> list[tuple[str, dict[str, str]]]:
-        """Return what the other resources of this agent type recorded as theirs, as (resource, record).
+        """Return the claims of the other resources of this agent type, as (resource, claim).
 
-        Raises OSError for a record that cannot be read, but not in a stop, which must get to its end.
+        Raises OSError for a claim file that cannot be read, except in a stop, which must get to its end.
         """
         prefix = f"{type_name}-"
         claims = []

@@ -19,9 +19,9 @@ _STARTTIME = 19  # of the fields of /proc/PID/stat behind the name (proc(5))
 
 
 def process_age(pid: int | str = "self") -> float:
-    """Return for how many seconds a process, this one, has been there, to a clock tick; 0.0 when the kernel does not say.
+    """Return the age of this process in seconds, precise to a clock tick; 0.0 if the kernel does not tell.
 
-    That includes what it was before an exec, and is how long Pacemaker has been waiting for an action.
+    It includes the time before an exec, and is how long Pacemaker has been waiting for an action.
     """
     try:
         # Not open(), which asks about the file five times before it reads.
@@ -36,7 +36,7 @@ def process_age(pid: int | str = "self") -> float:
 
 
 class Deadline:
-    """A point in time, seconds away when it is made; step is what is being waited for."""
+    """A point in time, `seconds` after its creation; step names what the action waits for."""
 
     __slots__ = ("_clock", "_end", "_sleep", "seconds", "step")
 
@@ -53,17 +53,17 @@ class Deadline:
         self._end = clock() + seconds
 
     def remaining(self) -> float:
-        """Return the seconds left, 0.0 when there are none."""
+        """Return the seconds left, at least 0.0."""
         return max(0.0, self._end - self._clock())
 
     def check(self, what: str) -> None:
-        """Raise DeadlineError, naming what was waited for, when no time is left."""
+        """Raise DeadlineError, naming the awaited step, when no time is left."""
         self.step = what
         if self.remaining() <= 0:
             raise self.error(what)
 
     def error(self, what: str) -> DeadlineError:
-        """Return the error that names what was waited for."""
+        """Return the error that names the awaited step."""
         return DeadlineError(f"timed out after {self.seconds:.1f} s waiting for {what}")
 
     def sleep(self, seconds: float) -> None:

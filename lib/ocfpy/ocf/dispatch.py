@@ -1,8 +1,8 @@
 """Runs one action of an agent, with the rules that hold for every agent.
 
 stop and probe never fail because of bad configuration or a missing tool: a stop that fails fences the node, a
-probe that fails starts a recovery. A configuration is judged whole. Every failure ends in exactly one exit
-reason.
+probe that fails starts a recovery. All faults of a configuration are reported together. Every failure ends in exactly one
+exit reason.
 """
 
 from __future__ import annotations
@@ -37,20 +37,21 @@ else:
     # The C module behind signal, which itself pulls in enum: 3 ms that no monitor needs to pay.
     import _signal
 
-# Whatever the cluster says: between two rings there must be time to say what has happened.
+# Whatever timeout the cluster sets: between two alarms there must be time to log what happened.
 LEAST_RING_S = 0.02
+_CHANGE_NOTHING = ("", "meta-data", "usage", "validate-all")
 
 
 def run(agent_class: type[Agent]) -> NoReturn:
-    """Run the action that this process was started for, and leave with its exit code: what a launcher calls.
+    """Run the action that this process was started for, and exit with its code: the entry point of a launcher.
 
-    The interpreter's own tidying up at the end costs 3 of a monitor's 18 ms, and everything has been written by then.
+    Skips the interpreter's clean-up, which costs 3 of a monitor's 18 ms; everything has been written by then.
     """
     os._exit(main(agent_class, sys.argv, os.environ, process_age()))
 
 
 def main(agent_class: type[Agent], argv: Sequence[str], environ: Mapping[str, str], age_s: float = 0.0) -> int:
-    """Run the action that argv[1] names and return its OCF exit code; nothing is ever raised.
+    """Run the action that argv[1] names and return its OCF exit code; never raises.
 
     age_s is how long the cluster has been waiting for it already.
     """
@@ -61,6 +62,7 @@ def main(agent_class: type[Agent], argv: Sequence[str], environ: Mapping[str, st
                 from ocfpy.ocf import trace
 
                 trace.start(context, environ)
+            _drop_shortcut(context)
             with _Alarm(context):
                 return _handler(agent_class, context.action)(agent_class, context)
         except OcfError as error:
@@ -76,7 +78,7 @@ def main(agent_class: type[Agent], argv: Sequence[str], environ: Mapping[str, st
         context.log.error(f"{context.action}: {failure.reason}")
     except BaseException as error:
         failure = ServiceError(f"interrupted: {type(error).__name__}: {error}")
-    _disarm()  # it may have rung while the alarm was being set or taken back
+    _disarm()  # it may have rung while the alarm was being set or removed
     _exit_reason(context, failure.reason)
     return failure.code
 
@@ -125,7 +127,7 @@ def _validate_all(agent_class: type[Agent], context: Context) -> int:
     claim = agent.claim() if context.check_level >= 10 else {}
     for warning in agent.config_warnings():
         context.log.warning(f"{context.action}: {warning}")
-        _to_stderr(f"WARNING: {one_line(warning)}")  # for an operator who has it validated
+        _to_stderr(f"WARNING: {one_line(warning)}")  # for an operator who runs validate-all
     if context.check_level >= 10:
         agent.check_claim(claim)
         agent.check_host()
@@ -140,7 +142,27 @@ def _monitor(agent_class: type[Agent], context: Context) -> int:
     _publish_score(agent, status)
     if status.reason:
         _report(context, status)
+    elif status.kind == "running" and not context.check_level:
+        _note_shortcut(agent)
     return _monitored(context, status)
+
+
+def _note_shortcut(agent: Agent) -> None:
+    facts = agent.shortcut_facts()
+    if facts:
+        from ocfpy.ocf import shortcut  # once for many monitors, which then need no interpreter
+
+        shortcut.write(agent, facts)
+
+
+def _drop_shortcut(context: Context) -> None:
+    """What a monitor noted for the next one holds until something else happens to the resource."""
+    if context.action in _CHANGE_NOTHING:
+        return
+    try:
+        os.unlink(context.shortcut)
+    except OSError:
+        pass  # there is none, as a rule
 
 
 def _publish_score(agent: Agent, status: Status) -> None:
@@ -151,7 +173,7 @@ def _publish_score(agent: Agent, status: Status) -> None:
 
 
 def _monitored(context: Context, status: Status) -> int:
-    """The exit code of a look; where Pacemaker would never forget a degraded service, it is told of a running one."""
+    """The exit code of a status. If Pacemaker would never forget a degraded result, report running instead."""
     if status.kind == "degraded" and not context.cluster_expires_degraded:
         return codes.OCF_RUNNING_PROMOTED if status.promoted else codes.OCF_SUCCESS
     return status.code
@@ -181,18 +203,18 @@ def _migrate_from(agent_class: type[Agent], context: Context) -> int:
 
 
 def _bring_up(agent: Agent, action: str) -> int:
-    """Start or take over: the claim is on disk before anything is done, and only what observe says counts."""
+    """Start or take over: the claim is on disk before anything is done, and only observe decides about success."""
     context = agent.context
     claim = agent.claim()
     _log_warnings(agent)
     unclaimed_by = Deadline(context.deadline.remaining() / 2)
-    await_unclaimed(agent, claim, unclaimed_by)  # before check_host, which may find what the other one has in place
+    await_unclaimed(agent, claim, unclaimed_by)  # before check_host, which may find what the other resource has in place
     agent.check_host()
     record = context.state.read()
     if record is not None:
         record = {**claim, **record}
     if record is not None and any(record[key] != value for key, value in claim.items()):
-        # A stop did not get to its end before the configuration changed; nothing else would ever undo that.
+        # A stop did not finish before the configuration changed; nothing else would ever undo that.
         from ocfpy.ocf.stopping import take_down
 
         context.log.warning(f"{action}: undoing what an earlier start with other parameters left behind")
@@ -236,7 +258,7 @@ def _reload_agent(agent_class: type[Agent], context: Context) -> int:
 
 
 def put_in_force(agent: Agent, claim: dict[str, str]) -> None:
-    """Have the running service go over to the parameters of this claim, which is on disk before anything is done."""
+    """Apply the parameters of this claim to the running service; the claim is on disk before anything is done."""
     _log_warnings(agent)
     agent.context.state.update(agent.transitional_claim(claim))
     agent.reload_agent(claim)
@@ -250,7 +272,7 @@ def _in_role(agent_class: type[Agent], context: Context) -> int:
 
 
 class _Alarm:
-    """Interrupts an action stuck past its deadline, so that it says where before Pacemaker kills it."""
+    """Interrupts an action stuck past its deadline, so that it reports where before Pacemaker kills it."""
 
     __slots__ = ("_context",)
 
@@ -259,9 +281,8 @@ class _Alarm:
 
     def __enter__(self) -> None:
         _signal.signal(_signal.SIGALRM, self._ring)
-        # Whatever watches the deadline by itself gives the better reason, and has half of the margin to go
-        # first. The alarm is repeated in case the first one was caught by somebody who takes any failure for
-        # an answer.
+        # Code that watches the deadline by itself gives the better reason, and has half of the margin to go first. The
+        # alarm is repeated in case the first one was swallowed by code that catches any exception.
         margin_s = self._context.margin
         first_s = self._context.deadline.remaining() + margin_s / 2
         _signal.setitimer(_signal.ITIMER_REAL, max(first_s, LEAST_RING_S), max(margin_s / 4, LEAST_RING_S))
@@ -284,13 +305,13 @@ def _report(context: Context, status: Status) -> None:
 
 
 def _exit_reason(context: Context, reason: str) -> None:
-    """Pacemaker takes the last such line of stderr, to its end, as the reason."""
+    """Write an exit reason: Pacemaker uses the last such line of stderr, to its end."""
     _to_stderr(f"{context.exit_reason_prefix}{one_line(reason)}")
 
 
 def _who_may_not() -> str:
     if os.geteuid():
-        return "does the agent run as root?"
+        return "run the agent as root"
     return "an agent runs as root with all capabilities: look for a denial in the log of SELinux or AppArmor"
 
 

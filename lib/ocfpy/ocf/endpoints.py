@@ -1,4 +1,4 @@
-"""Endpoints, an address and a port with options: the parameter type of whoever talks to servers."""
+"""Endpoints, an address and a port with options: the parameter type of agents that connect to servers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_PORT = 65535
 
 
 class Endpoint:
-    """An address, a port (None when it was left out) and the options that followed: `10.0.0.1:53,weight=2`."""
+    """An address, a port (None if missing) and the options that follow: `10.0.0.1:53,weight=2`."""
 
     __slots__ = ("address", "options", "port")
 
@@ -40,13 +40,13 @@ class Endpoint:
 def parse_endpoint(text: str) -> Endpoint:
     """Parse `192.0.2.1`, `192.0.2.1:53`, `[2001:db8::1]:53` and `192.0.2.1:53,weight=2`. Raises ValueError.
 
-    Host names are refused: what they mean changes without anybody changing the configuration.
+    Host names are refused: their meaning may change while the configuration stays the same.
     """
     place, *words = text.split(",")
     host, port = _split(place)
     address = parse_address(host)
     if "/" in host:
-        raise ValueError(f"{shown(text)} has a prefix length, and an endpoint is one address")
+        raise ValueError(f"{shown(text)} has a prefix length: write one address")
     options: dict[str, str] = {}
     for word in words:
         name, sign, value = word.partition("=")
@@ -77,7 +77,7 @@ def _port(place: str, text: str) -> int:
 
 
 class EndpointListParam(ListParam[Endpoint]):
-    """Endpoints separated by white space; options names the options that may follow one."""
+    """Endpoints separated by white space; options names the permitted options."""
 
     def __init__(self, shortdesc: str, longdesc: str, *, options: tuple[str, ...] = (), **common: Any) -> None:
         super().__init__(shortdesc, longdesc, parse=self._endpoint, **common)

@@ -1,7 +1,7 @@
-"""Exceptions that say how far a failure reaches, in the words of Pacemaker's scheduler.
+"""Exceptions by how far a failure reaches, as Pacemaker's scheduler distinguishes it.
 
 Pacemaker reads the exit code of a failed action (lib/pengine/unpack.c): 6 stops the resource on every node,
-2, 4 and 5 ban this node, 1 is a failure that another attempt may get over.
+2, 4 and 5 ban this node, 1 is a failure that another attempt may overcome.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ class ConfigError(OcfError):
 
 
 class HostError(OcfError):
-    """The configuration cannot work on this host; it may on another."""
+    """The configuration cannot work on this host, but may on another."""
 
     code = codes.OCF_ERR_ARGS
 
 
 class NotInstalledError(OcfError):
-    """A program, a kernel feature or a file that the resource needs is not on this host."""
+    """A program, a kernel feature or a file that the resource needs is missing on this host."""
 
     code = codes.OCF_ERR_INSTALLED
 
 
 class PermissionDeniedError(OcfError):
-    """The agent is not allowed to do what it must; usually it does not run as root."""
+    """The agent lacks a permission; usually it does not run as root."""
 
     code = codes.OCF_ERR_PERM
 
@@ -53,8 +53,8 @@ class ServiceError(OcfError):
 
 
 class ClaimedError(ServiceError):
-    """Another resource of this host holds what this one claims; it may be about to stop, as one that was renamed is."""
+    """Another resource on this host holds what this one claims; it may be about to stop, for example after it was renamed."""
 
 
 class DeadlineError(ServiceError):
-    """Something did not happen before Pacemaker's patience ran out; the reason names it."""
+    """Something did not happen before the action's time was over; the reason names it."""

@@ -1,4 +1,4 @@
-"""What holds for the actions of every agent: which claim they are about, and waiting until observe agrees."""
+"""Rules for the actions of every agent: which claim they are about, and waiting until observe agrees."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from ocfpy.ocf.deadline import Deadline
 
 CLAIM_POLL_S = 0.05
-"""How often a start that waits for another resource to stop looks again."""
+"""Interval at which a start that waits for another resource to stop tries again."""
 
-# What makes an action impossible rather than fail: nothing can be running where it cannot run.
+# Errors that make an action impossible: nothing can be running where it cannot run.
 CANNOT_RUN_HERE = (ConfigError, HostError, NotInstalledError)
 
 
 class StrictClaim(dict[str, str]):
-    """A record that nothing completes: asking for what it lacks is a fault of the configuration."""
+    """A recorded claim that cannot be completed: a missing key is a fault of the configuration."""
 
     __slots__ = ()
 
     def __missing__(self, key: str) -> str:
-        raise ConfigError(f"the record of what was started says nothing about {key}")
+        raise ConfigError(f"the record of the start has no {key}")
 
 
 def completed(agent: Agent, record: dict[str, str]) -> dict[str, str]:
-    """Return the record with what it lacks: it may have been written by an older version, or be empty."""
+    """Return the recorded claim completed: it may have been written by an older version, or be empty."""
     if not agent.config_errors:
         try:
             return {**agent.claim(), **record}
@@ -38,12 +38,12 @@ def completed(agent: Agent, record: dict[str, str]) -> dict[str, str]:
 
 
 def known_claim(agent: Agent) -> dict[str, str]:
-    """Return what start recorded, or what it would record: a service may be older than the record of it."""
+    """Return what start recorded, or what it would record: a service may be older than its record."""
     return {**agent.claim(), **(agent.context.state.read() or {})}
 
 
 def require_active(agent: Agent, claim: dict[str, str]) -> Status:
-    """Return what observe says, when that is that it runs. Raises ServiceError."""
+    """Return what observe found, if the service runs. Raises ServiceError."""
     status = agent.observe(claim)
     if not status.is_active:
         raise ServiceError(f"{agent.name} is not running here{_because(status)}")
@@ -51,7 +51,7 @@ def require_active(agent: Agent, claim: dict[str, str]) -> Status:
 
 
 def wait_until(agent: Agent, claim: dict[str, str], wanted: Callable[[Status], bool], what: str) -> Status:
-    """Return what observe says when that is what is wanted. Raises DeadlineError with what it said last."""
+    """Return what observe found, when it is as wanted. Raises DeadlineError with what it found last."""
     seen: list[Status] = []
 
     def look() -> bool:
@@ -63,7 +63,7 @@ def wait_until(agent: Agent, claim: dict[str, str], wanted: Callable[[Status], b
     except DeadlineError:
         if not seen:
             raise
-        # The cause comes first: crm_mon cuts what is long.
+        # The cause comes first: crm_mon cuts long reasons.
         cause = seen[0].reason or f"{agent.name} is {seen[0].kind}"
         waited = f"timed out after {agent.context.deadline.seconds:.1f} s waiting for {what}"
         raise DeadlineError(f"{cause} ({waited})") from None
@@ -73,7 +73,7 @@ def wait_until(agent: Agent, claim: dict[str, str], wanted: Callable[[Status], b
 def await_unclaimed(
     agent: Agent, claim: dict[str, str], patience: Deadline, record: Callable[[], None] | None = None
 ) -> None:
-    """Return once no other resource holds what is claimed. Raises ClaimedError, with the holder, when patience ends.
+    """Return once no other resource holds what is claimed. Raises ClaimedError, with the holder, when the time is over.
 
     `record` is called under the lock of the agent type, before another start can claim the same.
     """
@@ -102,5 +102,5 @@ def _because(status: Status) -> str:
 
 
 def os_reason(error: OSError) -> str:
-    """Return what the system says, with the file that it says it of."""
+    """Return the system's error with the file that it is about."""
     return f"{error.filename}: {error.strerror}" if error.filename else str(error)

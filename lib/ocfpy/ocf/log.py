@@ -1,6 +1,6 @@
-"""Lines to syslog, HA_LOGFILE and HA_DEBUGLOG, which nothing ever waits for.
+"""Lines to syslog, HA_LOGFILE and HA_DEBUGLOG, for which no action ever waits.
 
-A log that takes no more lines (a full /dev/log, a FIFO that no process reads) loses them: an action that waited for it
+A log that accepts no more lines (a full /dev/log, a FIFO that no process reads) loses them: an action that waited for it
 would be killed at its timeout, and a stop that is killed fences the node.
 """
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 DEV_LOG = "/dev/log"
 SYSLOG = "syslog"
-"""The name of syslog among the places of a log; every other place is the path of a file."""
+"""The name of syslog among the sinks of a log; every other sink is the path of a file."""
 MAX_CHARACTERS = 8192
-"""Of one line: what rsyslog takes by default."""
+"""Longest line, in bytes: rsyslog's default limit."""
 
 # Errors that may pass: a full queue or pipe, a syslog daemon that restarts, a FIFO that no process reads yet.
 _BUSY = (EAGAIN, ECONNREFUSED, ENOBUFS, ENXIO)
@@ -36,7 +36,7 @@ _SEVERITIES = {"ERROR": 3, "WARNING": 4, "INFO": 6, "DEBUG": 7}
 
 
 class Log:
-    """Lines as ocf-shellfuncs writes them; no action fails because of them, and none waits for them."""
+    """Writes lines in the format of ocf-shellfuncs; no action fails because of them, and none waits for them."""
 
     def __init__(self, agent_name: str, instance: str, environ: Mapping[str, str], traced: bool = False) -> None:
         self._name = f"{agent_name}({instance})[{os.getpid()}]"
@@ -72,7 +72,7 @@ class Log:
             self._to_stderr(level, text)
 
     def _deliver(self, level: str, text: str, at: float, places: Iterable[str]) -> list[str]:
-        """Offer one line to these places and return those that are busy; `at` is when it was written, seconds since 1970."""
+        """Offer one line to these sinks and return the busy ones; `at` is when it was written, seconds since 1970."""
         message = f"{self._name}: {level}: {one_line(text[:MAX_CHARACTERS])}"
         when = time.localtime(at)
         busy = []
@@ -90,8 +90,8 @@ class Log:
         return busy
 
     def _to_syslog(self, severity: int, when: str, message: str) -> None:
-        """Send what syslog(3) would, which itself waits for as long as the queue of /dev/log is full."""
-        # The C module behind socket: that and syslog cost a monitor more.
+        """Send what syslog(3) would, which itself waits while the queue of /dev/log is full."""
+        # The C module behind socket: socket itself and syslog cost a monitor more.
         import _socket
 
         if self._socket is None:
@@ -107,7 +107,7 @@ class Log:
 
 
 def _append(path: str, line: str) -> None:
-    # O_NONBLOCK: opening a FIFO waits for its reader, and writing to a pipe that is full for its emptying.
+    # O_NONBLOCK: opening a FIFO waits for its reader, and writing to a full pipe for its emptying.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     fd = os.open(path, flags, 0o640)
     try:
@@ -117,7 +117,7 @@ def _append(path: str, line: str) -> None:
 
 
 def _facility_code(name: str) -> int:
-    """Return the number of a facility such as "daemon" or "local3", that of "daemon" for a name that syslog does not have."""
+    """Return the number of a facility such as "daemon" or "local3"; that of "daemon" for an unknown name."""
     name = name.lower()
     if name.startswith("local") and name[5:] in tuple("01234567"):
         return _LOCAL0 + int(name[5:])

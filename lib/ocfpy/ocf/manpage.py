@@ -26,7 +26,7 @@ def render(agent_class: type[Agent]) -> str:
     groups = [parameter.unique_group for parameter in parameters]
     lines = [
         f'.TH {_quoted(page.upper())} 7 "" {_quoted(f"{agent} {agent_class.version}")} "OCF resource agents"',
-        # A parameter or a path that was hyphenated cannot be searched for, nor copied.
+        # A hyphenated parameter or path can be neither searched for nor copied.
         ".nh",
         ".ad l",
         ".SH NAME",
@@ -109,7 +109,7 @@ def _example(agent_class: type[Agent]) -> list[str]:
 
 
 def _operations(agent_class: type[Agent]) -> list[str]:
-    """One for each that is advertised: Pacemaker runs no monitor that it has not been told of."""
+    """Return one operation for each advertised action: Pacemaker runs no monitor that is not configured."""
     return [f"  op {action.name} {' '.join(_options(action))}" for action in agent_class.actions if action.name in _TIMED]
 
 
@@ -138,7 +138,7 @@ def _page(page: str) -> str:
 
 
 def _command(lines: list[str]) -> list[str]:
-    """Show one command on several lines, as a shell would take it."""
+    """Show one command on several lines, in shell syntax."""
     return [".nf", *(_text(f"{line} \\") for line in lines[:-1]), _text(lines[-1]), ".fi"]
 
 

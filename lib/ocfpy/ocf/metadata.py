@@ -1,7 +1,7 @@
 """Renders an agent's declaration as OCF 1.1 metadata: python3 -m ocfpy.ocf.metadata MODULE:CLASS DTD.
 
-The document names a DTD that is installed beside this module: ocf-tester validates against the DTD that a
-document names, and the one it ships with knows nothing of OCF 1.1 (unique-group, reloadable, select, deprecated,
+The document names a DTD that is installed beside this module: ocf-tester validates against the DTD that a document
+names, and its own lacks the elements of OCF 1.1 (unique-group, reloadable, select, deprecated,
 reload-agent). It is not an internal subset, which satisfies every tool as well, because Pacemaker 3.0.0's
 controller logs "new_private_data: Triggered fatal assertion" for each declaration of one, dozens of lines at
 every start. Every optional attribute is #IMPLIED, so that a validating parser adds nothing.
@@ -24,7 +24,7 @@ DTD = os.path.join(os.path.dirname(os.path.realpath(__file__)), "ra-api-1.1.dtd"
 
 
 def render(agent_class: type[Agent], dtd: str = DTD) -> str:
-    """Return the metadata document, ASCII only, with the path of the DTD that it is valid by."""
+    """Return the metadata document, ASCII only, with the path of its DTD."""
     parameters = agent_class.parameters()
     groups = [parameter.unique_group for parameter in parameters]
     lines = [
@@ -46,7 +46,7 @@ def render(agent_class: type[Agent], dtd: str = DTD) -> str:
 
 
 def paragraphs(text: str) -> Iterable[str]:
-    """Yield the paragraphs of a description as it stands, indented, in a source file."""
+    """Yield the paragraphs of a description that is indented like the source file."""
     for block in "\n".join(line.strip() for line in text.split("\n")).split("\n\n"):
         if block.strip():
             yield block.strip()
@@ -56,7 +56,7 @@ def _parameter(parameter: Parameter[Any], alone: bool) -> str:
     group = parameter.unique_group
     attributes = _attributes(
         name=parameter.name,
-        # pcs looks at unique-group only; crmsh at unique only, taking each of a group for unique by itself.
+        # pcs reads only unique-group; crmsh only unique, and treats each parameter of a group as unique by itself.
         unique_group=group or None,
         unique="1" if group and alone else None,
         required="1" if parameter.required else "0",

@@ -1,4 +1,4 @@
-"""Parameters of an agent, declared once: what metadata, man page, parsing and validation are made from."""
+"""Parameters of an agent, declared once: the source of metadata, man page, parsing and validation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         pass
 
     class Holder(Protocol):
-        """What has parameters: an Agent."""
+        """The owner of parameters: an Agent."""
 
         values: dict[str, Any]
 
@@ -36,7 +36,7 @@ MAX_INTERFACE_LENGTH = 15
 """linux/if.h: IFNAMSIZ is 16 with the NUL."""
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 NAME_CHARACTERS = f"{_LETTERS}{_LETTERS.upper()}0123456789_.-"
-"""What names are made of that need no quoting anywhere; as a charset, or the most of one."""
+"""Characters that need no quoting anywhere; as a charset, or the base of one."""
 _UNITS_S = {
     "": 1.0,
     "us": 1e-6,
@@ -55,13 +55,13 @@ _UNITS_S = {
 class Parameter(_Base[T]):
     """A parameter, as a class attribute of an Agent; on an instance of it, the typed value.
 
-    An unset parameter reads as its default, and so does a bad one where the agent must go on regardless
+    An unset parameter reads as its default, and so does a bad one if the agent must go on regardless
     (stop, probe); without a default that is None. default may be written as text or as the value.
-    unique_group is True for a parameter that alone tells two resources apart, or the name of the group of
-    those that do together. deprecated is a sentence; replaced_by names the parameter that has taken the
-    place of this one, and that reads what is given here as long as it is not given itself.
-    name is what the cluster calls the parameter, where that is not the name of the attribute: an agent has attributes of its
-    own, and no parameter can take the place of one (TypeError; RuntimeError until Python 3.11).
+    unique_group is True for a parameter that alone distinguishes two resources, or the name of the group of
+    those that do together. deprecated is a sentence; replaced_by names the parameter that replaces this one,
+    and that reads this one's value while it is unset itself. name is the cluster's name of the parameter, if the
+    attribute has another: an agent has attributes of its own, which no parameter may replace (TypeError; RuntimeError
+    until Python 3.11).
     """
 
     content_type = "string"
@@ -116,17 +116,17 @@ class Parameter(_Base[T]):
 
     @property
     def kind(self) -> str:
-        """What a value looks like, in the words of a manual page."""
+        """The form of a value, as a manual page shows it."""
         return self.word
 
     @property
     def is_deprecated(self) -> bool:
-        """Whether nobody should use it any more."""
+        """Whether the parameter is deprecated."""
         return bool(self.deprecated or self.replaced_by)
 
     @property
     def unique_group(self) -> str:
-        """The name of the group of parameters that must not be the same in two resources, or nothing."""
+        """The name of the group of parameters that two resources must not share, or empty."""
         return self.name if self._unique_group is True else self._unique_group or ""
 
     @property
@@ -158,12 +158,12 @@ class Parameter(_Base[T]):
         raise NotImplementedError
 
     def doubt(self, text: str) -> str:
-        """Return why a text that can be read is probably not what was meant, or nothing."""
+        """Return why a valid text is probably a mistake, or empty."""
         return ""
 
 
 class StringParam(Parameter[str]):
-    """Text; one of choices, or made of the characters in charset, where these are given."""
+    """Text; one of choices, or made of the characters in charset, if these are given."""
 
     def __init__(
         self, shortdesc: str, longdesc: str, *, choices: Sequence[str] = (), charset: str = "", **common: Any
@@ -199,12 +199,12 @@ class InterfaceParam(StringParam):
 class SecretParam(Parameter[str]):
     """A password or a key: no message ever quotes it.
 
-    Metadata cannot say so (the schema knows no such attribute), but Pacemaker hides the values of parameters
+    Metadata cannot mark it (the schema knows no such attribute), but Pacemaker hides the values of parameters
     named password, passwd or user, and `crm resource secret` keeps any value out of the CIB.
     """
 
     def read(self, text: str) -> str:
-        """Return the text. Raises ValueError with a sentence that leaves it out."""
+        """Return the text. Raises ValueError with a sentence that does not quote it."""
         if len(text) > self.max_length or not text.isprintable():
             raise ValueError(f"it has a line break, an unprintable character or more than {self.max_length} characters")
         return text
@@ -242,7 +242,7 @@ class IntParam(Parameter[int]):
 
 
 class BoolParam(Parameter[bool]):
-    """A switch, in any of the spellings that ocf-shellfuncs knows."""
+    """A switch, in any spelling that ocf-shellfuncs accepts."""
 
     content_type = word = "boolean"
 
@@ -304,7 +304,7 @@ class DurationParam(Parameter[float]):
 
 
 class AddressParam(Parameter[Address]):
-    """An IP address; prefix="host" takes /32 and /128 only, prefix="any" any length."""
+    """An IP address; prefix="host" accepts /32 and /128 only, prefix="any" any length."""
 
     word = "address"
 
@@ -368,7 +368,7 @@ class PrefixListParam(ListParam[Prefix]):
 
 
 class NumberOrPercent:
-    """A number of things, or a share of however many there are."""
+    """A number of things, or a percentage of a total."""
 
     __slots__ = ("is_percent", "value")
 
@@ -377,7 +377,7 @@ class NumberOrPercent:
         self.is_percent = is_percent
 
     def of(self, total: int) -> int:
-        """Return how many of total are meant; a share is rounded up: 50% of 3 is 2."""
+        """Return the number for this total; a percentage is rounded up: 50% of 3 is 2."""
         return -(-total * self.value // 100) if self.is_percent else self.value
 
     def __str__(self) -> str:
@@ -422,7 +422,7 @@ def declared_parameters(owner: type[Any]) -> list[Parameter[Any]]:
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds of a time spelled like Pacemaker's, with decimals if need be. Raises ValueError."""
+    """Return the seconds of a time spelled like Pacemaker's, decimals permitted. Raises ValueError."""
     number = text.rstrip(_LETTERS)
     unit = text[len(number) :]
     number = number.rstrip(" ")
@@ -437,7 +437,7 @@ def _commas(word: str) -> str:
 
 
 def _is_number(text: str) -> bool:
-    """Whether text is a few ASCII digits: int() also takes spaces, underscores and other scripts' digits."""
+    """Whether text is a few ASCII digits: int() also accepts spaces, underscores and other scripts' digits."""
     return text.isascii() and text.isdigit() and len(text) <= 18
 
 

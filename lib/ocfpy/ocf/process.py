@@ -1,4 +1,4 @@
-"""Runs other programs so that they can neither outlast the action nor see a surprising environment."""
+"""Runs other programs so that they neither outlast the action nor inherit an unexpected environment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Completed:
 
 
 def have_binary(name: str) -> bool:
-    """Whether the program is on the fixed PATH; ocf-tester sets a variable to have every program missing."""
+    """Whether the program is on the fixed PATH; ocf-tester sets a variable that makes every program missing."""
     if os.environ.get("OCF_TESTER_FAIL_HAVE_BINARY"):
         return False
     places = [name] if "/" in name else [f"{directory}/{name}" for directory in PATH.split(":")]
@@ -36,9 +36,9 @@ def have_binary(name: str) -> bool:
 
 
 def has_open(number: str, path: str) -> bool:
-    """Return whether the process of that number has the file open.
+    """Return whether the process with that pid has the file open.
 
-    Reads links only: a look at the files themselves could wait for a file server.
+    Reads links only: an access to the files themselves could wait for a file server.
     """
     try:
         names = os.listdir(f"/proc/{number}/fd")
@@ -72,11 +72,11 @@ def run(
 ) -> Completed:
     """Run argv, without a shell, until it ends.
 
-    deadline is a Deadline or seconds. Raises DeadlineError when time is up, having killed the program and what it
-    has started; NotInstalledError, naming the package, when there is no such program; PermissionDeniedError.
+    deadline is a Deadline or seconds. Raises DeadlineError when time is up, after killing the program and its descendants;
+    NotInstalledError, naming the package, for a missing program; PermissionDeniedError.
     It stays in the agent's process group: when Pacemaker kills that, nothing goes on that the next action could meet.
     """
-    import subprocess  # 15 ms, which an action that only asks for have_binary need not pay
+    import subprocess  # 15 ms, which an action that only calls have_binary need not pay
 
     deadline = deadline if isinstance(deadline, Deadline) else Deadline(deadline)
     what = f"`{' '.join(argv)}`"
@@ -109,7 +109,7 @@ def run(
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    """Kill the program and all that descends from it; what has left it may hold the pipes, so reads are bounded."""
+    """Kill the program and its descendants; a process that left may hold the pipes, so reads are bounded."""
     import signal
     import subprocess
 

@@ -1,4 +1,4 @@
-"""promote, demote, notify, reload and the promotion score: what only some agents have, apart from what every monitor loads."""
+"""promote, demote, notify, reload and the promotion score: actions of few agents, apart from what every monitor loads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def promote(agent: Agent) -> int:
-    """Bring a running instance into the promoted role; it may be there already."""
+    """Bring a running instance into the promoted role; it may have it already."""
     claim = known_claim(agent)
     if not require_active(agent, claim).promoted:
         agent.promote(claim)
@@ -22,7 +22,7 @@ def promote(agent: Agent) -> int:
 
 
 def demote(agent: Agent) -> int:
-    """Bring a promoted instance, healthy or not, back into the unpromoted role; it may be there already."""
+    """Bring a promoted instance, healthy or not, back into the unpromoted role; it may have it already."""
     claim = known_claim(agent)
     if agent.observe(claim).promoted:
         agent.demote(claim)
@@ -48,10 +48,10 @@ def reload(agent: Agent) -> int:
 
 
 def publish_score(agent: Agent, status: Status) -> None:
-    """Tell the cluster what this instance deserves, stopped nothing; that it cannot be told is logged, and no failure.
+    """Publish this instance's score, none when stopped; a failure is only logged.
 
     Not in promote and demote: another score aborts the transition that they are part of (seen with Pacemaker 3.0.0), and
-    what is ordered after a promotion waits for the next one. The monitor that Pacemaker runs right after each tells it.
+    resources ordered after a promotion wait for the next one. The monitor that Pacemaker runs right after each publishes it.
     """
     score = None if status.kind == "stopped" else agent.promotion_score(status)
     if score is None:

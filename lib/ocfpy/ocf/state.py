@@ -1,7 +1,7 @@
-"""What start put in place, kept on disk so that stop can undo it after the configuration has changed or gone.
+"""The record of what start put in place, on disk so that stop can undo it after the configuration has changed or gone.
 
-The files live under /run: they vanish with what they describe, at a reboot. They are plain `key=value` lines
-because importing json costs more than the rest of a monitor. Every file that the suite replaces is written by replace_file.
+The files are under /run: they vanish with what they describe, at a reboot. They are plain `key=value` lines, because
+importing json costs more than the rest of a monitor. replace_file writes every file that the suite replaces.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-# Where nothing can have been written, nothing has been started.
+# Errors for which no record can exist: then nothing has been started.
 CANNOT_BE_THERE = (ENOENT, ENOTDIR, ENAMETOOLONG)
 
 
 def names_in(directory: str) -> list[str]:
-    """Return the names of what is in the directory, none when it is not there. Raises OSError when it cannot be read."""
+    """Return the names in the directory, none if it is missing. Raises OSError when it cannot be read."""
     try:
         return os.listdir(directory)
     except OSError as error:
@@ -31,14 +31,14 @@ def names_in(directory: str) -> list[str]:
 def replace_file(path: str, data: bytes, sync: bool = False) -> None:
     """Replace the file by one with this content, which only root can read; a kill leaves the old file or the new one.
 
-    With sync the data is on the disk before it has the name. Raises OSError, which names the file.
+    With sync the data is on disk before the file gets its name. Raises OSError, which names the file.
     """
     temporary = f"{path}.{os.getpid()}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         try:
             fd = os.open(temporary, flags, 0o600)
-        except FileExistsError:  # of a process that was killed, and whose number this one has
+        except FileExistsError:  # left by a killed process whose pid this one has
             os.unlink(temporary)
             fd = os.open(temporary, flags, 0o600)
         try:
@@ -59,7 +59,7 @@ def replace_file(path: str, data: bytes, sync: bool = False) -> None:
 
 
 def remove_file(path: str) -> None:
-    """Remove the file, and what a replace_file that was killed has left of one; neither needs to be there. Raises OSError."""
+    """Remove the file, and the leftover of a killed replace_file; either may be missing. Raises OSError."""
     directory, name = os.path.split(path)
     for found in names_in(directory):
         if found == name or (found.startswith(f"{name}.") and found.endswith(".tmp")):
@@ -89,7 +89,7 @@ class StateFile:
         return {key: value for key, sign, value in (line.partition("=") for line in lines) if sign}
 
     def write(self, record: Mapping[str, str]) -> None:
-        """Replace the record. Raises ValueError for what no line can hold, OSError, which names the file, when writing fails."""
+        """Replace the record. Raises ValueError for text that no line can hold, OSError, which names the file."""
         for key, value in record.items():
             if not key or "=" in key or "\n" in key or "\n" in value:
                 raise ValueError(f"{key!r}={value!r} does not fit a line")
@@ -98,16 +98,16 @@ class StateFile:
         replace_file(self.path, text.encode("utf-8", "surrogateescape"), sync=True)
 
     def update(self, entries: Mapping[str, str]) -> None:
-        """Replace these entries of the record, and leave the others as they are; raises what read and write do."""
+        """Replace these entries of the record, and keep the others; raises what read and write do."""
         self.write({**(self.read() or {}), **entries})
 
     def delete(self) -> None:
-        """Remove the record, and what a write that was killed has left of one; it is fine when there is none."""
+        """Remove the record, and the leftover of a killed write; either may be missing."""
         remove_file(self.path)
 
 
 class AssumedState(StateFile):
-    """The record that a file is taken to have which cannot be read."""
+    """The record that stands for a file that cannot be read."""
 
     __slots__ = ("_record",)
 

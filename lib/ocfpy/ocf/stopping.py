@@ -1,4 +1,4 @@
-"""The stop of an agent: undo what start recorded, and fail only when something is left, for a failed stop fences the node."""
+"""The stop of an agent: undo what start recorded, and fail only if something is left, because a failed stop fences the node."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def stop(agent_class: type[Agent], context: Context) -> int:
-    """Undo what start recorded, or what is there without a record, and forget it; return the exit code."""
+    """Undo what start recorded, or what exists without a record, and forget it; return the exit code."""
     agent = agent_class(context, lenient=True)
     claim: dict[str, str] | None
     try:
@@ -33,31 +33,31 @@ def stop(agent_class: type[Agent], context: Context) -> int:
     try:
         context.state.delete()
     except OSError as error:
-        # Nothing is left but the record, and a stop that failed for it would fence the node.
+        # Only the record is left, and a stop that failed because of it would fence the node.
         context.log.error(f"stop: all is stopped, but the record of it stays: {os_reason(error)}")
     return codes.OCF_SUCCESS
 
 
 def _claim_without_record(agent: Agent, error: OSError) -> dict[str, str]:
-    """Return what the parameters say that was started, where the record cannot be read: what can be undone is undone.
+    """Return the claim of the parameters, for a record that cannot be read: undo what can be undone.
 
-    Pacemaker stops a resource with the parameters that it was started with. Raises ServiceError where they are of no use.
+    Pacemaker stops a resource with the parameters that it was started with. Raises ServiceError if they are unusable.
     """
     context = agent.context
     reason = f"what was started cannot be read: {os_reason(error)}"
     if agent.config_errors:
-        raise ServiceError(f"{reason}, and the parameters do not say it either: {'; '.join(agent.config_errors)}")
+        raise ServiceError(f"{reason}, and the parameters do not tell either: {'; '.join(agent.config_errors)}")
     try:
         claim = agent.claim()
     except OcfError as fault:
-        raise ServiceError(f"{reason}, and the parameters do not say it either: {fault.reason}") from None
-    context.log.error(f"stop: {reason}; undoing what the parameters say")
+        raise ServiceError(f"{reason}, and the parameters do not tell either: {fault.reason}") from None
+    context.log.error(f"stop: {reason}; undoing what the parameters describe")
     context.state = AssumedState(context.state.path, claim)
     return claim
 
 
 def _claim_of_a_stray(agent: Agent) -> dict[str, str] | None:
-    """Return the claim of something that is there without a record of it, or None when nothing is."""
+    """Return the claim of a service that exists without a record, or None."""
     if agent.config_errors:
         return None
     try:
@@ -73,9 +73,9 @@ def take_down(agent: Agent, claim: dict[str, str]) -> None:
     try:
         agent.stop(claim)
     except CANNOT_RUN_HERE as error:
-        # observe has the last word: it finds what may have been left for the lack of a tool.
+        # observe decides: it finds what a stop without its tools may have left.
         agent.context.log.warning(f"stop: {error.reason}")
-    except OSError as error:  # such as a run directory that is read-only
+    except OSError as error:  # such as a read-only run directory
         if agent.observe(claim).kind != "stopped":
             raise
         agent.context.log.warning(f"stop: {os_reason(error)}")

@@ -1,4 +1,4 @@
-"""Makes installed packages importable in an agent, whose interpreter starts without them, to be quick."""
+"""Makes installed packages importable in an agent, whose interpreter starts without them to be quick."""
 
 from __future__ import annotations
 

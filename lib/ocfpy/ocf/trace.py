@@ -1,8 +1,8 @@
-"""Writes down every line that an agent runs, where those who know `crm resource trace` look for it.
+"""Writes down every line that an agent runs, to the file where `crm resource trace` expects it.
 
 The switches and the file's place are those of ocf-shellfuncs: OCF_TRACE_RA or the parameter trace_ra; OCF_TRACE_FILE,
 a descriptor or an absolute path, or else TRACE_DIR/TYPE/INSTANCE.ACTION.TIME with the parameter trace_dir, by
-default below HA_VARLIB. The parameter trace_file, which ocf-shellfuncs does not have, names the file as OCF_TRACE_FILE does.
+default below HA_VARLIB. The parameter trace_file, which ocf-shellfuncs lacks, names the file like OCF_TRACE_FILE.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _open(where: str, context: Context, environ: Mapping[str, str]) -> int:
 def _open_file(path: str) -> int:
     """Create the file or append to one of an earlier action.
 
-    Raises ValueError for anything else: in a directory that others can write to, the name may be a link to what is root's.
+    Raises ValueError for anything else: in a directory that others can write to, the name may link to a file of root's.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
@@ -105,5 +105,5 @@ def _write(fd: int, text: str) -> None:
 
 
 def _is_secret(name: str) -> bool:
-    """What Pacemaker itself takes for private, what is called like it, and what may have credentials in it."""
+    """Whether Pacemaker itself treats it as private, its name is similar, or it may contain credentials."""
     return any(word in name.lower() for word in ("passw", "secret", "token", "header", "request"))

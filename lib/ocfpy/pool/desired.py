@@ -1,11 +1,11 @@
-"""The table that is wanted, from one moment to the next, without I/O: places, drains, slow starts, quorum.
+"""Compute the wanted table from one moment to the next, without I/O: placement, drains, slow starts, quorum.
 
-Times are seconds of any clock that does not jump. What holds from one table to the next (test_desired.py):
+Times are seconds of any clock that does not jump. Invariants from one table to the next (test_desired.py):
 
 T0. A server that leaves for another reason than a failed check has weight 0 until its connections have ended,
     `drain_timeout` at the longest, and only then is removed.
-T1. A service that has traffic before and after has it all the way, in the order in which `plan` makes the changes.
-T2. The weight of a server that comes back does not shrink on its way up, and is whole after `slow_start`.
+T1. A service with traffic before and after a change has traffic throughout, in the order in which `plan` makes the changes.
+T2. The weight of a server that comes back never shrinks, and is complete after `slow_start`.
 T3. No reload takes the last weight of a service that has a live server: a server that is no longer wanted keeps its
     weight as long as it is up, until the new ones have traffic (leaving.py).
 """
@@ -45,7 +45,7 @@ NEVER = float("inf")
 
 
 class Busy(NamedTuple):
-    """What keeps a server from being removed: its connections, and the persistent clients that still come back to it."""
+    """What keeps a server from being removed: its connections, and the persistent clients that still return to it."""
 
     connections: int = 0
     clients: int = 0
@@ -60,7 +60,7 @@ IDLE = Busy()
 
 
 class Drain(NamedTuple):
-    """A server that is leaving: since when, when it goes although it is busy, and with what it was when somebody looked last."""
+    """A draining server: when the drain began, when it is removed even if busy, and its load at the last look."""
 
     begun: float
     ends: float
@@ -68,23 +68,23 @@ class Drain(NamedTuple):
 
 
 class Ramp(NamedTuple):
-    """A server that is back: since when, with which weight in the end, and after how many seconds."""
+    """A server in slow start: when it came back, its final weight, and the duration in seconds."""
 
     begun: float
     weight: int
     duration: float
 
     def weight_at(self, now: float) -> int:
-        """The weight that it has by now."""
+        """Return the weight at this time."""
         return weight_after(self.weight, now - self.begun, self.duration)
 
     def next_change(self, now: float) -> float:
-        """When it gets more."""
+        """Return when the weight grows next."""
         return self.begun + next_step(self.weight, now - self.begun, self.duration)
 
 
 class Desired:
-    """The wanted table of a pool, and what has to be remembered to get from one to the next."""
+    """The wanted table of a pool, and the state that carries over from one table to the next."""
 
     def __init__(self) -> None:
         self.table: Table = {}
@@ -99,12 +99,12 @@ class Desired:
         self.inherited: set[VirtualService] = set()
         """The services that the daemon before had."""
         self.settled = False
-        """Whether the pool runs. Before that nobody starts slowly: those who are first would have it all."""
+        """Whether the pool runs. Before that no server starts slowly: the first ones would get all traffic."""
         self._ended: set[Where] = set()
         self._left_out: set[Where] = set()
 
     def adopt(self, spec: PoolSpec, found: Table, before: PoolSpec | None = None) -> None:
-        """Go over to a specification: what the kernel has of services that are new to us is as if we had put it there.
+        """Apply a specification: existing entries of services that are new to us count as ours.
 
         `before` is the specification that was in force, None for the first.
         """
@@ -113,7 +113,7 @@ class Desired:
         self.handovers = {}
 
     def update(self, spec: PoolSpec, see: See, now: float) -> Table:
-        """The table that is wanted now. `see` tells what is known of a server, apart from its weight in the kernel."""
+        """Compute the table wanted now. `see` returns the observation of a server, without its weight in the kernel."""
         table: Table = {}
         draining, ramping = self.draining, self.ramping
         self.draining, self.ramping, self.places = {}, {}, {}
@@ -139,7 +139,7 @@ class Desired:
             table[service.virtual] = service.settings, reals
             had = service.virtual not in self.without_quorum
             count = alive(found)
-            # Adopted servers without a verdict may be alive: until that is known the quorum is as it was.
+            # Adopted servers without a verdict may be alive: until that is known the quorum stays as it was.
             adopted = sum(1 for place in found.values() if place.state == UNKNOWN and place.weight)
             if has_quorum(service, count, had):
                 self.without_quorum.discard(service.virtual)
@@ -179,13 +179,13 @@ class Desired:
         return self.handovers.get(virtual, Handover(0, 1))
 
     def next_change(self, now: float) -> float:
-        """When a weight grows by itself, or a drain has lasted long enough."""
+        """Return when a weight grows by itself, or a drain times out."""
         ramps = (ramp.next_change(now) for ramp in self.ramping.values())
         drains = (drain.ends for drain in self.draining.values())
         return min((*ramps, *drains), default=NEVER)
 
     def quiescent(self, spec: PoolSpec) -> set[Where]:
-        """The servers that have weight 0 because they are down, and are not to be put in again when somebody removes them."""
+        """Return servers at weight 0 because they are down, which stay out if an operator removes them."""
         return {
             (service.virtual, key)
             for service in spec.services
@@ -195,11 +195,11 @@ class Desired:
         }
 
     def leave_out(self, removed: Iterable[Where]) -> None:
-        """Has servers stay out of the table, from the next update on, for as long as they are down."""
+        """Keep servers out of the table, from the next update on, for as long as they are down."""
         self._left_out.update(removed)
 
     def end_drains(self, busy: Mapping[Where, Busy], now: float) -> list[Where]:
-        """The servers to remove with the next update: those that are not busy, and those that take too long."""
+        """Return the servers to remove with the next update: those that are idle, and those whose drain timed out."""
         for where, drain in self.draining.items():
             self.draining[where] = drain._replace(busy=busy.get(where, IDLE))
         ended = [where for where, drain in self.draining.items() if drain.busy == IDLE or now >= drain.ends]
@@ -207,7 +207,7 @@ class Desired:
         return ended
 
     def alive(self) -> dict[VirtualService, int]:
-        """How many backends each virtual service has."""
+        """Return the number of live backends of each virtual service."""
         return {virtual: alive(found) for virtual, found in self.places.items()}
 
     def pooled(self) -> dict[VirtualService, set[RealKey]]:
@@ -218,7 +218,7 @@ class Desired:
         }
 
     def for_cluster(self) -> int:
-        """What the cluster is told: the backends of the service that has the fewest, 0 for one without quorum."""
+        """Return the attribute's value: the live backends of the service that has the fewest, 0 for one without quorum."""
         return min(0 if virtual in self.without_quorum else count for virtual, count in self.alive().items())
 
     def _hold_leavers(
@@ -244,7 +244,7 @@ class Desired:
         ramping: Mapping[Where, Ramp],
         now: float,
     ) -> None:
-        """Has those who are back start slowly, as long as there is somebody else to take the traffic."""
+        """Start servers that are back slowly, as long as another server can take the traffic."""
         others = self.settled and any(
             place.state == UP and key in before and before[key].weight for key, place in found.items()
         )
@@ -252,7 +252,7 @@ class Desired:
             where, was = (service.virtual, key), before.get(key)
             ramp = ramping.get(where)
             if ramp is not None and place.state == UNKNOWN and now < ramp.begun + ramp.duration:
-                self.ramping[where] = ramp  # of the daemon before, with the weight that it gave
+                self.ramping[where] = ramp  # the previous daemon's, with the weight that it set
             if place.state != UP or not place.weight:
                 continue
             if ramp is not None:
@@ -272,7 +272,7 @@ class Desired:
         draining: Mapping[Where, Drain],
         now: float,
     ) -> None:
-        """Keeps those who leave, at weight 0, until they are drained."""
+        """Keep leaving servers at weight 0 until they are drained."""
         for key, real in before.items():
             where = service.virtual, key
             failed = key in found and found[key].state == DOWN

@@ -1,4 +1,4 @@
-"""When results become a verdict: `rise` and `fall` as one step without I/O."""
+"""Turns results into a verdict: `rise` and `fall` as one step without I/O."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is believed of a real server.
+    """The state of a real server by its checks.
 
     `up` is None before the first verdict. `against` counts the consecutive results that contradict `up`.
-    `trusted` says that the kernel already sent traffic to the server when we came: see `step`.
+    `trusted` says that the kernel already sent traffic to the server when this daemon started: see `step`.
     """
 
     up: bool | None = None
@@ -19,9 +19,9 @@ class Verdict:
 
 
 def step(verdict: Verdict, ok: bool, rise: int, fall: int) -> Verdict:
-    """The verdict after one more result.
+    """Return the verdict after one more result.
 
-    1. The first result decides about a server that is new to us, so that a pool starts within one check.
+    1. The first result decides about a new server, so that a pool starts within one check.
     2. A server that was already in service (the daemon was restarted) keeps its place until `fall` results in
        a row are bad: one lost packet at a restart must not take it out.
     3. From then on `rise` good results in a row bring a server back, `fall` bad ones take it out.

@@ -1,23 +1,23 @@
-"""What follows from verdicts, without I/O: which servers of a virtual service get traffic, who is alive.
+"""Turns verdicts into placement, without I/O: which servers of a virtual service get traffic, and which are alive.
 
-The rules, for each virtual service on its own:
+The rules, for each virtual service separately:
 
-1. A server taken out by hand gets no traffic, whatever its check says.
-2. One that is up has its weight, or the share of it that its check asks for. Where the scheduler drops the clients of a
-   server at weight 0, a share of nothing is not to be there.
-3. One without a verdict is as it was found: in service if it was, else not there.
-4. One that is down gets weight 0, or without `quiesce` is not there; unless fewer than `min_up` servers would
+1. A server drained by hand gets no traffic, whatever its check says.
+2. A server that is up has its weight, or the percentage of it that its check asks for. If the scheduler drops the clients of a
+   server at weight 0, it is removed at 0 %.
+3. A server without a verdict stays as it was found: in service, or absent.
+4. A server that is down gets weight 0, or without `quiesce` is removed; unless fewer than `min_up` servers would
    have traffic. Then those stay that failed last, "down but pooled".
 5. When no server has traffic the sorry servers have it.
 
-So, whatever the verdicts are (tests/unit/pool/test_placement.py has the same numbers):
+So, for any verdicts (tests/unit/pool/test_placement.py has the same numbers):
 
-P0. Whoever has traffic is up, or down but pooled, or was found in service, or is a sorry server.
-P1. Whoever is up and was not taken out by hand has traffic, unless its weight is 0.
-P2. Servers that have traffic are as many as `min_up`, or all that were not taken out by hand.
-P3. Nobody is down but pooled when `min_up` servers have traffic without it.
-P4. Sorry servers have traffic exactly when nobody else has.
-P5. Alive are the servers that are up and have traffic: nobody else counts, not for the cluster either.
+P0. A server with traffic is up, or down but pooled, or was found in service, or is a sorry server.
+P1. A server that is up and not drained by hand has traffic, unless its weight is 0.
+P2. At least `min_up` servers have traffic, or all that are not drained by hand.
+P3. No server is down but pooled if `min_up` servers have traffic without it.
+P4. Sorry servers have traffic exactly when no other server has.
+P5. Alive are the servers that are up and have traffic, and only they count, also for the cluster.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     CheckKey = tuple[Address, int, CheckSettings, Optional[VirtualService], str]
 
 VIP = "vip"
-"""The value of check_via with which a check goes to the address of the virtual service."""
+"""The value of check_via with which a check connects to the address of the virtual service."""
 
 UP = "up"
 DOWN = "down"
@@ -51,8 +51,8 @@ class Observation(NamedTuple):
     """What is known of a real server.
 
     `up` is the verdict, None before the first; `failed_at` when it last went down, on any clock, 0 if it
-    never was up; `percent` the share of its weight that the check asks for; `drained` that somebody took it
-    out by hand; `found` its weight in the kernel, None when it is not there.
+    never was up; `percent` the share of its weight that the check asks for; `drained` that an operator drained
+    it; `found` its weight in the kernel, None when it is not there.
     """
 
     up: bool | None
@@ -63,21 +63,21 @@ class Observation(NamedTuple):
 
 
 class Place(NamedTuple):
-    """What becomes of a real server: one of the states above, and its weight, None to be removed."""
+    """Where a real server is placed: one of the states above, and its weight, None to be removed."""
 
     state: str
     weight: int | None
 
 
 def check_key(service: ServiceSpec, real: RealServer) -> CheckKey:
-    """What is checked for a real server, and how; those with the same key share a check."""
+    """The identity of a real server's check; servers with the same key share a check."""
     check = service.check_of(real)
     virtual = service.virtual if kind_of(check.type).per_service else None
     return real.address, check.port_of(real.port), check, virtual, path_key(service, real)
 
 
 def path_key(service: ServiceSpec, real: RealServer) -> str:
-    """What tells the way of its clients to a real server from every other; empty if its check goes to the server itself."""
+    """The identity of the clients' path to a real server; empty if its check connects to the server itself."""
     check = service.check_of(real)
     if check["via"] != VIP or service.virtual.address is None:
         return ""
@@ -87,7 +87,7 @@ def path_key(service: ServiceSpec, real: RealServer) -> str:
 
 
 def places(service: ServiceSpec, seen: Mapping[RealKey, Observation]) -> dict[RealKey, Place]:
-    """The place of every real server of a service; see the rules above."""
+    """Place every real server of a service; see the rules above."""
     found = {key: _place(service, real, seen[key]) for key, real in service.reals.items()}
     missing = service.min_up - sum(1 for place in found.values() if place.weight)
     if missing > 0:
@@ -97,7 +97,7 @@ def places(service: ServiceSpec, seen: Mapping[RealKey, Observation]) -> dict[Re
 
 
 def kernel_members(service: ServiceSpec, found: Mapping[RealKey, Place]) -> dict[RealKey, RealServer]:
-    """The real servers that are to be in the kernel, with their weights, sorry servers included."""
+    """Return the real servers wanted in the kernel, with their weights, sorry servers included."""
     reals = {}
     for key, place in found.items():
         if place.weight is not None:
@@ -109,12 +109,12 @@ def kernel_members(service: ServiceSpec, found: Mapping[RealKey, Place]) -> dict
 
 
 def alive(found: Mapping[RealKey, Place]) -> int:
-    """How many servers are up and have traffic."""
+    """Return how many servers are up and have traffic."""
     return sum(1 for place in found.values() if place.state == UP and place.weight)
 
 
 def has_quorum(service: ServiceSpec, alive: int, had: bool) -> bool:
-    """Whether enough servers are alive for the cluster to count on the service: fewer keep it than get it back."""
+    """Whether enough servers are alive for the quorum; keeping it takes fewer than regaining it."""
     return alive >= quorum_needed(service, had)
 
 
@@ -131,7 +131,7 @@ def _place(service: ServiceSpec, real: RealServer, seen: Observation) -> Place:
         return Place(UNKNOWN, seen.found)
     if not seen.up:
         return out
-    # A small share is not none at all: that is for the check to say.
+    # A small percentage is rounded up: only the check can ask for none at all.
     share = max(1, real.weight * seen.percent // 100) if real.weight and seen.percent else 0
     asks_for_nobody = real.weight and not share
     return Place(UP, None if asks_for_nobody and service.settings.drops_at_zero else share)
@@ -140,10 +140,10 @@ def _place(service: ServiceSpec, real: RealServer, seen: Observation) -> Place:
 def _latest_to_fail(
     service: ServiceSpec, seen: Mapping[RealKey, Observation], found: Mapping[RealKey, Place]
 ) -> list[RealKey]:
-    """The servers that are down and could do with traffic: the latest to fail first, then those found in service.
+    """Return the servers that are down and could be pooled: the latest to fail first, then those found in service.
 
-    Whoever fails last is the likeliest to have failed by mistake, or to answer at least some. The order is
-    that of the configuration where nothing else decides, so that it is the same after every change.
+    The server that failed last is the likeliest to have failed by mistake, or to answer some clients. Otherwise the order is
+    that of the configuration, so that it is the same after every change.
     """
     down = [
         key

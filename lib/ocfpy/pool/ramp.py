@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 MAX_STEPS = 10
-"""More would touch the table more often, and nobody could tell the difference."""
+"""Steps of a slow start. More would change the table more often without a visible difference."""
 
 
 def weight_after(weight: int, elapsed: float, duration: float) -> int:
-    """The weight, of `weight` in the end, of a server that is back for `elapsed` seconds of `duration`.
+    """Return the current weight of a server that is back for `elapsed` seconds of `duration`; `weight` is the final one.
 
-    It is never 0, never shrinks, and is whole at the end.
+    It is never 0, never shrinks, and is complete at the end.
     """
     steps = min(weight, MAX_STEPS)
     ended = sum(1 for end in _ends(steps, duration) if end <= elapsed)
@@ -17,10 +17,10 @@ def weight_after(weight: int, elapsed: float, duration: float) -> int:
 
 
 def next_step(weight: int, elapsed: float, duration: float) -> float:
-    """Seconds from the beginning to the next change of the weight, or to the end."""
+    """Return the seconds from the beginning to the next change of the weight, or to the end."""
     return min((end for end in _ends(min(weight, MAX_STEPS), duration) if end > elapsed), default=duration)
 
 
 def _ends(steps: int, duration: float) -> list[float]:
-    """When each step ends. Both functions go by these instants, so that they cannot differ by a rounding."""
+    """Return when each step ends. Both functions use these instants, so that rounding cannot make them differ."""
     return [(n + 1) * duration / steps for n in range(steps)]

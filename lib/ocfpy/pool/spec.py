@@ -1,6 +1,6 @@
-"""What a pool is to be: written by the agent as JSON, read by the daemon.
+"""The specification of a pool: written by the agent as JSON, read by the daemon.
 
-The file has a schema number. A daemon reads its own and the one before, so that it adopts the pools of an older version.
+The file has a schema number. A daemon reads its own and the previous one, so that it adopts the pools of an older version.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ SCHEMA = 1
 
 
 class ServiceSpec(Record):
-    """One virtual service of a pool, with everything that may differ from one service to the next.
+    """One virtual service of a pool, with all settings that may differ between services.
 
     `reals` are its real servers by their keys, with the ports that they have behind it. Those in `checks`
-    are checked in a way of their own, all others as `check` says. Without `quiesce` a failed server is removed.
-    `sorry` are the servers for when nobody else has traffic. `min_up`, `quorum` and `quorum_up` are numbers of
-    servers, see pool.py. `drain_timeout` and `slow_start` are in seconds; without a `drain_timeout` (None)
-    nothing drains: who leaves is removed, and a weight of 0 in the configuration is a weight like any other.
-    `fallback_command` is a program to be told of the last one to go and the first to come, see fallback.py. Without
-    `readd` a server at weight 0 because it is down is not put in again when somebody removes it.
+    have a check of their own, all others `check`. Without `quiesce` a failed server is removed.
+    `sorry` are the servers for when no other server has traffic. `min_up`, `quorum` and `quorum_up` are numbers of
+    servers, see placement.py. `drain_timeout` and `slow_start` are in seconds; without a `drain_timeout` (None)
+    nothing drains: a leaving server is removed, and a weight of 0 in the configuration is a weight like any other.
+    `fallback_command` is a program that is told when the last server goes and the first comes, see fallback_command.py. Without
+    `readd` a server at weight 0 because it is down is not added again after another program removed it.
     """
 
     __slots__ = (
@@ -92,13 +92,13 @@ class ServiceSpec(Record):
 
 
 class PoolSpec(Record):
-    """A pool: its virtual services, and what the cluster is told of them.
+    """A pool: its virtual services, and the attribute that it publishes.
 
-    `former` are the virtual services that a daemon of before had: those that are not wanted are removed.
-    `drain_dir` is where files take servers out by hand, see drained.py; nowhere if it is empty; `drain_hosts` are names of
-    servers, with their addresses, that files may have there. `config` is the path of
-    an ldirectord.cf that the services are from, where the daemon is to go over to it whenever it has changed, and
-    `config_digest` tells one content of it from another; `command_user` is the user of the commands in it.
+    `former` are the virtual services that the previous daemon had: those no longer wanted are removed.
+    `drain_dir` is the directory of files that drain servers, see drained.py; none if empty; `drain_hosts` are names of
+    servers, with their addresses, that files may have there. `config` is the path of the ldirectord.cf with the services,
+    if the daemon has to apply its changes; `config_digest` identifies its content; `command_user` is the user of the
+    commands in it.
     """
 
     __slots__ = (
@@ -145,19 +145,19 @@ class PoolSpec(Record):
 
     @property
     def interval(self) -> float:
-        """Seconds between two checks of the servers that are checked most often."""
+        """Seconds between two checks of the most often checked servers."""
         return min(check.interval for check in self._checks())
 
     @property
     def first_verdict_s(self) -> float:
-        """The longest that a first verdict takes: `fall` attempts without a pause, where a server was in service before."""
+        """The longest time of a first verdict: `fall` attempts without a pause, for a server that was in service before."""
         return max(check.fall * check.timeout for check in self._checks())
 
     def _checks(self) -> Iterable[CheckSettings]:
         return (check for service in self.services for check in (service.check, *service.checks.values()))
 
     def write(self, path: str) -> None:
-        """Put the specification at `path`, whole or not at all. Raises OSError, which names the file."""
+        """Write the specification to `path`, atomically. Raises OSError, which names the file."""
         services = list(map(_service_document, self.services))
         former = list(map(str, self.former))
         document = {"schema": SCHEMA, **_fields(self, services=services, former=former)}
@@ -165,7 +165,7 @@ class PoolSpec(Record):
 
 
 def with_command_user(services: Iterable[ServiceSpec], user: str) -> tuple[ServiceSpec, ...]:
-    """The services with the commands of their checks run as `user`; as they are where it is empty."""
+    """Return the services with `user` as the user of their checks' commands; unchanged if it is empty."""
 
     def changed(check: CheckSettings) -> CheckSettings:
         if check.type != "external" or not user:
@@ -179,7 +179,7 @@ def with_command_user(services: Iterable[ServiceSpec], user: str) -> tuple[Servi
 
 
 def read_spec(path: str) -> PoolSpec:
-    """Return what this version, or the one before, wrote. Raises OSError, or ValueError for something else."""
+    """Read a specification of this version or the previous one. Raises OSError, or ValueError for anything else."""
     with open(path, encoding="utf-8") as file:
         document = json.load(file)
     try:
@@ -195,7 +195,7 @@ def read_spec(path: str) -> PoolSpec:
 
 
 def virtual_in(path: str) -> list[str]:
-    """The virtual services, also the former ones, in a specification of any version; none if there is none."""
+    """Return the virtual services, also the former ones, in a specification of any version; none if the file is missing."""
     try:
         with open(path, encoding="utf-8") as file:
             document = json.load(file)

@@ -1,1 +1,1 @@
-"""The catalogue: services.yaml, what it makes of the CIB, and what a change of it would do."""
+"""The catalogue: services.yaml, the CIB that it describes, and the effect of a change."""

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a catalogue, found in one go: its own rules, and each agent's for its resources."""
+"""Finds all faults of a catalogue at once: those of its own rules, and those that each agent reports for its resources."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Checked:
 
 
 def check(text: str) -> Checked:
-    """Return the catalogue with all that is wrong with it. Raises CatalogueError for text that is no YAML."""
+    """Return the catalogue with all of its faults. Raises CatalogueError for text that is not YAML."""
     catalogue, unread = read(text)
     composition, unfit = compose(catalogue)
     errors = unread + unfit
@@ -41,7 +41,7 @@ def check(text: str) -> Checked:
 
 
 def load(text: str) -> Checked:
-    """Return a catalogue that can be used. Raises CatalogueError with all that is wrong with it."""
+    """Return a catalogue that can be used. Raises CatalogueError with all of its faults."""
     checked = check(text)
     if checked.errors:
         raise CatalogueError(checked.errors)

@@ -157,7 +157,7 @@ class _Composer:
             self.problems.append(Problem(service.level.whole.parameters["attribute"].position, message))
 
     def _check_pools(self) -> None:
-        """No two pools have one attribute or one virtual service; those made from addresses are compared as such."""
+        """Require that pools share no attribute or virtual service; those made from addresses are compared as such."""
         seen: dict[str, str] = {}
         pools = [resource for resource in self.resources if resource.agent == POOL]
         for name in ("attribute", "virtual"):
@@ -169,7 +169,7 @@ class _Composer:
                         self.problems.append(Problem(pool.positions[name], f"{name}: service {other} has {word} already"))
 
     def _check_one_pool(self, service: Service, scope: Scope) -> None:
-        """What an address family has of its own does not concern the pool, of which there is one."""
+        """Refuse settings of one address family that concern the pool, of which there is one."""
         settings = {name: setting for name, setting in scope.parameters.items() if name in PARAMETERS[POOL]}
         for action, attributes in scope.operations.get(POOL, {}).items():
             settings.update((f"{name} of {action}", setting) for name, setting in attributes.items())

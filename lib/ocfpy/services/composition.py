@@ -1,4 +1,4 @@
-"""What the catalogue asks of the CIB: resources, constraints, templates and the tag, as typed data."""
+"""The CIB that a catalogue describes: resources, constraints, templates and the tag, as typed data."""
 
 from __future__ import annotations
 
@@ -165,7 +165,9 @@ def stem(resource: str) -> str:
 
 
 def service_of(resource: str) -> str:
-    """The service that an id of the catalogue belongs to: dns of dns-vip4, dns-vip4-2 and dns-pool-clone."""
+    """The service that an id of the catalogue belongs to: dns of dns-vip4, dns-vip4-2 and dns-pool-clone; TAG if to none."""
+    if resource.startswith(f"{TAG}-"):
+        return TAG
     service, _, last = stem(resource).rpartition("-")
     return service.rpartition("-")[0] if last.isdigit() else service
 

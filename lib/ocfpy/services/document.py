@@ -18,7 +18,7 @@ _TAGS = {
     f"tag:yaml.org,2002:{name}"
     for name in ("bool", "float", "int", "map", "merge", "null", "seq", "str", "timestamp", "value")
 }
-"""Those that PyYAML gives to a value without a tag."""
+"""Tags that PyYAML gives to a value without a tag."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ Node = Union[Scalar, Sequence, Mapping]
 
 
 def parse(text: str) -> tuple[Mapping, list[Problem]]:
-    """Return the document, and what is wrong with it. Raises CatalogueError for text that is no YAML."""
+    """Return the document, and its faults. Raises CatalogueError for text that is not YAML."""
     if len(text.encode("utf-8", "surrogateescape")) > MAX_BYTES:
         raise CatalogueError([Problem(Position(), f"the file is larger than {MAX_BYTES // 1024 // 1024} MiB")])
     try:

@@ -100,7 +100,8 @@ def as_ansible(composition: Composition) -> str:
     """Return the variables as YAML."""
     import yaml
 
-    return str(yaml.safe_dump(ansible_variables(composition), sort_keys=False, width=130))
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return str(yaml.dump(ansible_variables(composition), Dumper=dumper, sort_keys=False, width=130))
 
 
 def _ansible_primitive(resource: Resource) -> dict[str, Any]:

@@ -113,8 +113,8 @@ class _Reader:
             )
         elif len(name) > MAX_NAME_LENGTH:
             self.values.add(position, f"service name {shown(name)} is longer than {MAX_NAME_LENGTH} characters")
-        elif name == RESERVED:
-            self.values.add(position, f"a service cannot be named {RESERVED}: these ids are for what all services share")
+        elif name.startswith(RESERVED):
+            self.values.add(position, f"service name {shown(name)} begins with {RESERVED}, as ids that services share do")
 
     def _service(self, name: str, position: Position, body: Mapping, defaults: Mapping) -> Service:
         where = f"service {name}"

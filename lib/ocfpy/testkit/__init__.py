@@ -1,4 +1,4 @@
-"""Tests for resource agents in any language: run as Pacemaker runs them, held to more than ocf-tester asks for.
+"""Tests for resource agents in any language: runs them like Pacemaker, and checks more than ocf-tester does.
 
     python3 -m ocfpy.testkit /usr/lib/ocf/resource.d/heartbeat/IPaddr2 -o ip=192.0.2.1 -o nic=lo
 

@@ -1,4 +1,4 @@
-"""Holds one agent to the rules: python3 -m ocfpy.testkit AGENT -o NAME=VALUE ..."""
+"""Checks one agent against the rules: python3 -m ocfpy.testkit AGENT -o NAME=VALUE ..."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ PREFIX = "/usr/lib/ocf/resource.d"
 
 
 def main(argv: list[str]) -> int:
-    """Print what each rule finds; return 0 when none finds anything, 1 when one does, 2 when it cannot be tried."""
+    """Print the findings of each rule; return 0 if there are none, 1 if there are, 2 when the agent cannot be tested."""
     options = _parser().parse_args(argv)
     if options.rules:
         for rule in RULES:
             print(f"{rule}: {rule.sentence}")
         return 0
     if not options.agent:
-        print("which agent? heartbeat:IPaddr2, or the path of one", file=sys.stderr)
+        print("no agent given: name one as heartbeat:IPaddr2, or by its path", file=sys.stderr)
         return 2
     path = options.agent if "/" in options.agent else f"{PREFIX}/{options.agent.replace(':', '/')}"
     if not os.path.isfile(path) or not os.access(path, os.X_OK):
-        print(f"{path}: there is no agent, or it is not executable", file=sys.stderr)
+        print(f"{path}: not found, or not executable", file=sys.stderr)
         return 2
     if os.geteuid() != 0:
-        print(f"{path}: agents are tried as root", file=sys.stderr)
+        print(f"{path}: agents are tested as root: run this as root", file=sys.stderr)
         return 2
     params = dict(option.partition("=")[::2] for option in options.option)
     subject = Subject(os.path.realpath(path), params, options.prepare, here=options.here, limit_s=options.timeout)
@@ -52,8 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 -m ocfpy.testkit", description=__doc__)
     parser.add_argument("agent", nargs="?", default="", help="its path, or PROVIDER:NAME")
     parser.add_argument("-o", "--option", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
-    parser.add_argument("--prepare", default="", metavar="SCRIPT", help="shell commands that make a fresh sandbox fit")
-    parser.add_argument("--here", action="store_true", help="no sandbox: this machine is thrown away afterwards")
+    parser.add_argument("--prepare", default="", metavar="SCRIPT", help="shell commands that prepare a fresh sandbox")
+    parser.add_argument("--here", action="store_true", help="no sandbox: this machine is discarded afterwards")
     parser.add_argument("--timeout", type=float, default=20.0, metavar="SECONDS", help="of every action (20)")
     names = [rule.name for rule in RULES]
     parser.add_argument("--only", action="append", default=[], metavar="RULE", choices=names, help="this rule; may be repeated")

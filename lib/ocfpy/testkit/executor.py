@@ -1,4 +1,4 @@
-"""Runs an agent the way Pacemaker's executor does.
+"""Runs an agent like Pacemaker's executor.
 
 Facts about the executor are from Pacemaker's lib/services/services_linux.c and an agent's environment under
 2.1.5: a process group of its own, all descriptors above 2 closed, LC_ALL=C, the daemons' PATH, SIGKILL to the
@@ -31,7 +31,7 @@ ATTEMPTS = 3
 
 
 class Result:
-    """How an action ended: code is None when it was killed at its timeout, negative when by a signal."""
+    """The outcome of an action: code is None when it was killed at its timeout, negative when by a signal."""
 
     def __init__(
         self, code: int | None, out: str, err: str, seconds: float, held: bool, left: list[int]
@@ -45,7 +45,7 @@ class Result:
 
     @property
     def reasons(self) -> list[str]:
-        """All exit reasons; an agent has to give one for every failure, and only one."""
+        """All exit reasons; an agent has to give exactly one for every failure."""
         return [line[len(EXIT_REASON) :] for line in self.err.splitlines() if line.startswith(EXIT_REASON)]
 
     def __repr__(self) -> str:
@@ -66,7 +66,7 @@ class Executor:
     def environment(
         self, params: Mapping[str, str], timeout_s: float | None, interval_s: float
     ) -> dict[str, str]:
-        """What Pacemaker 2.1 passes; times in seconds, a probe has no interval."""
+        """The environment that Pacemaker 2.1 passes; times in seconds, a probe has no interval."""
         meta = {"OCF_RESKEY_CRM_meta_on_node": "lb1", "OCF_RESKEY_crm_feature_set": "3.16.2"}
         if timeout_s is not None:
             meta["OCF_RESKEY_CRM_meta_timeout"] = str(int(timeout_s * 1000))
@@ -102,9 +102,9 @@ class Executor:
         kill_after_s: float | None = None,
         under: Sequence[str] = (),
     ) -> Result:
-        """Run an action; params replace the resource's, env adds to what Pacemaker passes, or replaces it.
+        """Run an action; params replace the resource's, env adds to or replaces the variables that Pacemaker passes.
 
-        kill_after_s kills it at another time than the timeout; under is a command that is to run the agent.
+        kill_after_s kills it at another time than the timeout; under is a command that runs the agent.
         """
         environ = self.environment(self.params if params is None else params, timeout_s, interval_s)
         environ = dict(env or {}) if replace_env else {**environ, **(env or {})}
@@ -117,9 +117,9 @@ class Executor:
         return execute(argv, environ, timeout_s if kill_after_s is None else kill_after_s)
 
     def run_in_time(self, action: str, timeout_s: float, limit_s: float = 0.0, **options: object) -> Result:
-        """Run an action that must answer by itself before its timeout. Nothing kills it; AssertionError when it is too late.
+        """Run an action that must answer by itself before its timeout, without killing it; AssertionError when it is too late.
 
-        limit_s is what it may take, by default the timeout. It is asked ATTEMPTS times at most: the machine may have
+        limit_s is the permitted time, by default the timeout. The action runs ATTEMPTS times at most: the machine may have
         stood still meanwhile.
         """
         limit_s = limit_s or timeout_s
@@ -139,7 +139,7 @@ class Executor:
 
 
 def execute(argv: Sequence[str], environ: Mapping[str, str], timeout_s: float) -> Result:
-    """Run a program as the executor would, killing its process group after timeout_s."""
+    """Run a program like the executor, killing its process group after timeout_s."""
     began = time.monotonic()
     process = subprocess.Popen(
         argv,
@@ -168,7 +168,7 @@ def execute(argv: Sequence[str], environ: Mapping[str, str], timeout_s: float) -
 
 
 class _Reader(threading.Thread):
-    """Collects a pipe, which a daemon that was started may hold open for ever."""
+    """Collects a pipe, which a started daemon may hold open for ever."""
 
     def __init__(self, pipe: IO[bytes] | None) -> None:
         super().__init__(daemon=True)

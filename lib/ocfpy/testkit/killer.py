@@ -1,8 +1,8 @@
 """Runs an action of an agent made with ocfpy and kills it at its n-th step: killer.py WHERE N COUNTED MODULE:CLASS ACTION.
 
-WHERE is "effect", a step being what changes something outside of the process (as Python's audit events tell it), or
-"line", a step being a line of the library. With N = 0 nothing is killed. The file COUNTED then holds how many there were.
-Nothing in the agent knows of it: the hooks are the interpreter's.
+WHERE is "effect", a step being a change outside of the process (as Python's audit events report it), or
+"line", a step being a line of the library. With N = 0 nothing is killed. The file COUNTED then holds the number of steps.
+The agent itself is unchanged: the hooks are the interpreter's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _EFFECTS = {
 
 
 class Killer:
-    """Counts steps and ends the process before the one that is due, as Pacemaker's SIGKILL would."""
+    """Counts steps and ends the process before the requested one, like Pacemaker's SIGKILL."""
 
     def __init__(self, where: str, due: int, counted: str) -> None:
         self._due = due
@@ -57,7 +57,7 @@ class Killer:
 
 
 def main() -> None:
-    """Run the action, as bin/agent does."""
+    """Run the action, like bin/agent."""
     sys.path[:] = [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
     sys.path.insert(0, LIBRARY)
     where, due, counted, target = sys.argv[1:5]

@@ -1,4 +1,4 @@
-"""Kills the actions of an agent made with ocfpy at every step that has an effect, and at many others; looks at what is left."""
+"""Kills the actions of an agent made with ocfpy at every step with an effect, and at many others; judges what is left."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Campaign:
 
     executor runs its actions, in a place made for it; target is its class as MODULE:CLASS and library the
     directory that has it, both as seen in that place. truth looks at the service itself, not through the
-    agent, and says "all", "nothing" or anything else for what is between. findings are sentences, counts how often
+    agent, and returns "all", "nothing" or any other word for a state between. findings are sentences, counts how often
     it was killed where.
     """
 
@@ -60,7 +60,7 @@ class Campaign:
             self.findings.append(f"in the end there is still {line}")
 
     def _measure(self, action: str, where: str) -> tuple[int, float]:
-        """How many steps an action takes that nobody kills, and how many seconds."""
+        """Return how many steps an action takes without being killed, and how many seconds."""
         self._begin(action)
         result = self._step_by_step(action, where, 0)
         if result.code not in RUNNING:
@@ -72,7 +72,7 @@ class Campaign:
     def _at_step(self, action: str, where: str, step: int) -> None:
         self._begin(action)
         code = self._step_by_step(action, where, step).code
-        if code == KILLED:  # what depends on the time may take fewer steps than it took when they were counted
+        if code == KILLED:  # actions that depend on the time may take fewer steps than were counted
             self._count(action, where)
         self._judge(f"{action} killed at {where} {step}")
 
@@ -87,7 +87,7 @@ class Campaign:
         self.counts[name] = self.counts.get(name, 0) + 1
 
     def _step_by_step(self, action: str, where: str, step: int) -> Result:
-        # The executor adds the agent's path and the action: for the killer that is one argument more, and ignored.
+        # The executor adds the agent's path and the action: for the killer that is one more argument, and ignored.
         under = ["/usr/bin/python3", "-IS", self._killer, where, str(step), COUNTED, self._target, action]
         return self.executor.run(action, under=under, timeout_s=self._limit_s)
 
@@ -98,10 +98,10 @@ class Campaign:
             self._is_running = wanted
 
     def _judge(self, what: str) -> None:
-        """monitor must tell the truth, and then start or stop, in turn, get to the right state."""
+        """Require that monitor tells the truth, and that start and stop, in turn, get to the right state."""
         before = self.truth()
         probe = self.executor.run("monitor", timeout_s=self._limit_s)
-        # A daemon that was started goes on by itself: the probe may have seen it as it was before, after, or between.
+        # A started daemon goes on by itself: the probe may have seen the state before, after, or between.
         truths = {before, self.truth()}
         if not any(_agree(probe.code, truth) for truth in truths):
             self.findings.append(f"{what}: a probe says {probe.code} {probe.reasons}, and there is {' or '.join(truths)}")
@@ -121,7 +121,7 @@ class Campaign:
 
 
 def _agree(code: int | None, truth: str) -> bool:
-    """Whether a probe's exit code is right for what is there; a failure is, unless there is nothing."""
+    """Whether a probe's exit code is right for the state; a failure is, unless nothing is in place."""
     if code in RUNNING:
         return truth == ALL
     return truth == NOTHING if code == 7 else code == 1 and truth != NOTHING

@@ -1,4 +1,4 @@
-"""Where an agent is tried: this host, or namespaces of its own in which nothing reaches the host."""
+"""Where an agent is tested: this host, or its own namespaces, from which nothing reaches the host."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 COMMAND_LIMIT_S = 60
 _IPVS = "/proc/net/ip_vs"
-_IPVS_HEAD = 3  # lines; the first names the size of the connection table, which newer kernels change as they like
+_IPVS_HEAD = 3  # lines; the first names the size of the connection table, which newer kernels change at any time
 _LEFT_BEHIND = ("/run", "/var/lib/heartbeat")
 
 
 class Place:
-    """This host as it is: right for a machine that is thrown away afterwards."""
+    """This host as it is: right for a machine that is discarded afterwards."""
 
     @property
     def enter(self) -> list[str]:
-        """The command prefix that runs something in here."""
+        """The command prefix that runs a program in here."""
         return []
 
     def __enter__(self: T) -> T:
@@ -34,7 +34,7 @@ class Place:
         self.close()
 
     def close(self) -> None:
-        """Take down what was set up."""
+        """Remove what was set up."""
 
     def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run a program in here, to look around or to prepare something."""
@@ -43,7 +43,7 @@ class Place:
         )
 
     def files(self) -> list[str]:
-        """What is in /run and the like, but for lock files, which may stay: deleting them is what makes locks fail."""
+        """The files in /run and the like, except lock files, which may stay: deleting them makes locks fail."""
         found = self.run("find", *_LEFT_BEHIND, "-type", "f", "-not", "-name", "*.lock").stdout
         return sorted(found.splitlines())
 
@@ -52,7 +52,7 @@ class Place:
         return [pid for pid in pids() if stat(pid, "ppid") != 2 and pid != 2]
 
     def snapshot(self) -> set[str]:
-        """All that a resource could leave behind, a line each: addresses, IPVS services, files, processes, held locks."""
+        """Everything that a resource could leave behind, a line each: addresses, IPVS services, files, processes, held locks."""
         inside = self.pids()
         found = {f"address {line.split('valid_lft')[0]}" for line in self.run("ip", "-o", "address").stdout.splitlines()}
         found |= {f"file {path}" for path in self.files()}
@@ -65,10 +65,10 @@ class Place:
 
 
 class Sandbox(Place):
-    """Fresh network and mount namespaces: empty /run, a loopback that is up, and what is asked for; needs root.
+    """Fresh network and mount namespaces: empty /run, a loopback that is up, and the requested additions; needs root.
 
-    binds maps directories and files to where they are to be seen; hide names directories that are to look
-    empty; prepare is a shell script to run at the end. Raises RuntimeError with what it said when it fails.
+    binds maps directories and files to their paths inside; hide names directories that appear
+    empty; prepare is a shell script to run at the end. Raises RuntimeError with the output when it fails.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Sandbox(Place):
         raise RuntimeError("no sandbox (root, unshare(1) and ip(8) are needed): " + "".join(said))
 
     def close(self) -> None:
-        """End every process in here; what they had is gone with the namespaces."""
+        """End every process in here; the namespaces remove the rest."""
         for pid in [*self.pids(), self._process.pid]:
             _kill(pid)
         self._process.wait()
@@ -109,7 +109,7 @@ class Sandbox(Place):
 
     @property
     def enter(self) -> list[str]:
-        """The command prefix that runs something in here; with the root of here, or it would leave a chroot."""
+        """The command prefix that runs a program in here; with the root of here, or it would leave a chroot."""
         return ["/usr/bin/nsenter", "-t", str(self._process.pid), "--net", "--mount", "--root", "--wd", "--"]
 
     def pids(self) -> list[int]:
@@ -134,7 +134,7 @@ def stat(pid: int, field: str) -> int:
 
 
 def command(pid: int) -> str:
-    """The command line of a process; nothing when it has ended, even if nobody has asked how."""
+    """The command line of a process; empty when it has ended, even if it has not been waited for."""
     try:
         with open(f"/proc/{pid}/cmdline") as file:
             return file.read().replace("\0", " ").strip()

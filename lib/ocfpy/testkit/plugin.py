@@ -1,4 +1,4 @@
-"""The rules as pytest tests, without a line of code: pytest -p ocfpy.testkit.plugin --ocf-agent AGENT --ocf-option NAME=VALUE."""
+"""Runs the rules as pytest tests without any code: pytest -p ocfpy.testkit.plugin --ocf-agent AGENT --ocf-option NAME=VALUE."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ SUITE = "ocfpy/testkit/suite.py"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Say which agent, and how it is configured."""
+    """Add the options for the agent and its parameters."""
     group = parser.getgroup("ocf", "conformance of a resource agent")
     group.addoption("--ocf-agent", metavar="PATH", help="the agent")
     group.addoption("--ocf-option", metavar="NAME=VALUE", action="append", default=[], help="a parameter of it")
-    group.addoption("--ocf-prepare", metavar="SCRIPT", default="", help="shell commands that make a sandbox fit")
+    group.addoption("--ocf-prepare", metavar="SCRIPT", default="", help="shell commands that prepare a sandbox")
 
 
 def pytest_collection(session: pytest.Session) -> None:
-    """Add the suite to what is collected, when an agent is named."""
+    """Add the suite to the collected tests, when an agent is named."""
     if session.config.getoption("--ocf-agent"):
         from ocfpy.testkit import suite
 
@@ -32,7 +32,7 @@ def pytest_collection(session: pytest.Session) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test a rule."""
+    """Run one test for each rule."""
     if "ocf_rule" in metafunc.fixturenames:
         option = metafunc.config.getoption
         params = dict(_pair(text) for text in option("--ocf-option"))

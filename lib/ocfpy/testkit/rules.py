@@ -1,4 +1,4 @@
-"""The rules: what OCF 1.1 and Pacemaker ask of an agent, most of which ocf-tester does not look at."""
+"""The rules that OCF 1.1 and Pacemaker set for an agent, most of which ocf-tester does not check."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ TIMES_AND_LEVELS = ("", "0", "-1", "soon", "1e9", "9" * 40)
 
 
 class Rule:
-    """One rule: its name, the sentence that says it, and whether it only makes sense where the resource can start.
+    """One rule: its name, its sentence, and whether it only makes sense where the resource can start.
 
-    begun is whether it has been started when the rule is tried.
+    begun is whether the resource has been started when the rule is checked.
     """
 
     def __init__(self, check: Callable[[Trial], None], needs_start: bool, begun: bool) -> None:
@@ -43,7 +43,7 @@ class Rule:
         return self.name
 
     def findings(self, subject: Subject) -> list[str]:
-        """Try a subject in a place of its own; return what is against the rule, a sentence each."""
+        """Check a subject in its own place; return the violations, a sentence each."""
         with subject.place() as place:
             trial = Trial(subject, place)
             try:
@@ -72,7 +72,7 @@ def rule(
 
 @rule()
 def metadata_for_anybody(trial: Trial) -> None:
-    """meta-data works as nobody, with no environment, without tools, and always says the same."""
+    """meta-data works as nobody, with no environment, without tools, and always prints the same."""
     usual = trial.expect((0,), "meta-data")
     for said, options in (
         ("as nobody with nothing but OCF_ROOT", {"as_nobody": True, "replace_env": True, "env": ROOT}),
@@ -115,7 +115,7 @@ def metadata_is_complete(trial: Trial) -> None:
 
 @rule()
 def advertised_actions_exist(trial: Trial) -> None:
-    """What is advertised is there, what is not is answered with 3, and an action is one word exactly."""
+    """Every advertised action exists, any other is answered with 3, and an action is exactly one word."""
     offered = trial.actions()
     for pair in ({"promote", "demote"}, {"migrate_to", "migrate_from"}):
         if len(pair & offered) == 1:
@@ -133,7 +133,7 @@ def advertised_actions_exist(trial: Trial) -> None:
 
 @rule()
 def more_arguments_are_ignored(trial: Trial) -> None:
-    """The action is the first argument, and whatever follows is ignored."""
+    """The action is the first argument, and further arguments are ignored."""
     trial.expect(STOPPED, "monitor", "start", said="followed by start")
     if trial.run("meta-data", "stop").out != trial.run("meta-data").out:
         trial.find("meta-data followed by stop is another document")
@@ -141,7 +141,7 @@ def more_arguments_are_ignored(trial: Trial) -> None:
 
 @rule()
 def validation_is_silent(trial: Trial) -> None:
-    """validate-all of a good configuration says nothing, needs no cluster, and at level 0 no root."""
+    """validate-all of a good configuration prints nothing, needs no cluster, and at level 0 no root."""
     params = {f"OCF_RESKEY_{name}": value for name, value in trial.subject.params.items()}
     before = trial.place.snapshot()
     for said, options in (
@@ -181,7 +181,7 @@ def stop_and_probe_without_a_configuration(trial: Trial) -> None:
 
 @rule()
 def stop_and_probe_with_hostile_parameters(trial: Trial) -> None:
-    """The same with a parameter that no administrator means, and no shell ever runs a value."""
+    """The same with a parameter value that no administrator means, and no shell ever runs a value."""
     for name in trial.parameters():
         for action, code in (("stop", 0), ("monitor", 7)):
             for answer, whats in _answers_to_hostile(trial, action, name).items():
@@ -195,7 +195,7 @@ def stop_and_probe_with_hostile_parameters(trial: Trial) -> None:
 
 
 def _answers_to_hostile(trial: Trial, action: str, name: str) -> dict[int | None, list[str]]:
-    """Exit code -> what it was answered to."""
+    """Map each exit code to what it answered."""
     answers: dict[int | None, list[str]] = {}
     for what, value in HOSTILE.items():
         result = trial.run(action, said=f"with {name} that nobody means", params={**trial.subject.params, name: value})
@@ -214,7 +214,7 @@ def stop_and_probe_without_tools(trial: Trial) -> None:
 
 @rule()
 def nonsense_from_the_cluster(trial: Trial) -> None:
-    """Timeouts, intervals and check levels that are no numbers are no reason to fail."""
+    """Timeouts, intervals and check levels that are not numbers are no reason to fail."""
     for text in TIMES_AND_LEVELS:
         env = {f"OCF_RESKEY_CRM_meta_{name}": text for name in ("timeout", "interval")}
         trial.expect(STOPPED, "monitor", said=f"with {text[:8]!r} for a number", env={**env, "OCF_CHECK_LEVEL": text})
@@ -222,7 +222,7 @@ def nonsense_from_the_cluster(trial: Trial) -> None:
 
 @rule()
 def nothing_comes_of_a_stopped_resource(trial: Trial) -> None:
-    """Moving, reloading and promoting what is stopped starts nothing, and migrate_to of it fails."""
+    """Moving, reloading and promoting a stopped resource starts nothing, and migrate_to of it fails."""
     before = trial.place.snapshot()
     if "migrate_to" in trial.actions() and trial.run("migrate_to").code == 0:
         trial.find("migrate_to of a stopped resource is a success")
@@ -272,7 +272,7 @@ def stop_when_the_configuration_has_gone(trial: Trial) -> None:
 
 @rule(begun=True)
 def stop_when_the_tools_have_gone(trial: Trial) -> None:
-    """stop without the programs it needs stops, or fails; it does not lie."""
+    """stop without the programs it needs stops, or fails; it does not claim a success that is none."""
     for env in MISSING_TOOLS:
         said = "with " + " ".join(f"{name}={value}" for name, value in env.items())
         stopped = trial.run("stop", said=f"{said} of a running resource", env=env)
@@ -285,7 +285,7 @@ def stop_when_the_tools_have_gone(trial: Trial) -> None:
 
 @rule(begun=True)
 def monitor_as_nobody_tells_no_lies(trial: Trial) -> None:
-    """A monitor that may not look does not say that the resource is stopped."""
+    """A monitor without permission to look does not report that the resource is stopped."""
     if trial.run("monitor", said="as nobody", as_nobody=True, interval_s=10).code == 7:
         trial.find("monitor as nobody says that a running resource is stopped")
 
@@ -319,7 +319,7 @@ def roles_change(trial: Trial) -> None:
 
 @rule(needs_start=True)
 def killed_at_any_moment(trial: Trial) -> None:
-    """Whatever a SIGKILL leaves: a probe answers 0, 1 or 7 to it, stop or start puts it right, and nothing is left."""
+    """After any SIGKILL a probe answers 0, 1 or 7, stop or start repairs the state, and nothing is left."""
     before = trial.place.snapshot()
     for seconds in KILL_AFTER_S:
         for action in ("start", "stop"):

@@ -10,6 +10,6 @@ if TYPE_CHECKING:
 
 
 def test_conformance(ocf_rule: Rule, ocf_subject: Subject) -> None:
-    """Nothing is against the rule."""
+    """The subject keeps the rule."""
     findings = ocf_rule.findings(ocf_subject)
     assert not findings, f"{ocf_rule.sentence}\n" + "\n".join(findings)

@@ -1,4 +1,4 @@
-"""One agent under one rule: runs its actions, holds every answer to what goes without saying, keeps the findings."""
+"""One agent under one rule: runs its actions, checks every answer against the basic rules, keeps the findings."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MAX_QUOTED = 200
 
 
 class Subject:
-    """An agent, with a configuration that is right.
+    """An agent, with a valid configuration.
 
-    path is the agent's file; prepare, binds and hide make a fresh sandbox fit for it (see Sandbox); here is for
-    a machine that is thrown away afterwards: no sandbox; limit_s is the timeout of every action.
+    path is the agent's file; prepare, binds and hide prepare a fresh sandbox for it (see Sandbox); here is for
+    a machine that is discarded afterwards: no sandbox; limit_s is the timeout of every action.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Subject:
         return f"{os.path.basename(os.path.dirname(self.path))}:{os.path.basename(self.path)}"
 
     def place(self) -> Place:
-        """Where it is tried."""
+        """Where it is tested."""
         return Place() if self.here else Sandbox(self.binds, self.hide, self.prepare)
 
 
@@ -61,13 +61,13 @@ class Trial:
         self.findings: list[str] = []
 
     def find(self, sentence: str) -> None:
-        """Note something that should not be."""
+        """Record a violation."""
         sentence = "".join(c if c.isprintable() else "?" for c in sentence)
         if sentence not in self.findings:
             self.findings.append(sentence)
 
     def run(self, action: str, *more: str, said: str = "", **options: object) -> Result:
-        """Run an action and look at how it answers, whatever it answers; said tells how this call was special."""
+        """Run an action and check its answer against the basic rules; said describes this call."""
         options.setdefault("timeout_s", self.subject.limit_s)
         result = self.executor.run(action, *more, **options)  # type: ignore[arg-type]
         what = f"{action or 'no action'}{f' {said}' if said else ''}"
@@ -100,7 +100,7 @@ class Trial:
         return result
 
     def metadata(self) -> ElementTree.Element:
-        """The agent's metadata; an empty document when it cannot be read, which is a finding of its own."""
+        """The agent's metadata; an empty document when it cannot be parsed, which is a finding by itself."""
         try:
             return ElementTree.fromstring(self.executor.run("meta-data").out)
         except ElementTree.ParseError as error:
@@ -117,11 +117,11 @@ class Trial:
         return {action.get("name", "") for action in self.metadata().iter("action")}
 
     def start(self) -> bool:
-        """Whether it starts; when it does not, that is a finding."""
+        """Return whether it starts; a failure is a finding."""
         return self.expect((0,), "start").code == 0
 
     def compare(self, before: set[str], after: str) -> None:
-        """Note everything that was not there before."""
+        """Record everything that was not there before."""
         for line in sorted(self.place.snapshot() - before):
             kind, _, what = line.partition(" ")
             what = what.partition(" ")[2] if kind == "process" else what

@@ -128,7 +128,7 @@ def refusals(checks: Checks, ipvs: IpvsTable) -> None:
     for changes, errno, words in (
         ([Change(ADD, web, ServiceSettings("nope"))], ENOENT, "modprobe ip_vs_nope"),
         ([Change(ADD, web, unknown_engine)], ENOENT, "modprobe ip_vs_pe_nope"),
-        ([Change(ADD, web, real=real)], ESRCH, "somebody removed"),
+        ([Change(ADD, web, real=real)], ESRCH, "another process removed"),
         ([Change(ADD, web, rr), Change(ADD, web, real=no_port)], EINVAL, "Invalid argument"),
     ):
         ipvsadm("-C")

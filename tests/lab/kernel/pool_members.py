@@ -166,7 +166,7 @@ def steps(pool: Pool, client: Host) -> Iterator[str]:
     mark = Path(pool.agent.params["drain_dir"], one.ip4)
     mark.touch()
     pool.ctl("undrain", one.ip4)
-    expect(mark.exists(), False, "that a server of no pool is still marked as taken out")
+    expect(mark.exists(), False, "that a server of no pool is still marked as drained")
     yield f"a server that is no longer configured drains, and is gone {took:.1f} s after its last session"
 
     pool.change(real_servers=pool.reals(ONE, TWO, THREE))

@@ -163,19 +163,21 @@ def test_start_fails_whenever_monitor_would_and_does_not_touch_the_address(host:
         ({"tcp": "00"}, {"gate": "none"}, ""),
         ({}, {}, "there is no virtual service on 192.0.2.53"),
         ({"tcp": ""}, {}, f"{DNS4} has no backends"),
+        ({"tcp": ""}, {"min_backends": "50%"}, f"{DNS4} has no backends"),
+        ({"tcp": "0"}, {"min_backends": "1%"}, "no backend of tcp/"),
         ({"tcp": "110"}, {"min_backends": "2"}, ""),
         (
             {"tcp": "100"},
             {"min_backends": "2"},
-            "only 1 of 3 backends of tcp/192.0.2.53:53 are alive, which is less",
+            "only 1 of 3 backends of tcp/192.0.2.53:53 are alive, 2 are needed",
         ),
-        ({"tcp": "100"}, {"min_backends": "34%"}, "less than 2 (10.0.0.2:53, 10.0.0.3:53 at weight 0)"),
+        ({"tcp": "100"}, {"min_backends": "34%"}, "2 are needed (10.0.0.2:53, 10.0.0.3:53 at weight 0)"),
         ({"tcp": "100"}, {"min_backends": "33%"}, ""),
         ({"tcp": "10", "udp": "00"}, {"services": DNS4}, ""),
         (
             {"udp": "11"},
             {"services": DNS4},
-            f"there is no virtual service {DNS4}: is ipvs-pool running here?",
+            f"there is no virtual service {DNS4}: start ipvs-pool on this node",
         ),
         ({"udp": "11"}, {"services": f"{DNS4} udp/192.0.2.53:53", "gate": "any"}, ""),
         ({"tcp": "11"}, {"services": "fwmark/7"}, "there is no virtual service fwmark/7"),
@@ -215,7 +217,7 @@ def test_kernel_without_ipvs_is_a_closed_gate_not_a_missing_program(host: Host) 
     code, reason = host.do("start")
     assert (code, reason) == (
         codes.OCF_ERR_GENERIC,
-        "this kernel has no IPVS yet: is ipvs-pool running here?",
+        "this kernel has no IPVS yet: start ipvs-pool on this node",
     )
     assert host.do("probe")[0] == codes.OCF_NOT_RUNNING
     assert host.do("start", gate="none")[0] == codes.OCF_SUCCESS
@@ -246,7 +248,7 @@ def test_what_the_kernel_does_not_have_is_gone(host: Host) -> None:
     assert host.do("monitor", services=DNS4) == (codes.OCF_SUCCESS, "")
     host.table()
     code, reason = host.do("monitor", services=DNS4)
-    assert (code, reason) == (codes.OCF_ERR_GENERIC, f"there is no virtual service {DNS4}: is ipvs-pool running here?")
+    assert (code, reason) == (codes.OCF_ERR_GENERIC, f"there is no virtual service {DNS4}: start ipvs-pool on this node")
     assert "there is no virtual service on 192.0.2.53" in host.do("monitor")[1]
 
 
@@ -293,7 +295,7 @@ def test_rule_that_does_not_act_is_a_failure_after_the_grace(host: Host) -> None
     code, reason = host.do("monitor", attribute="healthy-pool")
     assert code == codes.OCF_ERR_GENERIC
     assert "dead for 16 s, and Pacemaker has not moved the resource" in reason
-    assert reason.endswith("is there a location rule on healthy-pool?")
+    assert reason.endswith("add a location rule on healthy-pool")
 
 
 def test_each_outage_has_its_own_grace(host: Host) -> None:
@@ -481,7 +483,7 @@ def test_all_faults_at_once(host: Host) -> None:
         ({"ip": "192.0.2.53", "services": "fwmark6/7"}, "fwmark6/7 is not for IPv4"),
         (
             {"ip": "192.0.2.53", "allowed_prefixes": "198.51.100.0/24 2001:db8::/32"},
-            "in none of allowed_prefixes",
+            "is not in allowed_prefixes",
         ),
         ({"nic": "a-very-long-interface"}, "more than 15 characters"),
         ({"ip": ""}, "parameter ip: required"),
@@ -499,7 +501,7 @@ def test_everything_that_is_wrong_with_the_host_at_once(host: Host, action: str)
     host.addresses.append(("lo", "192.0.2.53/24"))
     code, reason = host.do(action, nic="no-such-nic", level="10")
     assert code == codes.OCF_ERR_ARGS
-    assert "192.0.2.53 is in none of the networks" in reason
+    assert "192.0.2.53 is not in any of the networks" in reason
     assert "there is no network interface no-such-nic" in reason
     assert "is already on this host as 192.0.2.53/24 on lo" in reason
     assert host.do("validate-all", nic="no-such-nic") == (codes.OCF_SUCCESS, "")
@@ -510,7 +512,7 @@ def test_everything_that_is_wrong_with_the_host_at_once(host: Host, action: str)
     [
         ("# nothing yet\n", codes.OCF_SUCCESS, ""),
         ("192.0.2.0/24 # ours\n2001:db8::/32\n", codes.OCF_SUCCESS, ""),
-        ("198.51.100.0/24\n", codes.OCF_ERR_ARGS, "192.0.2.53 is in none of the networks that"),
+        ("198.51.100.0/24\n", codes.OCF_ERR_ARGS, "192.0.2.53 is not in any of the networks that"),
         ("\n192.0.2.1/24\n", codes.OCF_ERR_ARGS, "line 2: '192.0.2.1/24' has host bits set"),
     ],
 )
@@ -519,3 +521,66 @@ def test_allowed_prefixes_of_the_host(host: Host, content: str, code: int, sente
     found, reason = host.do("start")
     assert found == code
     assert sentence in reason
+
+
+# --- what spares the next monitor its interpreter ---
+
+
+def noted(host: Host) -> list[str]:
+    """The facts that the last monitor noted."""
+    path = host.rundir / "anycast-vip-vip.shortcut"
+    return path.read_text().splitlines()[1:-1] if path.exists() else []
+
+
+def test_a_monitor_notes_the_address_and_its_part_of_the_table(host: Host) -> None:
+    host.table(tcp="11", udp="1")
+    host.do("start")
+    assert host.do("monitor") == (codes.OCF_SUCCESS, "")
+    assert noted(host) == [
+        "address lo 192.0.2.53/32",
+        "table .* C0000235:",
+        "TCP  C0000235:0035 wlc  ",
+        "  -> 0A000001:0035      Route   1",
+        "  -> 0A000002:0035      Route   1",
+        "UDP  C0000235:0035 wlc  ",
+        "  -> 0A000001:0035      Route   1",
+    ]
+    assert host.do("monitor", gate="none") == (codes.OCF_SUCCESS, "")
+    assert noted(host) == ["address lo 192.0.2.53/32"]
+
+
+def test_a_gate_by_firewall_mark_notes_the_services_by_mark(host: Host) -> None:
+    mark = "FWM  00000007 wlc \n  -> 0A000001:0000      Route   1      0          0\n"
+    host.proc.write_text(f"{HEADING}{mark}")
+    params = {"services": "fwmark/7"}
+    host.do("start", **params)
+    assert host.do("monitor", **params) == (codes.OCF_SUCCESS, "")
+    assert noted(host) == [
+        "address lo 192.0.2.53/32", "table (.* C0000235:|FWM )", "FWM  00000007 wlc ", "  -> 0A000001:0000      Route   1",
+    ]  # fmt: skip
+
+
+def test_a_monitor_that_finds_dead_backends_in_the_time_of_grace_notes_nothing(host: Host) -> None:
+    params = {"attribute": "healthy-dns"}
+    host.do("start", **params)
+    host.do("monitor", **params)
+    assert noted(host)
+    host.table(tcp="00", udp="11")
+    assert host.do("monitor", **params) == (codes.OCF_SUCCESS, "")
+    assert not noted(host)
+
+
+def test_a_monitor_that_had_to_ask_the_kernel_notes_nothing(host: Host) -> None:
+    host.do("start")
+    host.kernel = host.proc.read_text()
+    host.table(tcp="00", udp="11")
+    assert host.do("monitor") == (codes.OCF_SUCCESS, "")
+    assert host.asked
+    assert not noted(host)
+
+
+def test_a_monitor_without_a_record_notes_nothing(host: Host) -> None:
+    host.do("start")
+    (host.rundir / "anycast-vip-vip.state").unlink()
+    assert host.do("monitor") == (codes.OCF_SUCCESS, "")
+    assert not noted(host)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.agents import launchers
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -17,7 +19,7 @@ def launcher(tmp_path: Path) -> Path:
     """The agent as it is installed, with the library of this tree."""
     agent = tmp_path / "lib/ocf/resource.d/anycast/anycast-vip"
     agent.parent.mkdir(parents=True)
-    shutil.copy(ROOT / "agents/anycast-vip", agent)
+    agent.write_text(launchers.launcher("anycast-vip"))
     agent.chmod(0o755)
     library = tmp_path / "lib/ocf/lib/anycast"
     library.mkdir(parents=True)

@@ -163,7 +163,7 @@ def test_lifecycle(bgpd: FakeBgpd, resource: Resource) -> None:
     ("trouble", "sentence"),
     [
         ({"here": False}, "is not on this node"),
-        ({"path_extra": {"valid": False}}, "does zebra run"),
+        ({"path_extra": {"valid": False}}, "check zebra"),
         ({"path_extra": {"bestpath": {}}}, "from a neighbor"),
         (
             {"told": []},

@@ -68,11 +68,11 @@ RECEIVED, SENT = "BGP Notification received", "BGP Notification send"
     ("neighbor", "may_pass", "sentence"),
     [
         # A session that has just come up: nothing is said of a policy, and it is waited for.
-        ({"bgpTimerUpMsec": 1000}, True, f"{R1} Established for 1 s, and not sent yet; its export policy is route-map"),
+        ({"bgpTimerUpMsec": 1000}, True, f"{R1} Established for 1 s, but not sent yet; its export policy is route-map"),
         ({"bgpTimerUpMsec": 60000}, False, f"{R1} has an export policy (route-map ANYCAST-OUT) that denies it"),
         (
             {"bgpTimerUpMsec": 9000, "minBtwnAdvertisementRunsTimerMsecs": 10000}, True,
-            f"{R1} Established for 9 s, and not sent yet (`advertisement-interval 10` delays it)",
+            f"{R1} Established for 9 s, but not sent yet (`advertisement-interval 10` delays it)",
         ),
         # One that was lost a moment ago, and one that was lost before; BFD is named with its count.
         (
@@ -111,9 +111,9 @@ def test_sessions(neighbor: dict[str, Any], may_pass: bool, sentence: str) -> No
         ({}, "aggregate-address 192.0.2.0/24 summary-only", {}, "the summary of `aggregate-address 192.0.2.0/24 summary-only`"),
         ({}, "", {"suppressed": True}, f"{R1} is sent only the summary"),
         ({"prefixOutAllowedMax": 5, "sentPrefixCounter": 5}, "", {}, f"{R1} is sent no more than its maximum-prefix-out of 5"),
-        ({}, "", {"communities": ("no-advertise",)}, "community no-advertise of the announcement has it sent to no neighbor"),
+        ({}, "", {"communities": ("no-advertise",)}, "the announcement's community no-advertise sends it to no neighbor"),
         ({"outgoingUpdatePrefixFilterList": "P"}, "", {}, "(route-map ANYCAST-OUT, prefix-list P) that denies it"),
-        ({"routeMapForOutgoingAdvertisements": ""}, "", {}, "Established for 60 s, and not sent; see bgpd's log"),
+        ({"routeMapForOutgoingAdvertisements": ""}, "", {}, "Established for 60 s, but not sent: see bgpd's log"),
     ],
 )
 def test_causes(export: dict[str, Any], line: str, path: dict[str, Any], sentence: str) -> None:

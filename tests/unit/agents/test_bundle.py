@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from ocfpy.ocf.bundle import DISPATCH, imported_by, path_of, write
 
+from tests.unit.agents.launchers import CLASSES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -53,8 +55,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library with its programs, as it is installed."""
     library = tmp_path_factory.mktemp("installed") / "anycast"
     shutil.copytree(ROOT / "lib", library, ignore=shutil.ignore_patterns("__pycache__"))
-    for program in ("agent", "bundle"):
-        shutil.copy2(ROOT / "bin" / program, library)
+    for program in ("bin/agent", "bin/bundle"):
+        shutil.copy2(ROOT / program, library)
+    shutil.copy2(ROOT / "agents/table", library / "agents")
     subprocess.run([library / "bundle"], check=True)
     return library
 
@@ -94,8 +97,7 @@ def test_the_list_is_what_import_does(installed: Path, tmp_path: Path) -> None:
 
 
 def test_each_agent_has_a_bundle(installed: Path) -> None:
-    launched = {re.findall(r"ocfpy[.\w]+:\w+", path.read_text())[0] for path in (ROOT / "agents").iterdir()}
-    assert launched == set(MONITORS)
+    assert set(CLASSES.values()) == set(MONITORS)
     bundles = {str(path) for path in (installed / "bundles").iterdir()}
     assert bundles == {path_of(str(installed), agent.partition(":")[0]) for agent in MONITORS}
 

@@ -262,7 +262,7 @@ def test_a_monitor_does_not_wait_for_another_pool(tmp_path: Path, monkeypatch: p
         check_claim(pool, claim)
 
     monkeypatch.setattr(IpvsPool, "check_claim", look)
-    with pytest.raises(ClaimedError, match=r"its own$"):
+    with pytest.raises(ClaimedError, match=r"each pool needs its own$"):
         pool.reload_agent(pool.claim())
     assert len(looks) == 1
 

@@ -91,8 +91,8 @@ def test_all_that_excludes_a_file_is_said(tmp_path: Path, good: str, capfd: pyte
     [
         (None, NotInstalledError, "cannot be read on this node: No such file or directory"),
         ("virtual=7\n  x=y\nnonsense\n", HostError, "line 2: 'x' is indented"),
-        ("virtual=nobody.invalid:80\n    real=10.0.0.1:80 gate\n", ServiceError, "line 1: 'nobody.invalid' is no IPv4"),
-        ("virtual=nobody.invalid:80\nnonsense\n", HostError, "line 1: 'nobody.invalid' is no IPv4"),
+        ("virtual=nobody.invalid:80\n    real=10.0.0.1:80 gate\n", ServiceError, "line 1: 'nobody.invalid' is not an IPv4"),
+        ("virtual=nobody.invalid:80\nnonsense\n", HostError, "line 1: 'nobody.invalid' is not an IPv4"),
         ("", HostError, "there is no virtual service in it"),
         ("\xff=\n", HostError, "line 1: "),
     ],

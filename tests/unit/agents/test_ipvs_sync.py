@@ -218,7 +218,7 @@ def test_refused_by_the_kernel(host: Host, monkeypatch: pytest.MonkeyPatch) -> N
     host.kernel.nics = ("eth0",)
     code, reason = host.do("start")
     assert code == codes.OCF_ERR_ARGS
-    assert reason == "cannot start the backup daemon: eth1 is not there, or not able to join 224.0.0.81"
+    assert reason == "cannot start the backup daemon: eth1 does not exist, or cannot join 224.0.0.81"
 
 
 def test_stop_without_its_record(host: Host) -> None:

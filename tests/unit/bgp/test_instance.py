@@ -92,7 +92,7 @@ def test_route_map_delay_timer(seconds: str, sentence: str) -> None:
 
 
 def test_suppress_fib_pending() -> None:
-    assert "holds announcements back" in instance(within("bgp suppress-fib-pending")).delays()[0]
+    assert "delays announcements" in instance(within("bgp suppress-fib-pending")).delays()[0]
 
 
 BFD_DOWN = {"peerBfdInfo": {"type": "single hop", "status": "Down"}}

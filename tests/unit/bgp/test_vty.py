@@ -280,6 +280,23 @@ def test_a_bgpd_that_stands_still_is_hung(busy: Callable[[float], str], monkeypa
         Vty(path, Deadline(60)).show("show bgp json")
 
 
+def test_each_conversation_begins_in_enable_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As vtysh has it: in view mode bgpd knows neither `show running-config` nor `configure terminal`."""
+    ok = [framed(b"", 0)]
+    bgpds = [FakeBgpd(*[ok] * 3) for _ in range(3)]
+    sessions = iter(bgpds)
+    monkeypatch.setattr(Vty, "_session", lambda self: next(sessions).session)
+    vty = Vty("", Deadline(20))
+    vty.show("show running-config")
+    vty.configure(["router bgp"])
+    vty.configure_each([((), "a")])
+    assert [bgpd.commands for bgpd in bgpds] == [
+        [b"enable\0", b"show running-config\0"],
+        [b"enable\0", b"configure terminal\0", b"router bgp\0"],
+        [b"enable\0", b"configure terminal\0", b"a\0"],
+    ]
+
+
 def test_statements_in_one_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """The way to a place is said once for the statements there, and a refused statement does not end the session."""
     ok = [framed(b"", 0)]

@@ -89,7 +89,7 @@ def test_a_truncated_answer_is_asked_again_over_tcp() -> None:
 @pytest.mark.parametrize(
     ("over_tcp", "reason"),
     [
-        (None, "connection refused (asked over TCP, because that over UDP is truncated)"),
+        (None, "connection refused (asked over TCP, because the UDP answer is truncated)"),
         (lambda query: b"", "not a DNS answer: 0 bytes"),
         (lambda query: with_rcode(query, dns.rcode.SERVFAIL), "rcode SERVFAIL"),
         (whole, "no '192.0.2.200' among the records: 192.0.2.1, 192.0.2.10, 192.0.2.100, 192.0.2.11"),
@@ -114,7 +114,7 @@ def test_both_questions_have_one_timeout() -> None:
             transport.close()
             server.close()
 
-    reason = "timed out after 0.3 s, waiting for the answer over TCP, because that over UDP is truncated"
+    reason = "timed out after 0.3 s, waiting for the answer over TCP, because the UDP answer is truncated"
     assert asyncio.run(silent()).reason == reason
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from ocfpy.checks.options import TlsOptions
 from ocfpy.checks.settings import CheckSettings
 from ocfpy.checks.tls import context_for, failure, wrong_name
 from ocfpy.healthd import preflight
@@ -79,6 +82,30 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     preflight.require_files(pool(check=CheckSettings("smtp", ca="/nonexistent")).services, Deadline(PATIENCE_S))
 
 
+def test_a_key_with_a_passphrase_is_refused_and_not_asked_for(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-passout", "pass:hush",
+         "-subj", "/CN=probe", "-days", "2", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    check = CheckSettings("https", cert=str(certificate), key=str(key))
+    program = (
+        f"import sys; sys.path[:0] = {sys.path!r}\n"
+        "from ocfpy.checks.options import TlsOptions\nfrom ocfpy.checks.settings import CheckSettings\n"
+        "from ocfpy.checks.tls import context_for\n"
+        "from ocfpy.ocf.errors import HostError\n"
+        f"try: context_for(TlsOptions.of(CheckSettings('https', options={dict(check.options)!r}.items())))\n"
+        "except HostError as error: print(error.reason)\n"
+    )
+    said = subprocess.run(
+        ["setsid", sys.executable, "-c", program],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S, check=True,
+    )  # fmt: skip
+    assert f"{certificate} or {key} cannot be used for TLS: " in said.stdout
+    assert "phrase" not in said.stderr, "it asked for the passphrase"
+
+
 def test_what_openssl_says() -> None:
     error = ssl.SSLError(1, "[SSL: BAD_THING] bad thing (_ssl.c:1)")
     error.reason = "BAD_THING"
@@ -95,6 +122,6 @@ def test_what_openssl_says() -> None:
 def test_no_key_exchange_is_offered_whose_size_the_server_chooses() -> None:
     """A DHE modulus of 10,000 bits cost 0.87 s a handshake, in one call that nothing interrupts."""
     usual = {one["name"] for one in ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).get_ciphers()}
-    offered = context_for(CheckSettings("https", tls_verify="false")).get_ciphers()
+    offered = context_for(TlsOptions.of(CheckSettings("https", tls_verify="false"))).get_ciphers()
     assert usual - {one["name"] for one in offered} == {name for name in usual if name.startswith("DHE-")}
     assert not any(one["kea"].startswith("kx-dhe") for one in offered)

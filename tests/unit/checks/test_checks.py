@@ -300,10 +300,10 @@ def other_question(query: dns.message.Message) -> bytes:
             lambda query: answered(query, "other.example.", rdtype="CNAME").to_wire(),
             "no A record of www.example.com in the answer",
         ),
-        (other_question, "the answer is to another question"),
-        (lambda query: query.to_wire(), "the answer is to another question"),
+        (other_question, "the answer belongs to another question"),
+        (lambda query: query.to_wire(), "the answer belongs to another question"),
         (lambda query: query.to_wire()[:2] + b"\x80", "not a DNS answer: "),
-        (lambda query: query.to_wire()[:2] + b"\xd0" + query.to_wire()[3:], "the answer is to another question"),
+        (lambda query: query.to_wire()[:2] + b"\xd0" + query.to_wire()[3:], "the answer belongs to another question"),
         (
             lambda query: struct.pack("!H", query.id ^ 1) + answered(query, "192.0.2.7").to_wire()[2:],
             "timed out",

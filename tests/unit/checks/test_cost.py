@@ -151,6 +151,29 @@ def test_bytes_are_counted_for_all_of_an_attempt() -> None:
         asyncio.run(_await(attempt()))
 
 
+def test_as_many_bytes_as_there_may_be_are_no_failure() -> None:
+    async def attempt(size: int) -> None:
+        budget.count_received(size)
+
+    asyncio.run(_await(attempt(MAX_RECEIVED)))
+    with pytest.raises(CheckFailed, match="the server sends more than 8 MiB"):
+        asyncio.run(_await(attempt(MAX_RECEIVED + 1)))
+
+
+def test_all_searches_of_an_attempt_have_one_budget() -> None:
+    def search(seconds: float) -> None:
+        begun = time.thread_time()
+        while time.thread_time() - begun < seconds:
+            sum(range(1000))
+
+    spent = budget.Budget()
+    spent.search(lambda: search(SEARCH_S * 0.6))
+    assert spent.search_s <= SEARCH_S * 0.4
+    with pytest.raises(budget.OutOfTime):
+        spent.search(lambda: search(60))
+    assert spent.search_s <= 0
+
+
 def test_another_thread_works_without_the_signal() -> None:
     results: list[bool] = []
     thread = threading.Thread(target=lambda: results.append(matcher("re:o+k")("ook")))
@@ -205,7 +228,7 @@ def postgresql_rows() -> bytes:
 @pytest.mark.parametrize(("kind", "rows"), [("mysql", mysql_rows), ("postgresql", postgresql_rows)])
 def test_rows_that_a_pattern_cannot_cope_with(kind: str, rows: Callable[[], bytes]) -> None:
     result = bounded(lambda: check_of(kind, user="u", secret="", expect=CATASTROPHE), rows())
-    assert result.reason == f"'{CATASTROPHE}' takes more than 100 ms for the answer: has it one repetition within another?"
+    assert result.reason == f"'{CATASTROPHE}' takes more than 100 ms for the answer: avoid a repetition within another"
 
 
 # DNS

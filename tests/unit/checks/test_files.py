@@ -102,7 +102,7 @@ def test_what_is_wrong_with_a_file_is_said_when_the_pool_starts(tmp_path: Path) 
     with pytest.raises(HostError, match=f"the secret in {secret} cannot be read: No such file"):
         preflight.require_files(services, Deadline(PATIENCE_S))
     secret.write_bytes(b"\xff\n")
-    with pytest.raises(HostError, match="it is no text"):
+    with pytest.raises(HostError, match="it is not text"):
         preflight.require_files(services, Deadline(PATIENCE_S))
     secret.write_text("open sesame\n")
     deadline = Deadline(PATIENCE_S)

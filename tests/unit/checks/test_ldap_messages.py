@@ -93,6 +93,23 @@ def test_a_bind_without_a_password_is_not_made() -> None:
     assert sent == []
 
 
+@pytest.mark.parametrize(
+    ("code", "reason"), [(0, ""), (4, ""), (3, "search: "), (11, "search: ")]
+)
+def test_a_search_with_more_entries_than_were_asked_for_is_good(code: int, reason: str) -> None:
+    """The check asks for few entries: a server that has more says 4, size limit exceeded, after it has sent those."""
+
+    def answer(number: int, operation: bytes) -> bytes:
+        return ber.encode(ber.SEQUENCE, ber.integer(number), operation)
+
+    bound = answer(2, ber.encode(0x61, ber.integer(0, 0x0A), b"\x04\0", b"\x04\0"))
+    entry = answer(3, ber.encode(0x64, b"\x04\x02cn", ber.encode(ber.SEQUENCE)))
+    done = answer(3, ber.encode(0x65, ber.integer(code, 0x0A), b"\x04\0", b"\x04\0"))
+    result, _ = tell(check_of("ldap", request="dc=example"), [bound, entry, done])
+    assert result.reason.startswith(reason)
+    assert bool(result.reason) == bool(reason)
+
+
 def test_a_notice_of_disconnection_is_said() -> None:
     notice = ber.encode(ber.SEQUENCE, ber.integer(0), ber.encode(0x78, ber.integer(52, 0x0A), b"\x04\0", b"\x04\x04soon"))
     assert tell(check_of("ldap"), [notice])[0].reason == "connection: the server is unavailable (52): soon"

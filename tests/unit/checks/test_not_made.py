@@ -69,7 +69,7 @@ def test_an_error_that_a_server_or_the_network_causes(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("shortcut", [True, False])
 def test_an_address_to_check_from_that_is_not_here_is_a_mistake_in_the_configuration(shortcut: bool) -> None:
     result = result_of(make_check(HERE, 9, CheckSettings("tcp", bind="192.0.2.99")), shortcut)
-    assert result[:2] == (False, "the address to check from is not on this node")
+    assert result[:2] == (False, "the source address (check_bind) is not on this node")
 
 
 def test_memory_and_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ocfpy.checks.errors import ProtocolError
-from ocfpy.checks.protocols import ldap, mysql, postgresql, radius, sip
-from ocfpy.checks.protocols.connection import Connection
+from ocfpy.checks.protocols import ftp, imap, ldap, mysql, pop3, postgresql, radius, sip, smtp
+from ocfpy.checks.protocols.connection import Connection, Incoming
 from ocfpy.checks.protocols.ldap_search import parse_search
 from ocfpy.checks.protocols.scram import Scram
 
@@ -213,7 +213,7 @@ def test_a_server_that_goes_on_in_the_clear_is_not_spoken_to_over_tls() -> None:
     connection.request_tls()
     connection.receive_data(b"SR")
     assert connection.next_event() == postgresql.TlsAnswer(True)
-    with pytest.raises(ProtocolError, match="went on in the clear before TLS"):
+    with pytest.raises(ProtocolError, match="sent more plain text before TLS"):
         connection.switch_to_tls()
 
 
@@ -226,5 +226,59 @@ def test_an_ldap_result_code_of_a_mebibyte_is_refused_at_once() -> None:
 
 
 def test_scram_does_not_read_a_number_of_64000_digits() -> None:
-    with pytest.raises(ValueError, match=r"^9999.*\.\.\. iterations, and at most 100000 are made"):
+    with pytest.raises(ValueError, match=r"^the server requires 9999.*\.\.\. iterations, the maximum is 100000"):
         Scram("secret", {}, nonce="abc").final(b"r=abcdef,s=,i=" + b"9" * 64_000)
+
+
+# The protocols of lines
+
+LINES = st.sampled_from([piece for piece in PIECES if piece.endswith(b"\n")]) | st.binary(max_size=60)
+
+
+@FUZZ
+@given(data=st.lists(LINES, max_size=8).map(b"".join), places=CUTS)
+def test_lines_are_the_same_wherever_they_are_cut(data: bytes, places: list[int]) -> None:
+    *whole, rest = data.split(b"\n")
+    incoming, lines = Incoming(), []
+    for piece in cut(data, places):
+        incoming.feed(piece)
+        while (line := incoming.line(1000)) is not None:
+            lines.append(line)
+    assert lines == [line.rstrip(b"\r") for line in whole]
+    assert len(incoming) == len(rest)
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 101])
+def test_a_line_that_is_too_long_is_refused_however_it_comes(size: int) -> None:
+    for length, fine in ((100, True), (101, False)):
+        incoming, data, lines = Incoming(), b"x" * length + b"\n", []
+        try:
+            for at in range(0, len(data), size):
+                incoming.feed(data[at : at + size])
+                lines.append(incoming.line(100))
+        except ProtocolError as error:
+            lines.append(str(error).encode())
+        assert lines[-1] == (b"x" * 100 if fine else b"no line ends within 100 bytes")
+
+
+@FUZZ
+@given(LINES)
+def test_any_line_of_a_mail_server_is_read_or_refused(line: bytes) -> None:
+    assert outcome_of(smtp.parse_reply_line, line).startswith(("ReplyLine(code=", "not an SMTP answer: "))
+    assert outcome_of(pop3.is_positive, line).startswith(("True", "False", "not a POP3 answer: "))
+    response = imap.parse_response(line)
+    assert b" ".join(response).rstrip(b" ") == line.rstrip(b" ")
+    assert all(word == word.upper() for word in imap.capabilities_in([line]))
+    assert 0 <= ftp.passive_port(line) <= 999 * 257
+    assert 0 <= ftp.extended_passive_port(line) <= 99_999
+
+
+def test_what_mail_and_file_servers_say() -> None:
+    assert smtp.parse_reply_line(b"250-SIZE 1") == smtp.ReplyLine(250, "SIZE 1", False)
+    assert smtp.parse_reply_line(b"250") == smtp.ReplyLine(250, "", True)
+    assert smtp.offers_in(["hello", "auth=plain login", "", "STARTTLS"]) == {"AUTH": ["PLAIN", "LOGIN"], "STARTTLS": []}
+    assert (smtp.hello("192.0.2.1"), smtp.hello("::1")) == ("EHLO [192.0.2.1]", "EHLO [IPv6:::1]")
+    assert imap.capabilities_in([b"* CAPABILITY imap4rev1", b"* 1 EXISTS", b"* CAPABILITY IDLE"]) == {"IMAP4REV1", "IDLE"}
+    assert ftp.passive_port(b"227 Passive (198,51,100,1,4,1)") == 1025
+    assert ftp.extended_passive_port(b"229 Passive (|||1025|)") == 1025
+    assert [ftp.is_last(line) for line in (b"220-a", b"220 a", b"220", b" 220 a")] == [False, True, True, False]

@@ -38,7 +38,7 @@ def test_what_is_only_good_together() -> None:
 
 def test_problems() -> None:
     assert problems("dns", []) == ["check=dns needs check_name"]
-    assert problems("tcp", ["path"]) == ["check_path means nothing to check=tcp, only to http, https, ftp"]
+    assert problems("tcp", ["path"]) == ["check_path does not apply to check=tcp, only to http, https, ftp"]
     assert problems("off", ["path", "nonsense"]) == []
 
 

@@ -132,7 +132,7 @@ def test_drain_of_a_server_that_keeps_its_weight(
     monkeypatch.setattr("ocfpy.cli.drain.await_drained.__defaults__", (0.2,))
     directory = served(tmp_path, weight=1)
     assert main(["drain", "10.0.0.12", "--rundir", str(tmp_path)]) == 1
-    assert "10.0.0.12 is marked as drained, and still has a weight in dns after 0.2 s" in capsys.readouterr().err
+    assert "10.0.0.12 is marked as drained, but still has a weight in dns after 0.2 s" in capsys.readouterr().err
     assert files(directory) == ["10.0.0.12"]
 
 
@@ -150,13 +150,13 @@ def test_drain_and_undrain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert files(directory) == []
     assert capsys.readouterr().err == ""
     for words, said in (
-        (("drain", "10.0.0.11"), "10.0.0.11 is the last backend of fwmark/web that is alive: --force"),
+        (("drain", "10.0.0.11"), "10.0.0.11 is the last live backend of fwmark/web: --force"),
         (("drain", "10.0.0.13"), "no pool on this node has the real server 10.0.0.13"),
         (("undrain", "10.0.0.13"), "no pool on this node has the real server 10.0.0.13"),
         (("undrain", "10.0.0.12", "--pool", "web"), "pool web does not have the real server 10.0.0.12"),
-        (("drain", "web1"), "host names are not looked up"),
-        (("drain", "10.0.0.11", "--pool", "ldap"), "there is no pool ldap on this node"),
-        (("undrain", "10.0.0.11"), "10.0.0.11 has not been taken out of all pools"),
+        (("drain", "web1"), "host names are not resolved"),
+        (("drain", "10.0.0.11", "--pool", "ldap"), "this node has no pool ldap"),
+        (("undrain", "10.0.0.11"), "10.0.0.11 is not drained in all pools"),
     ):
         assert say(*words) == 1
         assert said in capsys.readouterr().err
@@ -164,7 +164,7 @@ def test_drain_and_undrain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert say("drain", "10.0.0.11", "--force") == 0
     assert files(directory) == ["10.0.0.11"]
     assert say("drain", "10.0.0.12") == 1
-    assert "10.0.0.12 is the last backend of fwmark/dns that is alive" in capsys.readouterr().err, "before the daemon has looked"
+    assert "10.0.0.12 is the last live backend of fwmark/dns" in capsys.readouterr().err, "before the daemon has looked"
 
 
 def test_undrain_of_a_server_that_no_pool_has_any_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,7 +176,7 @@ def test_undrain_of_a_server_that_no_pool_has_any_more(tmp_path: Path, capsys: p
     assert files(directory) == ["dns/10.0.0.13"]
     assert main(["undrain", "10.0.0.13", "--pool", "dns", "--rundir", str(tmp_path)]) == 0
     assert files(directory) == []
-    assert capsys.readouterr().out == "10.0.0.13 is no longer marked as taken out; no pool here has it\n" * 2
+    assert capsys.readouterr().out == "10.0.0.13 is no longer drained; no pool here has it\n" * 2
 
 
 def test_drain_follows_no_link(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,7 +193,7 @@ def test_drain_follows_no_link(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert victim.read_text() == "as it was"
     assert not (tmp_path / "nowhere").exists()
     assert main(["drain", "10.0.0.12", "--pool", "dns", "--rundir", str(tmp_path)]) == 1
-    assert f"{directory}/dns/10.0.0.12 cannot be made: " in capsys.readouterr().err
+    assert f"{directory}/dns/10.0.0.12 cannot be created: " in capsys.readouterr().err
     assert not (tmp_path / "10.0.0.12").exists()
     assert main(["undrain", "10.0.0.12:53", "--rundir", str(tmp_path)]) == 0
     assert str(directory / "10.0.0.12") in capsys.readouterr().out, "and says so of the other link"
@@ -234,7 +234,7 @@ def test_drain_that_fails_is_no_drain(
         patch.setattr("ocfpy.cli.drain._create", full)
         assert main(["drain", "10.0.0.12", "--rundir", str(tmp_path)]) == 1
     assert capsys.readouterr().err == (
-        f"anycastctl: 10.0.0.12 is not drained: {directory}/10.0.0.12 cannot be made: No space left on device\n"
+        f"anycastctl: 10.0.0.12 is not drained: {directory}/10.0.0.12 cannot be created: No space left on device\n"
     )
     assert files(directory) == []
 
@@ -249,7 +249,7 @@ def test_drain_in_two_directories_one_of_which_cannot_be_written(
     status.write_text(status.read_text().replace(str(directory), str(other)))
     assert main(["drain", "10.0.0.11", "--force", "--rundir", str(tmp_path)]) == 1
     said = capsys.readouterr().err
-    assert f"10.0.0.11 is not drained everywhere: {other}/10.0.0.11 cannot be made: " in said
+    assert f"10.0.0.11 is not drained everywhere: {other}/10.0.0.11 cannot be created: " in said
     assert said.endswith(f"; it is drained by {directory}/10.0.0.11\n")
 
 
@@ -270,9 +270,9 @@ def test_undrain_says_what_else_takes_a_server_out(tmp_path: Path, capsys: pytes
     say("drain", "10.0.0.12")
     say("drain", "10.0.0.12:53", "--pool", "dns")
     other = directory / "dns/10.0.0.12:53"
-    assert f"10.0.0.12 is still taken out by {other}" in say("undrain", "10.0.0.12")
-    assert f"10.0.0.12 has not been taken out of all pools: {other} does it" in say("undrain", "10.0.0.12")
-    assert "10.0.0.12:53 is back" in say("undrain", "10.0.0.12:53", "--pool", "dns")
+    assert f"10.0.0.12 is still drained by {other}" in say("undrain", "10.0.0.12")
+    assert f"10.0.0.12 is not drained in all pools: {other} drains it" in say("undrain", "10.0.0.12")
+    assert "10.0.0.12:53 gets traffic again" in say("undrain", "10.0.0.12:53", "--pool", "dns")
 
 
 def test_a_kernel_that_says_no_is_an_answer(

@@ -108,4 +108,4 @@ def test_a_pool_whose_check_this_node_cannot_make_is_degraded_with_the_reason(tm
 
 
 def test_a_pool_that_has_not_begun_fails() -> None:
-    assert overdue_line(None, 31.0) == "failed the pool has not begun to run, 31 s after the health daemon was replaced"
+    assert overdue_line(None, 31.0) == "failed the pool does not run yet, 31 s after the health daemon was replaced"

@@ -81,8 +81,8 @@ def test_a_bad_file_changes_nothing_and_is_said_until_it_is_good(world: World, t
     world.write("nope")
     for _ in range(3):
         assert "the previous one stays" in world.look()
-        assert "line 2: 'nope' is no port of tcp" in world.watch.trouble
-    assert (tmp_path / "log").read_text().count("is no port") == 1
+        assert "line 2: 'nope' is not a port of tcp" in world.watch.trouble
+    assert (tmp_path / "log").read_text().count("is not a port") == 1
     world.file.unlink()
     assert "No such file or directory" in world.look()
     world.write(80)

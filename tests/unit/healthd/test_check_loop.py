@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import select
 import socket
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from ocfpy.checks.base import Check, Result
 from ocfpy.checks.result import not_made
 from ocfpy.checks.settings import CheckSettings
 from ocfpy.checks.timer import Poller
-from ocfpy.healthd.check_loop import BATCH, CheckLoop
+from ocfpy.healthd.check_loop import BATCH, CheckLoop, max_in_flight
 from ocfpy.healthd.check_state import CheckState
 from ocfpy.healthd.schedule import SLOT_S
 from ocfpy.ocf.addresses import parse_address
@@ -75,7 +76,7 @@ def test_a_mere_connection_says_the_same_with_a_task_and_without(host: str, kind
 
 def test_an_address_that_is_not_here_cannot_be_checked_from() -> None:
     check = make_check(parse_address("127.0.0.1"), 9, settings("tcp", bind="192.0.2.99"))
-    assert asyncio.run(begun(check)).reason == "the address to check from is not on this node"
+    assert asyncio.run(begun(check)).reason == "the source address (check_bind) is not on this node"
 
 
 @pytest.mark.parametrize("more", [{"request": "x"}, {"expect": "x"}])
@@ -153,6 +154,67 @@ def test_a_large_pool_is_checked_a_few_servers_at_a_time() -> None:
         assert len(world.begun) == 400
         assert 0.75 * 2.0 / SLOT_S <= len(instants) <= 2.0 / SLOT_S + 1, "spread over the interval, several at a time"
         assert not world.faults
+
+    clock.run(story())
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "checks"), [(resource.RLIM_INFINITY, 4096), (1 << 20, 4096), (1024, 320), (70, 2), (66, 1), (10, 1)]
+)
+def test_checks_in_flight_leave_descriptors_for_everything_else(
+    monkeypatch: pytest.MonkeyPatch, descriptors: int, checks: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, 1 << 30))
+    assert max_in_flight() == checks
+
+
+class Shortcut(Check):
+    """A check that does without a task, and says what it is told, or raises it."""
+
+    def __init__(self, says: list[Result | Exception]) -> None:
+        self.says = says
+        self.begun = 0
+
+    def shortcut(self) -> Any:
+        def begin(loop: asyncio.AbstractEventLoop, done: Any) -> None:
+            self.begun += 1
+            result = self.says[min(self.begun, len(self.says)) - 1]
+            if isinstance(result, Exception):
+                raise result
+            loop.call_later(0.5, done, result)
+
+        return begin
+
+
+def test_what_does_without_a_task_is_begun_again_and_gives_its_place_to_another() -> None:
+    async def story() -> None:
+        world = World(limit=1)
+        one, two = Shortcut([Result(True, "", 0.5)]), Shortcut([Result(True, "", 0.5)])
+        states = [CheckState(name, CheckSettings(interval=2.0), Verdict(), clock.wall()) for name in ("one", "two")]
+        for state, check in zip(states, (one, two)):
+            world.rounds.begin(state, check, world.note)
+        await asyncio.sleep(0.6)
+        assert (one.begun, two.begun, world.rounds.in_flight) == (1, 1, 1), "the second had to wait for the first"
+        await asyncio.sleep(10)
+        assert one.begun >= 4
+        assert two.begun >= 4
+        assert [state.verdict.up for state in states] == [True, True]
+
+    clock.run(story())
+
+
+def test_a_fault_of_what_does_without_a_task_is_reported_and_its_check_goes_on() -> None:
+    async def story() -> None:
+        world = World()
+        check = Shortcut([ZeroDivisionError("a bug"), Result(True, "", 0.5)])
+        state = CheckState("one", CheckSettings(interval=2.0, rise=1), Verdict(), clock.wall())
+        world.rounds.begin(state, check, world.note)
+        await asyncio.sleep(0.1)
+        assert [type(fault) for fault in world.faults] == [ZeroDivisionError]
+        assert world.rounds.in_flight == 0
+        await asyncio.sleep(6)
+        assert check.begun >= 2
+        assert state.verdict.up
 
     clock.run(story())
 

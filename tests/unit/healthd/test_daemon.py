@@ -215,16 +215,16 @@ def test_a_daemon_whose_lock_is_removed_ends(node: Node) -> None:
     assert says(node) == "running"
 
 
-@pytest.mark.parametrize("by", ["the next daemon", "a stop"])
-def test_commands_of_a_daemon_that_was_killed_are_ended(node: Node, tmp_path: Path, by: str) -> None:
-    command, begun, children = tmp_path / "check", tmp_path / "begun", tmp_path / "children"
+@pytest.mark.parametrize(("by", "user"), [("the next daemon", "root"), ("the next daemon", "daemon"), ("a stop", "daemon")])
+def test_commands_of_a_daemon_that_was_killed_are_ended(node: Node, public_path: Path, by: str, user: str) -> None:
+    command, begun, children = public_path / "check", public_path / "begun", public_path / "children"
     command.write_text(
         f"#!/bin/sh\nmkdir {begun} && exit 0\n"  # the first verdict
         f"sleep 1000 & env -i sleep 1000 & setsid sleep 1000 & jobs -p >{children}.new; echo $$ >>{children}.new\n"
         f"mv {children}.new {children}; wait\n"
     )
     command.chmod(0o755)
-    check = CheckSettings("external", interval=0.2, timeout=LIMIT_S, command=str(command), command_user="root")
+    check = CheckSettings("external", interval=0.2, timeout=LIMIT_S, command=str(command), command_user=user)
     paths = start(node, spec=pool(reals="10.0.0.11", check=check))
     stranger = subprocess.Popen(["sleep", "1000"], env={"OCF_ANYCAST_POOL": f"{node.directory}-2"})
     try:
@@ -239,6 +239,8 @@ def test_commands_of_a_daemon_that_was_killed_are_ended(node: Node, tmp_path: Pa
             stop(paths)
         eventually(lambda: not any(map(is_alive, left)), "they are gone")
         assert stranger.poll() is None, "another directory's"
+        stop(paths)
+        eventually(lambda: not Path(f"{node.directory}/healthd.uids").exists(), "nothing is left of them")
     finally:
         stranger.kill()
         stranger.wait()

@@ -323,6 +323,25 @@ def test_an_engine_that_is_stuck_says_so() -> None:
     clock.run(story())
 
 
+@pytest.mark.parametrize(("interval", "patience"), [(1.0, 10.0), (3.0, 10.0), (20.0, 60.0)])
+def test_an_engine_is_stuck_after_ten_seconds_or_three_intervals(interval: float, patience: float) -> None:
+    async def story() -> None:
+        world = World(pool(check=CheckSettings("on", interval=interval, timeout=0.5)))
+        await world.engine.start()
+
+        async def never(*_: object) -> list[Any]:
+            await asyncio.Event().wait()
+            return []
+
+        world.kernel.keep = world.kernel.make = never  # type: ignore[assignment, method-assign]
+        await asyncio.sleep(patience - 0.5)
+        assert world.engine.stuck_for() == 0.0
+        await asyncio.sleep(interval + 2)
+        assert patience < world.engine.stuck_for() <= patience + interval + 2
+
+    clock.run(story())
+
+
 def test_a_fault_in_the_engine_is_not_swallowed() -> None:
     async def story() -> None:
         world = World(pool())

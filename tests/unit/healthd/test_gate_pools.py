@@ -21,7 +21,7 @@ def test_each_word_of_a_pool_has_its_answer(stage: Stage) -> None:
         await stage.register()
         assert await stage.gate.answer("state bgp4") == f"unknown no pool of this node publishes {POOL}"
         stage.gate.expect(POOL)
-        assert await stage.gate.answer("state bgp4") == f"waiting the pool of {POOL} has not looked at its backends yet"
+        assert await stage.gate.answer("state bgp4") == f"waiting the pool of {POOL} has not checked its backends yet"
         stage.now = 2000.0
         stage.gate.pool(POOL, 3)
         assert await stage.gate.answer("state bgp4") == "open 2000.000"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, cast
 
 import pytest
+from ocfpy.healthd import attrd as attrd_module
 from ocfpy.healthd import publisher as module
 from ocfpy.healthd.attrd import Attrd
 from ocfpy.healthd.publisher import (
@@ -19,6 +23,7 @@ from ocfpy.healthd.publisher import (
     RISE_GATHER_S,
     RISE_LIMIT_S,
     SAID_S,
+    SINGLY,
     START_GATHER_S,
     START_LIMIT_S,
     TOGETHER_AGAIN_S,
@@ -26,6 +31,7 @@ from ocfpy.healthd.publisher import (
     NodePublisher,
     Publisher,
 )
+from ocfpy.ocf.log import Log
 
 from tests.unit.healthd import clock
 
@@ -68,6 +74,8 @@ class Cluster:
         self.together: list[tuple[float, int, int]] = []
         self.firsts: list[bool] = []
         self.dampen: list[str] = []
+        self.has_restarted = False
+        self.looks = 0
         self._takes = takes
         self._knows_all = knows_all
         self.node = NodePublisher(cast(Attrd, self), Inline())
@@ -85,6 +93,11 @@ class Cluster:
     def put_all(self, names: Sequence[str], value: int) -> bool:
         self.together.append((self.now(), len(names), value))
         return self._knows_all
+
+    def is_new(self) -> bool:
+        self.looks += 1
+        was, self.has_restarted = self.has_restarted, False
+        return was
 
     def delete(self, name: str) -> bool:
         self.sent.append((self.now(), name, None))
@@ -558,3 +571,80 @@ def test_nothing_comes_out_of_a_pool_that_was_stopped() -> None:
         assert cluster.together == []
 
     clock.run(story())
+
+
+def test_many_pools_take_no_more_commands_than_ten() -> None:
+    """By name alone, 200 pools would start 400 processes a minute for nothing."""
+
+    async def commands(count: int) -> float:
+        cluster = Cluster()
+        await cluster.settled(count, 2)
+        await asyncio.sleep(30 * REPUBLISH_S)  # all have found their time
+        cluster.forget()
+        minutes = 60.0
+        await asyncio.sleep(60 * minutes)
+        assert {name for _, name, _ in cluster.sent} == {f"healthy-{number}" for number in range(count)}
+        return (len(cluster.sent) + len(cluster.together)) / minutes
+
+    assert clock.run(commands(SINGLY)) == pytest.approx(60 / REPUBLISH_S * SINGLY, rel=0.01)
+    assert clock.run(commands(200)) < 1.5 * 60 / REPUBLISH_S * SINGLY
+
+
+def test_an_attribute_manager_that_was_restarted_is_told_everything() -> None:
+    async def story() -> None:
+        cluster = Cluster()
+        pools = await cluster.settled(200, 2)
+        await asyncio.sleep(REPUBLISH_S)
+        cluster.has_restarted = True
+        cluster.forget()
+        await asyncio.sleep(REPUBLISH_S + 0.1)
+        assert {name for _, name, value in cluster.sent if value == 2} == {pool.name for pool in pools}
+
+    clock.run(story())
+
+
+def test_a_value_that_was_changed_by_hand_is_put_right_among_many_too() -> None:
+    async def story() -> None:
+        cluster = Cluster()
+        pools = await cluster.settled(20, 2)
+        for pool in pools[:5]:
+            pool.want(0)
+        await asyncio.sleep(CONFIRM_S + 1)
+        cluster.forget()
+        await asyncio.sleep(REPUBLISH_S)
+        assert sorted((count, value) for _, count, value in cluster.together) == [(5, 0), (15, 2)]
+
+    clock.run(story())
+
+
+def test_outside_of_a_cluster_many_pools_do_not_start_commands_all_the_time() -> None:
+    async def story() -> None:
+        cluster = Cluster(takes=lambda _: False, knows_all=False)
+        for number in range(200):
+            cluster.start(f"healthy-{number}").want(2)
+        await asyncio.sleep(3600)
+        cluster.forget()
+        await asyncio.sleep(3600)
+        assert (len(cluster.sent) + len(cluster.together)) / 60 < 1.5 * 60 / REPUBLISH_S * SINGLY
+
+    clock.run(story())
+
+
+def test_an_attribute_manager_is_told_by_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attrd_module, "set_attribute", lambda *_, **__: True)
+    attrd = Attrd(cast(Log, None))
+    monkeypatch.setattr(attrd_module, "DAEMON", "no-such-process")
+    assert attrd.is_new(), "not known at first"
+    assert not attrd.is_new(), "this node is in no cluster"
+    attrd.put("healthy-dns", 2, "0", False)
+    assert attrd.is_new(), "it is there and cannot be seen"
+    daemon = tmp_path / "attrd-of-a-test"
+    shutil.copy("/bin/sleep", daemon)
+    monkeypatch.setattr(attrd_module, "DAEMON", daemon.name[:15])  # as much of it as /proc/PID/comm has
+    for _ in range(2):
+        with subprocess.Popen([str(daemon), "60"]) as process:
+            try:
+                assert attrd.is_new()
+                assert not attrd.is_new()
+            finally:
+                process.kill()

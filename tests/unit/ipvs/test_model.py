@@ -9,6 +9,7 @@ from hypothesis import given
 from ocfpy.ipvs.model import (
     RealServer,
     ServiceSettings,
+    SyncDaemon,
     VirtualService,
     parse_endpoint,
     parse_netmask,
@@ -55,7 +56,7 @@ def test_virtual_service_is_shown_canonically(text: str, shown: str) -> None:
         ("tcp/192.0.2.53:65536", "from 0 to 65535"),
         ("tcp/192.0.2.53:5_3", "from 0 to 65535"),
         ("tcp/192.0.2.53/32:53", "no prefix length"),
-        ("tcp/www.example.net:80", "host names are not looked up"),
+        ("tcp/www.example.net:80", "host names are not resolved"),
         ("tcp/2001:db8::53:53", "in brackets"),
         ("tcp/[192.0.2.53]:53", "brackets are for IPv6"),
         ("tcp/[2001:db8::53]53", "is not [address]:port"),
@@ -97,9 +98,9 @@ def test_real_server_without_a_port_gets_the_one_of_the_service() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("dns1:53", "host names are not looked up"),
-        ("10.0.0.12:53,", "nothing follows the comma, which is for an option; servers have a space between them"),
-        ("web1", "'web1' is not an address; host names are not looked up"),
+        ("dns1:53", "host names are not resolved"),
+        ("10.0.0.12:53,", "an option is missing after the comma; separate servers by a space"),
+        ("web1", "'web1' is not an address; host names are not resolved"),
         ("10.0.0.12:53,heavy", "'heavy' is not an option; there are weight, forward"),
         ("10.0.0.12:53,weight=65536", "weight is a number from 0 to 65535"),
         ("10.0.0.12:53,weight=-1", "weight is a number from 0 to 65535"),
@@ -155,7 +156,7 @@ def test_bad_netmask_is_refused(text: str, family: int) -> None:
         ("tcp/192.0.2.53:0", {}, "10.0.0.1", "port 0 (every port) needs a persistence_timeout"),
         ("udp/192.0.2.53:5060", {"engine": "sip"}, "10.0.0.1", "needs a persistence_timeout"),
         ("tcp/192.0.2.53:53", {"one_packet": True}, "10.0.0.1", "one_packet is for udp"),
-        ("udp/192.0.2.53:53", {"one_packet": True}, "10.0.0.1,forward=nat", "forward=nat needs connections"),
+        ("udp/192.0.2.53:53", {"one_packet": True}, "10.0.0.1,forward=nat", "forward=nat does not work with one_packet"),
         ("tcp/192.0.2.53:53", {}, "[2001:db8::1]", "IPv6 behind IPv4 needs forward=tunnel"),
         ("tcp/192.0.2.53:53", {}, "10.0.0.1:8053", "forward=dr keeps the port, which is 53"),
         ("tcp/192.0.2.53:53", {}, "10.0.0.1,lower=5,upper=4", "lower=5 is above upper=4"),
@@ -192,3 +193,27 @@ def test_values_are_equal_by_their_fields() -> None:
     assert parse_virtual("fwmark/7") != parse_virtual("fwmark6/7")
     assert TCP != "tcp/192.0.2.53:53"
     assert "port=53" in repr(TCP)
+
+
+def test_a_sync_daemon_is_as_wanted_but_for_what_the_interface_decides() -> None:
+    wanted = SyncDaemon("master", "eth1", 7, parse_address("224.0.0.81"), 8848, 1)
+    assert wanted.misses(wanted.replace(maxlen=1472)) == [], "a length that was left to the kernel"
+    for name, value in (("nic", "eth0"), ("syncid", 8), ("group", parse_address("224.0.0.82")), ("port", 8849), ("ttl", 2)):
+        assert wanted.misses(wanted.replace(**{name: value})) == [f"{name} {value} instead of {getattr(wanted, name)}"]
+    assert wanted.replace(maxlen=1400).misses(wanted.replace(maxlen=1472)) == ["maxlen 1472 instead of 1400"]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("10.0.0.1:53,weight", "'weight' is not an option"),
+        ("10.0.0.1:53,heavy=2", "'heavy=2' is not an option"),
+        ("::1", "in brackets"),
+        ("10.0.0.1:00000000053", "is a number from 0 to 65535"),
+        ("host:53", "'host:53': 'host' is not an address"),
+        ("host", "'host' is not an address"),
+    ],
+)
+def test_what_is_wrong_with_a_server_is_quoted(text: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        parse_real_server(text)

@@ -20,6 +20,7 @@ from ocfpy.ipvs.model import (
 )
 from ocfpy.ipvs.plan import ADD, DELETE, EDIT, Change, plan
 from ocfpy.ipvs.table import IpvsError, IpvsTable
+from ocfpy.net import netlink
 from ocfpy.ocf import codes
 from ocfpy.ocf.errors import NotInstalledError
 
@@ -37,6 +38,36 @@ def connected(kernel: FakeKernel) -> IpvsTable:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ocfpy.net.genetlink.socket", lambda *_: kernel)
         return IpvsTable()
+
+
+class Late(FakeKernel):
+    """A kernel that has answers left to a request whose reader gave up."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(table)
+        self.late: list[bytes] = []
+
+    def recv(self, size: int) -> bytes:
+        return self.late.pop(0) if self.late else super().recv(size)
+
+
+def test_answers_to_an_earlier_request_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken for those to this one they would say that a service is not there, or that a change was made or refused."""
+
+    def answer(errno: int) -> bytes:
+        return netlink.message(netlink.NLMSG_ERROR, 0, 1, struct.pack("=i", -errno) + bytes(16))
+
+    web = parse_virtual("tcp/192.0.2.80:80")
+    kernel = Late({DNS: (ServiceSettings("rr"), {})})
+    monkeypatch.setattr("ocfpy.net.genetlink.socket", lambda *_: kernel)
+    with IpvsTable() as ipvs:
+        kernel.late = [answer(ESRCH), netlink.message(netlink.NLMSG_DONE, 0, 1, bytes(4))]
+        assert list(ipvs.read_services([DNS])) == [DNS]
+        kernel.late = [answer(EINVAL), answer(0)]
+        ipvs.apply([Change(ADD, web, ServiceSettings("rr"))])
+        kernel.late = [netlink.message(netlink.NLMSG_DONE, 0, 1, bytes(4))]
+        assert set(ipvs.read()) == {DNS, web}
+        assert kernel.late == []
 
 
 @bounded
@@ -201,7 +232,7 @@ def test_real_server_of_a_service_that_vanished_is_a_failure() -> None:
         ipvs.apply([Change(EDIT, DNS, real=REAL), Change(ADD, DNS, real=REAL)])
     assert failure.value.errno == ESRCH
     assert failure.value.code == codes.OCF_ERR_GENERIC
-    assert "somebody removed tcp/192.0.2.53:53" in failure.value.reason
+    assert "another process removed tcp/192.0.2.53:53" in failure.value.reason
     assert "(and 1 more changes failed)" in failure.value.reason
 
 

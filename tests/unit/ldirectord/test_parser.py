@@ -127,12 +127,12 @@ def test_comment_that_is_a_value_is_quoted_without_its_unprintable_characters() 
     [
         (
             f"{HEAD}    real=10.0.0.1:80\u00a0gate\n",
-            "line 2: a blank that is not ASCII, U+00A0 (no-break space): write an ordinary one",
+            "line 2: a non-ASCII blank, U+00A0 (no-break space): replace it by an ordinary one",
         ),
-        (f"{HEAD}    real=10.0.0.1:80\u3000gate # \u3000\n", "line 2: a blank that is not ASCII, U+3000 (ideographic space)"),
-        (f"{HEAD}\u3000\u3000real=10.0.0.1:80 gate\n    real=10.0.0.2:80 gate\n", "line 2: a blank that is not ASCII, U+3000"),
-        (f"{HEAD}\u00a0\n    real=10.0.0.2:80 gate\n", "line 2: a blank that is not ASCII, U+00A0"),
-        ("virtual=192.0.2.1:80\u2009\n    real=10.0.0.2:80 gate\n", "line 1: a blank that is not ASCII, U+2009 (thin space)"),
+        (f"{HEAD}    real=10.0.0.1:80\u3000gate # \u3000\n", "line 2: a non-ASCII blank, U+3000 (ideographic space)"),
+        (f"{HEAD}\u3000\u3000real=10.0.0.1:80 gate\n    real=10.0.0.2:80 gate\n", "line 2: a non-ASCII blank, U+3000"),
+        (f"{HEAD}\u00a0\n    real=10.0.0.2:80 gate\n", "line 2: a non-ASCII blank, U+00A0"),
+        ("virtual=192.0.2.1:80\u2009\n    real=10.0.0.2:80 gate\n", "line 1: a non-ASCII blank, U+2009 (thin space)"),
         ("\ufeffquiescent=no\n", "line 1: an invisible character, U+FEFF (zero width no-break space): remove it"),
         ("quiescent=\u200bno\n", "line 1: an invisible character, U+200B (zero width space): remove it"),
         ("quiescent=no\0\n", "line 1: an invisible character, U+0000 (control character): remove it"),
@@ -151,7 +151,7 @@ def test_a_file_with_mail_moves_over_as_it_is() -> None:
     )
     assert parsed.faults == []
     assert [note.line for note in parsed.warnings] == [1, 2, 3, 5]
-    assert all("a Pacemaker alert does (such as alert_smtp.sh)" in note.text for note in parsed.warnings)
+    assert all("a Pacemaker alert (such as alert_smtp.sh)" in note.text for note in parsed.warnings)
 
 
 def test_the_last_one_counts() -> None:
@@ -215,7 +215,7 @@ def test_directives_of_a_section(line: str, name: str, value: object) -> None:
         ("checkport=0", "from 1 to 65535"),
         ("request=index.html", "in double quotes"),
         ('request=""', "in double quotes"),
-        ('request="a" b', "nothing after it"),
+        ('request="a" b', "nothing after them"),
         ('receive="("', "regular expression is wrong"),
         ('receive="a(?{1})"', "what only Perl has"),
         ("httpmethod=POST", "must be one of GET, HEAD"),
@@ -232,8 +232,8 @@ def test_directives_of_a_section(line: str, name: str, value: object) -> None:
         ("real=10.0.0.1::80 gate", "is not address"),
         ("real=10.0.0.1:80 gate 65536", "from 0 to 65535"),
         ('real=10.0.0.1:80 gate "a", "("', "regular expression is wrong"),
-        ("real6=[::1]:80 gate", "it is real"),
-        ("fallback6=[::1]:80", "it is fallback"),
+        ("real6=[::1]:80 gate", "write real"),
+        ("fallback6=[::1]:80", "write fallback"),
         ("fallback=127.0.0.1:80 route", "must be one of gate, masq, ipip"),
         ("fallback=127.0.0.1:80 gate now", "is not address"),
         ("fallbackcommand=/bin/down >/dev/null", "without a shell"),

@@ -119,7 +119,7 @@ def test_what_has_no_effect_in_ldirectord_either_is_said() -> None:
     ("scheduler", "words"),
     [
         ("rrr", "rrr is not a scheduler that Linux has: did you mean rr?"),
-        ("rr", "the scheduler rr does not go by weights, and weight=5 of 10.0.0.1:80 has no effect: wrr does"),
+        ("rr", "the scheduler rr ignores weights, so weight=5 of 10.0.0.1:80 has no effect: wrr does"),
         ("wrr", ""),
     ],
 )
@@ -254,18 +254,18 @@ def test_combined() -> None:
         ("", 0, "no virtual service"),
         (f"{HEAD}    checktype=on\n\n{HEAD}    checktype=on\n", 4, "the same virtual service as on line 1"),
         (f"{HEAD}    real=10.0.0.1 gate\n    real=10.0.0.1:81 gate\n", 3, "already on line 2"),
-        (f"{HEAD}    real=10.0.0.9->10.0.0.1 gate\n", 2, "is no range"),
-        (f"{HEAD}    real=10.0.0.0->10.1.0.0 gate\n", 2, "is no range"),
-        (f"{HEAD}    real=10.0.0.1:nope gate\n", 2, "is no port"),
-        (f"{HEAD}    real=10.0.0.1:70000 gate\n", 2, "is no port"),
-        ("virtual=192.0.2.1:nope\n", 1, "is no port of tcp"),
+        (f"{HEAD}    real=10.0.0.9->10.0.0.1 gate\n", 2, "is not a range"),
+        (f"{HEAD}    real=10.0.0.0->10.1.0.0 gate\n", 2, "is not a range"),
+        (f"{HEAD}    real=10.0.0.1:nope gate\n", 2, "is not a port"),
+        (f"{HEAD}    real=10.0.0.1:70000 gate\n", 2, "is not a port"),
+        ("virtual=192.0.2.1:nope\n", 1, "is not a port of tcp"),
         ("virtual=192.0.2.1:0\n    checktype=on\n", 1, "needs persistent"),
         (f"{HEAD}    netmask=255.0.255.0\n    persistent=5\n", 2, "is not a netmask"),
         (f"{HEAD}    schedflags=nope\n", 2, "not a scheduler flag"),
         (f"{HEAD}    real=10.0.0.1 gate l:5 u:3\n", 2, "lower=5 is above upper=3"),
         ("virtual=7\n    checktype=connect\n    real=10.0.0.1 gate\n", 3, "set checkport"),
         ("virtual=192.0.2.1:53\n    real=10.0.0.1 gate\n", 2, "needs request and receive"),
-        (f"{HEAD}    protocol=udp\n    ops=yes\n    checktype=on\n    real=10.0.0.1 masq\n", 5, "forward=nat needs connections"),
+        (f"{HEAD}    protocol=udp\n    ops=yes\n    checktype=on\n    real=10.0.0.1 masq\n", 5, "forward=nat does not work"),
         ("virtual=192.0.2.1:1521\n    real=10.0.0.1 gate\n", 2, "service=oracle is refused"),
         (f'{HEAD}    real=10.0.0.1 gate "http://10.0.0.2/", "x"\n', 2, "for another server than 10.0.0.1"),
         ("virtual6=[::2]:80\n    real6=[::1]->[::3] gate\n", 2, "range of IPv6"),
@@ -297,7 +297,7 @@ def test_ranges_do_not_write_more_servers_than_anyone_has() -> None:
     finally:
         tracemalloc.stop()
     assert list(map(str, translated.faults)) == [
-        f"line 6: the file has more than {MAX_SERVERS} real servers, and so many are the most"
+        f"line 6: the file has more than {MAX_SERVERS} real servers, which is the maximum"
     ]
     assert memory < 64 << 20  # 200 such lines alone were 1.4 GiB in two sections
     assert time.thread_time() - begun < 30

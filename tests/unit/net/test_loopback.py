@@ -131,8 +131,8 @@ print(locate(parse_address("127.0.0.1")))
         "not refused",
         "HostError: cannot add 2001:db8::53/128 on lo: IPv6 is switched off there "
         "(sysctl net.ipv6.conf.lo.disable_ipv6)",
-        "PermissionDeniedError: cannot add 192.0.2.53/32 on lo: that takes root (CAP_NET_ADMIN)",
-        "PermissionDeniedError: cannot remove 192.0.2.53/32 on lo: that takes root (CAP_NET_ADMIN)",
+        "PermissionDeniedError: cannot add 192.0.2.53/32 on lo: this requires root (CAP_NET_ADMIN)",
+        "PermissionDeniedError: cannot remove 192.0.2.53/32 on lo: this requires root (CAP_NET_ADMIN)",
         "[('lo', 8)]",
     ]
 

@@ -336,7 +336,7 @@ class TestStart:
         assert toy.served == {"192.0.2.1": "web"}
         assert runner.recorded
 
-    @pytest.mark.parametrize(("uid", "advice"), [(1000, "does the agent run as root?"), (0, "the log of SELinux or AppArmor")])
+    @pytest.mark.parametrize(("uid", "advice"), [(1000, "run the agent as root"), (0, "the log of SELinux or AppArmor")])
     def test_not_allowed(
         self, runner: Runner, toy: type[Toy], monkeypatch: pytest.MonkeyPatch, uid: int, advice: str
     ) -> None:
@@ -425,7 +425,7 @@ class TestRunDirectory:
         runner("start")
         self.unreadable(runner)
         assert runner("stop", ip="rubbish") == 1
-        assert f"cannot be read: {runner.state}: Is a directory, and the parameters do not say it either:" in runner.reason
+        assert f"cannot be read: {runner.state}: Is a directory, and the parameters do not tell either:" in runner.reason
         assert "parameter ip" in runner.reason
 
     def test_a_record_that_cannot_be_removed(
@@ -507,7 +507,7 @@ class TestIncompleteRecord:
         assert runner("monitor", **BAD) == 7
         assert runner("stop", **BAD) == 0
         assert (runner.recorded, runner.err) == (False, "")
-        assert "says nothing about ip" in runner.log
+        assert "has no ip" in runner.log
 
     def test_a_bug_is_none(self, runner: Runner, toy: type[Toy]) -> None:
         runner("start")

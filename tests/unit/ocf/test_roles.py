@@ -138,7 +138,7 @@ def test_a_former_name_feeds_its_successor(database: Runner) -> None:
 
 def test_the_successor_counts(database: Runner) -> None:
     assert database("start", host="192.0.2.7", old="1") == 0
-    assert "parameter host is deprecated: use ip (ip is given, and counts)" in database.log
+    assert "parameter host is deprecated: use ip (ip is set, and used)" in database.log
     assert "parameter old is deprecated: It has no effect." in database.log
     with open(database.state) as file:
         assert "ip=192.0.2.1\n" in file.read()

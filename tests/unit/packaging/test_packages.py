@@ -12,7 +12,7 @@ from ocfpy import __version__
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 PROVIDER = "/usr/lib/ocf/resource.d/anycast"
 LIBRARY = "/usr/lib/ocf/lib/anycast"
-AGENTS = {"ipvs-pool", "ipvs-sync", "anycast-vip", "bgp-announce"}
+AGENTS = {line.split()[0] for line in (ROOT / "agents/table").read_text().splitlines()}
 BUILD_LIMIT_S = 120
 
 # What each packaging system adds of its own, and no file of the suite.
@@ -209,12 +209,3 @@ LAUNCHERS = {"bin/healthd": "-I", "bin/anycastctl": "-I", "bin/agent": "-IS", "b
 def test_launchers_use_the_systems_python_alone(path: str, flags: str) -> None:
     """Isolated: neither PATH, PYTHON* nor the working directory decides what runs as root."""
     assert (ROOT / path).read_text().splitlines()[0] == f"#!/usr/bin/python3 {flags}"
-
-
-@pytest.mark.parametrize("name", sorted(AGENTS))
-def test_agents_go_the_short_way_for_their_metadata(name: str) -> None:
-    """A shell that prints what was rendered at installation; everything else is Python's, isolated."""
-    lines = (ROOT / "agents" / name).read_text().splitlines()
-    assert lines[0] == "#!/bin/sh"
-    assert f'meta-data) exec /bin/cat "$library/metadata/{name}.xml" ;;' in lines
-    assert any(line.startswith('*) exec /usr/bin/python3 -IS "$library/agent" ocfpy.agents.') for line in lines)

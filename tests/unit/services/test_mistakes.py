@@ -152,7 +152,7 @@ SERVICES = {
     (WEB[0], "ports: [http/80]", WEB[2]): ["4:13: ports: 'http/80' is not a port such as tcp/80; protocols are tcp, udp, sctp"],
     (WEB[0], "ports: [tcp/80, tcp/80]", WEB[2]): ["4:21: ports: tcp/80 stands there twice"],
     (WEB[0], WEB[1], "real_servers: [www.example.com]"): [
-        "5:5: real_servers: 'www.example.com' is not an address; host names are not looked up"
+        "5:5: real_servers: 'www.example.com' is not an address; host names are not resolved"
     ],
     (WEB[0], WEB[1], 'real_servers: ["2001:db8::1"]'): [
         "2:3: web-pool: real server [2001:db8::1] has no virtual service of its address family",
@@ -205,7 +205,7 @@ def test_names_that_make_no_ids(name: str) -> None:
 
 def test_names_that_are_taken_or_too_long() -> None:
     assert said(DNS.replace("  dns:", "  catalogue:")) == [
-        "2:3: a service cannot be named catalogue: these ids are for what all services share"
+        "2:3: service name 'catalogue' begins with catalogue, as ids that services share do"
     ]
     (long,) = said(DNS.replace("  dns:", f"  {'d' * 65}:"))
     assert long.endswith("... is longer than 64 characters".replace("... ", "...' "))

@@ -1,1 +1,1 @@
-"""Wire protocols without I/O: bytes in, events out, and limits for what a server may make of them."""
+"""Wire protocols without I/O: bytes in, events out, with limits on what a server can send."""

@@ -1,7 +1,7 @@
 """The part of ASN.1's basic encoding rules that LDAP uses: definite lengths, tags of one byte (RFC 4511, 5.1).
 
-Our own, because the packaged alternatives do not suit a daemon: ldap3 and pyasn1 take 0.2 s to import, and decode by
-recursion what a server may nest as deeply as it likes. They are what the tests compare this with.
+Our own, because the packaged alternatives do not suit a daemon: ldap3 and pyasn1 take 0.2 s to import, and decode nested
+elements by recursion, as deeply as the server nests them. The tests compare this module with them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MAX_LENGTH_BYTES = 4
 
 
 def encode(tag: int, *contents: bytes) -> bytes:
-    """One element."""
+    """Encode one element."""
     content = b"".join(contents)
     size = len(content)
     if size < _LONG:
@@ -28,27 +28,27 @@ def encode(tag: int, *contents: bytes) -> bytes:
 
 
 def integer(number: int, tag: int = INTEGER) -> bytes:
-    """A number from 0 on."""
+    """Encode a number from 0 on."""
     return encode(tag, number.to_bytes(number.bit_length() // 8 + 1, "big"))
 
 
 def boolean(value: bool, tag: int = 0x01) -> bytes:
-    """True or false."""
+    """Encode true or false."""
     return encode(tag, b"\xff" if value else b"\0")
 
 
 def length_bytes(first: int) -> int:
-    """How many bytes of length follow the first one. Raises ValueError."""
+    """Return how many bytes of length follow the first one. Raises ValueError."""
     if first < _LONG:
         return 0
     count = first - _LONG
     if not 1 <= count <= _MAX_LENGTH_BYTES:
-        raise ValueError("a length that LDAP does not have")
+        raise ValueError("a length that LDAP does not use")
     return count
 
 
 def elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The elements in `data`, one level of them: tag and content. Raises ValueError."""
+    """Yield the elements in `data`, one level of them: tag and content. Raises ValueError."""
     at = 0
     while at < len(data):
         if len(data) - at < 2:
@@ -60,13 +60,13 @@ def elements(data: bytes) -> Iterator[tuple[int, bytes]]:
             size = int.from_bytes(data[at : at + count], "big")
             at += count
         if len(data) - at < size:
-            raise ValueError("an element is longer than what is there")
+            raise ValueError("an element is longer than its message")
         yield tag, data[at : at + size]
         at += size
 
 
 def first(data: bytes, count: int) -> list[tuple[int, bytes]]:
-    """The first `count` elements in `data`; what follows them is not looked at. Raises ValueError when there are fewer."""
+    """Return the first `count` elements in `data`; the rest is ignored. Raises ValueError when there are fewer."""
     found = list(islice(elements(data), count))
     if len(found) < count:
         raise ValueError("an element is missing")

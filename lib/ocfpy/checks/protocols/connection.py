@@ -1,6 +1,6 @@
-"""The client's side of a protocol over a stream: it is fed bytes and asked for events, and makes the requests.
+"""The client's side of a protocol over a stream: takes received bytes, returns events, and makes the requests.
 
-In which pieces TCP brings the bytes makes no difference. `Stream.event` (checks/stream.py) is what feeds it.
+The result does not depend on how TCP splits the bytes. `Stream.event` (checks/stream.py) feeds it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ E = TypeVar("E")
 
 
 class Send(NamedTuple):
-    """Bytes that the server waits for, in the middle of an exchange."""
+    """Bytes to send to the server, in the middle of an exchange."""
 
     data: bytes
 
 
 class Incoming:
-    """Bytes that have arrived and are not yet read, in time and memory that are linear in their number."""
+    """Received bytes that have not been parsed, in time and memory that are linear in their number."""
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -29,15 +29,15 @@ class Incoming:
         return len(self._data)
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes of the connection."""
+        """Add received bytes."""
         self._data += data
 
     def peek(self, size: int) -> bytes | None:
-        """The first `size` bytes, which stay; None until they are there."""
+        """Return the first `size` bytes and keep them; None until they have arrived."""
         return bytes(self._data[:size]) if len(self._data) >= size else None
 
     def take(self, size: int) -> bytes | None:
-        """The first `size` bytes; None until they are there."""
+        """Return the first `size` bytes; None until they have arrived."""
         data = self.peek(size)
         if data is not None:
             del self._data[:size]
@@ -45,7 +45,7 @@ class Incoming:
         return data
 
     def line(self, longest: int) -> bytes | None:
-        """The first line, without its end; None until it is there. Raises ProtocolError when it has more than `longest` bytes."""
+        """Return the first line, without its end; None until it has arrived. Raises ProtocolError beyond `longest` bytes."""
         end = self._data.find(b"\n", self._searched, longest + 1)
         if end < 0:
             self._searched = min(len(self._data), longest + 1)
@@ -59,7 +59,7 @@ class Incoming:
 
 
 class Connection(Generic[E]):
-    """What has arrived on a connection, and how far it was read."""
+    """The received bytes of a connection, and how far they were parsed."""
 
     def __init__(self) -> None:
         self._incoming = Incoming()
@@ -70,14 +70,14 @@ class Connection(Generic[E]):
         return bool(len(self._incoming))
 
     def receive_data(self, data: bytes) -> None:
-        """Take the next bytes of the connection."""
+        """Add received bytes."""
         self._incoming.feed(data)
 
     def next_event(self) -> E | Send | None:
-        """What the server says next, or what it has to be sent; None until more bytes are there. Raises ProtocolError."""
+        """Return the server's next message, or bytes to send; None until more bytes arrive. Raises ProtocolError."""
         raise NotImplementedError
 
     def switch_to_tls(self) -> None:
-        """What follows comes over TLS. Raises ProtocolError when the server has said more in the clear."""
+        """Note that TLS begins. Raises ProtocolError when the server has sent more plain text."""
         if self.in_message:
-            raise ProtocolError("the server went on in the clear before TLS")
+            raise ProtocolError("the server sent more plain text before TLS")

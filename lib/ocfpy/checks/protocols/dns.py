@@ -1,7 +1,7 @@
-"""Reads as much of a DNS answer as a check needs: header, question, and the records of one type in the answer section.
+"""Parses a DNS answer as far as a check needs it: header, question, and the records of one type in the answer section.
 
-Our own, because dnspython's from_wire reads all of a message, and a name can be made to cost it half a millisecond: 64 KiB of
-compression pointers to a long name take it 32 s. Here a name that nobody asked for is stepped over, whatever it leads to.
+Our own, because dnspython's from_wire parses the whole message, and a name can cost it half a millisecond: 64 KiB of
+compression pointers to a long name take it 32 s. Here unneeded names are skipped, wherever they point.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ CLASS_IN = 1
 MAX_NAME = 255
 """Bytes of a name with the lengths of its labels, RFC 1035, 2.3.4."""
 MAX_RECORDS = 200
-"""Records of the wanted type that are looked at. A record with a hostile name costs dnspython half a millisecond."""
+"""Most records of the wanted type that are read. A record with a hostile name costs dnspython half a millisecond."""
 _POINTER = 0xC0
 _RECORD_HEAD = 10
 """Bytes of type, class, TTL and length, between the name of a record and its data."""
 
 
 class Header(NamedTuple):
-    """The first 12 bytes of a message: `number` tells answers apart, `flags` are as on the wire.
+    """The first 12 bytes of a message: `number` identifies the answer, `flags` are as on the wire.
 
     `others` are the records after the answer section.
     """
@@ -36,7 +36,7 @@ class Header(NamedTuple):
 
     @property
     def is_response(self) -> bool:
-        """Whether it is the answer to a query of the usual kind."""
+        """Whether it is the answer to a standard query."""
         return bool(self.flags & RESPONSE) and not self.flags & OPCODE
 
     @property
@@ -46,19 +46,19 @@ class Header(NamedTuple):
 
     @property
     def rcode(self) -> int:
-        """The response code, without the extension that is in EDNS."""
+        """The response code, without the extension in EDNS."""
         return self.flags & RCODE
 
 
 class Record(NamedTuple):
-    """Where the data of a record are in the message."""
+    """Where a record's data are in the message."""
 
     start: int
     size: int
 
 
 def parse_header(wire: bytes) -> Header:
-    """The header of a message. Raises ValueError."""
+    """Parse the header of a message. Raises ValueError."""
     if len(wire) < HEAD:
         raise ValueError(f"{len(wire)} bytes")
     number, flags, questions, answers, authorities, more = (int.from_bytes(wire[at : at + 2], "big") for at in range(0, HEAD, 2))
@@ -66,14 +66,14 @@ def parse_header(wire: bytes) -> Header:
 
 
 def same_question(wire: bytes, query: bytes) -> bool:
-    """Whether an answer repeats the one question of `query`, in letters of either case. Raises ValueError."""
+    """Return whether an answer repeats the one question of `query`, ignoring case. Raises ValueError."""
     end, mine = _end_of_name(wire, HEAD) + 4, _end_of_name(query, HEAD) + 4
-    # The bytes of type and class are no letters in what is asked here, nor are lengths of labels.
+    # The bytes of type and class are not letters in our queries, nor are lengths of labels.
     return parse_header(wire).questions == 1 and wire[HEAD:end].lower() == query[HEAD:mine].lower()
 
 
 def records_of(wire: bytes, rdtype: int) -> list[Record]:
-    """The first MAX_RECORDS records of a type in the answer section. Raises ValueError unless the message is whole."""
+    """Return the first MAX_RECORDS records of a type in the answer section. Raises ValueError for an incomplete message."""
     header = parse_header(wire)
     at = HEAD
     for _ in range(header.questions):
@@ -95,7 +95,7 @@ def records_of(wire: bytes, rdtype: int) -> list[Record]:
 
 
 def _end_of_name(wire: bytes, at: int) -> int:
-    """Where the name that begins at `at` ends; where a pointer leads does not matter. Raises ValueError."""
+    """Return where the name that begins at `at` ends; pointers are not followed. Raises ValueError."""
     begun = at
     while True:
         if at >= len(wire):

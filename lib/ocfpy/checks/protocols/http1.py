@@ -1,8 +1,8 @@
-"""Reads an answer of HTTP/1.x: its status, and the beginning of its body.
+"""Parses an HTTP/1.x response: its status, and the beginning of its body.
 
-Our own, because a check must not be stricter than the clients are: h11 refuses header lines that every browser and curl pass
-over, and its limit for the headers depends on how TCP cuts the answer. tests/checks/test_curl.py compares the two; what is
-refused here although curl takes it is listed in docs/checks.md.
+Our own, because a check must not be stricter than the clients are: h11 refuses header lines that every browser and curl skip,
+and its limit for the headers depends on how TCP splits the response. tests/checks/test_curl.py compares this module with curl;
+docs/checks.md lists what is refused here although curl accepts it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from ocfpy.checks.words import said
 MAX_HEAD = 256 << 10
 """Bytes of status line and headers, and of the trailers of a chunked body. As in Chromium; curl 8 has 300 KiB."""
 MAX_BODY = 1 << 20
-"""Bytes of a body that are looked at; what follows is not read."""
+"""Most bytes of a body that are read."""
 MAX_INFORMATIONAL = 16
-"""Answers 1xx before the one that counts."""
+"""Most responses 1xx before the final one."""
 MAX_CHUNK_LINE = 4096
-"""Bytes of the line before a chunk: its size in hexadecimal digits, and extensions that mean nothing."""
+"""Bytes of the line before a chunk: its size in hexadecimal digits, and extensions, which are ignored."""
 MAX_DIGITS = 16
 """Hexadecimal digits of a chunk's size."""
 ENDLESS = 1 << 62
-"""Bytes of a body that ends with the connection, or whose length is too large a number to matter."""
+"""The length of a body that ends with the connection, or whose length is too large a number to matter."""
 SWITCHING_PROTOCOLS, NO_CONTENT, NOT_MODIFIED = 101, 204, 304
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")
@@ -33,10 +33,10 @@ _LONGEST_DECIMAL = 18
 
 
 class Response:
-    """An answer while it arrives. `status` is 0 until its headers are there; `body` is what there is of it, `done` when it ends.
+    """A response while it arrives. `status` is 0 until its headers are complete; `body` is what has arrived, `done` at its end.
 
-    `method` is that of the request. What is fed raises ValueError with a sentence when it is no HTTP, or too much of it; in
-    which pieces it is fed makes no difference.
+    `method` is that of the request. `feed` raises ValueError with a sentence for anything but HTTP, or too much of it; the
+    result does not depend on how the bytes are split.
     """
 
     def __init__(self, method: str) -> None:
@@ -52,7 +52,7 @@ class Response:
         self._left = 0
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes of the connection."""
+        """Parse the next bytes of the connection."""
         self.begun = True
         self._kept += data
         while not self.status:
@@ -68,7 +68,7 @@ class Response:
             self.done = True
 
     def end(self) -> None:
-        """Take the end of the connection. Raises ValueError when it comes too early."""
+        """Note the end of the connection. Raises ValueError when it comes too early."""
         if self.status and self._chunks is None and self._left > ENDLESS // 2:
             self.done = True
         if not self.done:
@@ -76,7 +76,7 @@ class Response:
             raise ValueError(f"connection closed {where}")
 
     def _read_head(self) -> bool:
-        """Whether the headers are there, of an answer 1xx or of the one that counts."""
+        """Parse the headers, of a response 1xx or of the final one; return whether they are complete."""
         kept = self._kept
         if kept[: len(_BEGINS)].upper() != _BEGINS[: len(kept)]:
             line, _, _ = bytes(kept[:MAX_CHUNK_LINE]).partition(b"\n")
@@ -97,7 +97,7 @@ class Response:
         if status < 200 and status != SWITCHING_PROTOCOLS:
             self._informational += 1
             if self._informational > MAX_INFORMATIONAL:
-                raise ValueError(f"more than {MAX_INFORMATIONAL} responses 1xx and no answer")
+                raise ValueError(f"more than {MAX_INFORMATIONAL} responses 1xx without a final one")
             return True
         self._frame(status, lines[1:])
         self.status = status
@@ -110,7 +110,7 @@ class Response:
             name, colon, value = line.partition(b":")
             name = name.rstrip(b" \t").lower()
             if not colon:
-                continue  # as curl does
+                continue  # like curl
             if name == b"content-length":
                 lengths |= {part.strip() for part in value.split(b",")}
             elif name == b"transfer-encoding":
@@ -140,7 +140,7 @@ class Response:
 
 
 class _ChunkedBody:
-    """The decoder of a chunked body (RFC 9112, 7.1)."""
+    """Decode a chunked body (RFC 9112, 7.1)."""
 
     def __init__(self) -> None:
         self.done = False
@@ -149,7 +149,7 @@ class _ChunkedBody:
         self._trailers = 0
 
     def read(self, data: bytes, body: bytearray) -> int:
-        """Append what there is of the body, up to MAX_BODY; return how many bytes of `data` were used. Raises ValueError."""
+        """Append to the body, up to MAX_BODY; return how many bytes of `data` were used. Raises ValueError."""
         at = 0
         while len(body) < MAX_BODY and not self.done:
             if self._left:
@@ -188,7 +188,7 @@ class _ChunkedBody:
 
 
 def _length(texts: set[bytes]) -> int:
-    """What Content-Length says, which may be there several times. Raises ValueError."""
+    """Return the value of Content-Length, which may occur several times. Raises ValueError."""
     if len(texts) > 1:
         raise ValueError(f"not an HTTP answer: several Content-Lengths: {said(b', '.join(sorted(texts)))}")
     (text,) = texts

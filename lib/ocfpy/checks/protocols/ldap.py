@@ -1,4 +1,4 @@
-"""LDAP (RFC 4511), the client's side: StartTLS, a simple bind, a search, and what the server says to them."""
+"""LDAP (RFC 4511), the client's side: StartTLS, a simple bind, a search, and their answers."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from ocfpy.checks.protocols.ldap_search import Search
 
 MAX_MESSAGE = 1 << 20
-"""Bytes of one message; an entry that is longer is none to check with."""
+"""Longest message in bytes; a longer entry is not suitable for a check."""
 MAX_ENTRIES = 100
-"""So many are asked for."""
+"""The size limit sent with a search."""
 MAX_ANSWERS = 1000
-"""Entries and references that are looked at, of a server that does not keep to that."""
+"""Most entries and references that are read, from a server that ignores the size limit."""
 MAX_ATTRIBUTE_NAME = 1000
-"""Bytes of the name of an attribute with its options; it is put before each of its values."""
+"""Longest name of an attribute with its options, in bytes; it is put before each of its values."""
 MAX_CODE_BYTES = 4
-"""Bytes of a result code; the highest that is assigned has two."""
+"""Longest result code in bytes; the highest assigned one has two."""
 VERSION = 3
 HEAD = 2
 """Bytes of a message's tag and the first of its length."""
 
-# RFC 4511, 4.1.1: the protocol operations, as they are tagged.
+# RFC 4511, 4.1.1: the tags of the protocol operations.
 BIND, BIND_ANSWER, UNBIND, SEARCH, ENTRY, DONE, REFERENCE = 0x60, 0x61, 0x42, 0x63, 0x64, 0x65, 0x73
 EXTENDED, EXTENDED_ANSWER = 0x77, 0x78
 START_TLS = b"1.3.6.1.4.1.1466.20037"
@@ -36,7 +36,7 @@ NEVER_ALIASES = 0
 
 
 class Result(NamedTuple):
-    """How an operation went: a code of RFC 4511, appendix A, and the server's words."""
+    """The result of an operation: a code of RFC 4511, appendix A, and the server's text."""
 
     code: int
     text: bytes
@@ -49,12 +49,12 @@ class Disconnection(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """An entry that was found, as it came."""
+    """An entry of the search, undecoded."""
 
     content: bytes
 
     def lines(self) -> Iterator[str]:
-        """`dn: ...` and `attribute: value`, one at a time. Raises ProtocolError."""
+        """Yield `dn: ...` and each `attribute: value`. Raises ProtocolError."""
         try:
             (_, dn), (_, attributes) = ber.first(self.content, 2)
             yield f"dn: {dn.decode(errors='replace')}"
@@ -78,7 +78,7 @@ Event = Union[Result, Disconnection, Entry, Reference]
 
 
 class LdapConnection(Connection[Event]):
-    """One request after another; each is answered by a Result, a search by entries and references before it."""
+    """One request after another; a Result answers each, entries and references precede it for a search."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,17 +88,17 @@ class LdapConnection(Connection[Event]):
         self._answers = 0
 
     def start_tls(self) -> bytes:
-        """The request to go over to TLS."""
+        """Return the request for StartTLS."""
         return self._ask("StartTLS", 1, EXTENDED_ANSWER, ber.encode(EXTENDED, ber.encode(0x80, START_TLS)))
 
     def bind(self, user: str, password: str) -> bytes:
-        """The request to log in; an anonymous one without a user."""
+        """Return the request to log in; anonymously without a user."""
         credentials = ber.encode(ber.OCTETS, user.encode()), ber.encode(0x80, password.encode())
         operation = ber.encode(BIND, ber.integer(VERSION), *credentials)
         return self._ask(f"bind as {user}" if user else "anonymous bind", 2, BIND_ANSWER, operation)
 
     def search(self, search: Search, attributes: Sequence[str], seconds: int) -> bytes:
-        """The request for the entries that fit, with these attributes; the server has so many seconds for it."""
+        """Return the request for matching entries, with these attributes; the server has this many seconds for it."""
         operation = ber.encode(
             SEARCH,
             ber.encode(ber.OCTETS, search.base.encode()),
@@ -113,7 +113,7 @@ class LdapConnection(Connection[Event]):
         return self._ask("search", 3, DONE, operation)
 
     def unbind(self) -> bytes:
-        """The end of the session, which the server does not answer."""
+        """Return the end of the session, which the server does not answer."""
         return _message(4, ber.encode(UNBIND))
 
     def _ask(self, what: str, number: int, result_tag: int, operation: bytes) -> bytes:
@@ -122,13 +122,13 @@ class LdapConnection(Connection[Event]):
 
     @property
     def asked(self) -> str:
-        """What the last request was, in words."""
+        """The last request, in words."""
         return self._asked
 
     def next_event(self) -> Event | None:
-        """The next answer to the last request. Raises ProtocolError."""
+        """Return the next answer to the last request. Raises ProtocolError."""
         if self._answers == MAX_ANSWERS:
-            raise ProtocolError(f"the {self._asked} has more than {MAX_ANSWERS} answers")
+            raise ProtocolError(f"the {self._asked} has more than {MAX_ANSWERS} results")
         try:
             content = self._content()
             return None if content is None else self._event(content)
@@ -136,13 +136,13 @@ class LdapConnection(Connection[Event]):
             raise _malformed(error) from None
 
     def _content(self) -> bytes | None:
-        """The content of the next message, None until it is there. Raises ValueError."""
+        """Return the content of the next message, None until it has arrived. Raises ValueError."""
         head = self._incoming.peek(HEAD)
         if head is None:
             return None
         tag, size = head
         if tag != ber.SEQUENCE:
-            raise ValueError("it is no message")
+            raise ValueError("not a message")
         count = ber.length_bytes(size)
         if count:
             head = self._incoming.peek(HEAD + count)
@@ -160,7 +160,7 @@ class LdapConnection(Connection[Event]):
         if number == 0 and tag == EXTENDED_ANSWER:
             return Disconnection(_result(content))
         if number_tag != ber.INTEGER or number != self._number:
-            raise ProtocolError("the answer is to another request")
+            raise ProtocolError("the answer belongs to another request")
         self._answers += 1
         if tag == self._result_tag:
             return _result(content)
@@ -168,7 +168,7 @@ class LdapConnection(Connection[Event]):
             return Entry(content)
         if self._result_tag == DONE and tag == REFERENCE:
             return Reference(content)
-        raise ProtocolError(f"the answer to the {self._asked} is none")
+        raise ProtocolError(f"unexpected LDAP message in reply to the {self._asked}")
 
 
 def _message(number: int, operation: bytes) -> bytes:
@@ -176,7 +176,7 @@ def _message(number: int, operation: bytes) -> bytes:
 
 
 def _result(content: bytes) -> Result:
-    """What an LDAPResult says. Raises ValueError."""
+    """Decode an LDAPResult. Raises ValueError."""
     (tag, code), _, (_, text) = ber.first(content, 3)
     if tag != ber.ENUMERATED or not code:
         raise ValueError("a result without a code")

@@ -1,4 +1,4 @@
-"""The protocol of MySQL and MariaDB, the client's side: a login by either way to prove a password, and a query."""
+"""The protocol of MySQL and MariaDB, the client's side: a login with either authentication method, and a query."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ ERROR, OK, MORE, SWITCH, END = 0xFF, 0x00, 0x01, 0xFE, 0xFE
 QUERY_COMMAND, QUIT_COMMAND = b"\x03", b"\x01"
 MAX_PACKET = 1 << 16
 MAX_PACKETS = 1000
-"""Limits of what is read: bytes of a packet, packets in all."""
+"""Limits of what is read: bytes of a packet, number of packets."""
 ANNOUNCED_PACKET = 1 << 24
-"""Bytes of a packet that the server is told it may send."""
+"""The packet size that the server may use, in bytes."""
 HEAD = 4
 """Bytes before each packet: its size, and its number in the exchange."""
 SHA2_KNOWN, SHA2_IN_FULL = b"\x03", b"\x04"
-"""The server knows this password already, or wants it whole, over TLS."""
+"""The server knows this password already, or wants it in full, over TLS."""
 NOTHING_MORE = 9
-"""Bytes of an end packet are fewer than this; a row that begins like one is longer."""
+"""An end packet has fewer bytes than this; a row that begins like one is longer."""
 UTF8MB4 = 45
 NATIVE, SHA2, SHA256 = "mysql_native_password", "caching_sha2_password", "sha256_password"
 # Capabilities, as in the manual's "Capabilities Flags".
@@ -44,21 +44,21 @@ class Greeting(Record):
 
     @property
     def offers_tls(self) -> bool:
-        """Whether the server goes over to TLS when it is asked to."""
+        """Whether the server offers TLS."""
         return bool(self.capabilities & TLS)
 
 
 class LoggedIn(NamedTuple):
-    """The server has taken the login, and waits for a query."""
+    """The server has accepted the login, and waits for a query."""
 
 
 class Row(NamedTuple):
-    """A row of the answer to a query, as it came."""
+    """A row of the answer to a query, undecoded."""
 
     packet: bytes
 
     def text(self) -> str:
-        """Its values, with | between them. Raises ProtocolError."""
+        """Return its values, with | between them. Raises ProtocolError."""
         try:
             return row(self.packet)
         except ValueError as error:
@@ -70,7 +70,7 @@ class Done(NamedTuple):
 
 
 class ServerError(NamedTuple):
-    """The server refuses what it was asked."""
+    """The server refuses the request."""
 
     text: str
 
@@ -81,7 +81,7 @@ Event = Union[Greeting, LoggedIn, Row, Done, ServerError]
 class MysqlConnection(Connection[Event]):
     """A greeting, then a login, then a query: in this order, as far as the caller goes.
 
-    The password is told to a server that wants it in full `over_tls` only.
+    A server that wants the password in full gets it only with `over_tls`.
     """
 
     def __init__(self, user: str, password: str, database: str, over_tls: bool) -> None:
@@ -97,28 +97,28 @@ class MysqlConnection(Connection[Event]):
         self._step = self._greet
 
     def request_tls(self) -> bytes:
-        """The request to go over to TLS, in answer to a greeting that offers it."""
+        """Return the request for TLS, in answer to a greeting that offers it."""
         return self._packet(tls_request(self._database))
 
     def log_in(self) -> bytes:
-        """The request to log in, in answer to the greeting."""
+        """Return the request to log in, in answer to the greeting."""
         if self._plugin not in (NATIVE, SHA2):
-            self._plugin = NATIVE  # the server says then what the user's own is
+            self._plugin = NATIVE  # the server answers with the user's own plugin
         self._step = self._judge_login
         answer = self._answer()
         return self._packet(login(self._user, answer, self._plugin, self._database, self._over_tls))
 
     def query(self, text: bytes) -> bytes:
-        """A query; its rows are the next events."""
+        """Return a query; its rows are the next events."""
         self._step = self._begin_rows
         return self._command(QUERY_COMMAND + text)
 
     def quit(self) -> bytes:
-        """The end of the session, which the server does not answer."""
+        """Return the end of the session, which the server does not answer."""
         return self._command(QUIT_COMMAND)
 
     def next_event(self) -> Event | Send | None:
-        """What the next packets come to. Raises ProtocolError."""
+        """Return the event of the next packets. Raises ProtocolError."""
         try:
             while (packet := self._take_packet()) is not None:
                 event = ServerError(error_of(packet)) if packet[0] == ERROR else self._step(packet)
@@ -129,7 +129,7 @@ class MysqlConnection(Connection[Event]):
             raise _malformed(error) from None
 
     def _command(self, packet: bytes) -> bytes:
-        self._next = 0  # each command begins an exchange of its own
+        self._next = 0  # each command begins its own exchange
         return self._packet(packet)
 
     def _packet(self, packet: bytes) -> bytes:
@@ -138,13 +138,13 @@ class MysqlConnection(Connection[Event]):
         return head + packet
 
     def _take_packet(self) -> bytes | None:
-        """The next packet, which is not empty; None until it is there. Raises ValueError."""
+        """Return the next packet, never an empty one; None until it has arrived. Raises ValueError."""
         head = self._incoming.peek(HEAD)
         if head is None:
             return None
         size = int.from_bytes(head[:3], "little")
         if self._received >= MAX_PACKETS:
-            raise ValueError("more than anybody reads")
+            raise ValueError(f"more than {MAX_PACKETS} packets")
         if not 0 < size <= MAX_PACKET:
             raise ValueError(f"a packet of {size} bytes")
         packet = self._incoming.take(HEAD + size)
@@ -171,10 +171,10 @@ class MysqlConnection(Connection[Event]):
             return Send(self._packet(self._in_full("it is wrong, or new to the server, which wants")))
         if kind == MORE and rest == SHA2_KNOWN:
             return None
-        raise ValueError("a login is not answered like that")
+        raise ValueError("an unknown answer to the login")
 
     def _answer(self) -> bytes:
-        if self._plugin == SHA256:  # MySQL says so of some of the users that it does not have, too
+        if self._plugin == SHA256:  # MySQL also answers so for some users that do not exist
             return self._in_full("the server wants")
         try:
             return answer_to(self._plugin, self._password, self._salt)
@@ -182,16 +182,16 @@ class MysqlConnection(Connection[Event]):
             raise ProtocolError(str(error)) from None
 
     def _in_full(self, why: str) -> bytes:
-        """The password itself. Raises ProtocolError, with `why` it is asked for, where others could read it."""
+        """Return the password itself. Raises ProtocolError, with `why` the server wants it, without TLS."""
         if self._password and not self._over_tls:
-            raise ProtocolError(f"the password is not told without TLS: {why} all of it (check_starttls)")
+            raise ProtocolError(f"the password is not sent without TLS: {why} all of it (check_starttls)")
         return self._password.encode() + b"\0"
 
     def _begin_rows(self, packet: bytes) -> Event | Send | None:
         if packet[0] == OK:
             return Done()
         columns, _ = number(packet, 0)
-        self._descriptions = (columns or 0) + 1  # the end of them is a packet, too
+        self._descriptions = (columns or 0) + 1  # their end is a packet, too
         self._step = self._describe
         return None
 

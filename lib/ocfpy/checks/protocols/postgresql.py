@@ -1,4 +1,4 @@
-"""The protocol of PostgreSQL, version 3, the client's side: a login by every way to prove a password, and a query."""
+"""The protocol of PostgreSQL, version 3, the client's side: a login with any authentication method, and a query."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ HEAD = 5
 """Bytes before the content of a message: its kind and length."""
 MAX_MESSAGE = 1 << 16
 MAX_MESSAGES = 1000
-"""Limits of what is read: bytes of a message, messages in all."""
+"""Limits of what is read: bytes of a message, number of messages."""
 
-# The codes of authentication, in the manual's "Message Formats".
+# The authentication codes, in the manual's "Message Formats".
 OK, CLEARTEXT, MD5, SASL, SASL_CONTINUE, SASL_FINAL = 0, 3, 5, 10, 11, 12
 # The kinds of messages that matter here.
 AUTHENTICATION, ERROR, READY, DATA_ROW, PASSWORD, QUERY, TERMINATE = b"R", b"E", b"Z", b"D", b"p", b"Q", b"X"
 
 
 class TlsAnswer(NamedTuple):
-    """Whether the server goes over to TLS now."""
+    """Whether the server accepts TLS."""
 
     accepted: bool
 
 
 class Asked(NamedTuple):
-    """The server asks who it is, or takes anyone: it is open for connections."""
+    """The server asks for a password, or needs none: it accepts connections."""
 
 
 class Ready(NamedTuple):
-    """The server waits for a query: it has taken the login, or the answer to the last query is complete."""
+    """The server waits for a query: it has accepted the login, or the answer to the last query is complete."""
 
 
 class Row(NamedTuple):
-    """A row of the answer to a query, as it came."""
+    """A row of the answer to a query, undecoded."""
 
     content: bytes
 
     def text(self) -> str:
-        """Its values, with | between them. Raises ProtocolError."""
+        """Return its values, with | between them. Raises ProtocolError."""
         return row(self.content)
 
 
 class ServerError(NamedTuple):
-    """The server refuses what it was asked: SQLSTATE and words."""
+    """The server refuses the request: SQLSTATE and text."""
 
     code: str
     text: str
@@ -65,8 +65,8 @@ Event = Union[TlsAnswer, Asked, Ready, Row, ServerError]
 class PostgresqlConnection(Connection[Event]):
     """The start of a session, then a login, then queries: as far as the caller goes.
 
-    Without a password, None, nothing is proved: the first event after `start` is Asked or ServerError. The password is told to a
-    server that wants it in the clear `over_tls` only. `keys` is what Scram remembers from one session to the next.
+    If the password is None, there is no login: the first event after `start` is Asked or ServerError. A server that wants the
+    password in the clear gets it only with `over_tls`. `keys` is what Scram remembers from one session to the next.
     """
 
     def __init__(self, user: str, password: str | None, over_tls: bool, keys: Keys) -> None:
@@ -80,27 +80,27 @@ class PostgresqlConnection(Connection[Event]):
         self._step = self._ask if password is None else self._judge_login
 
     def request_tls(self) -> bytes:
-        """The request to go over to TLS, before `start`."""
+        """Return the request for TLS, before `start`."""
         self._awaits_tls = True
         return SSL_REQUEST
 
     def start(self, database: str) -> bytes:
-        """The first message of a session."""
+        """Return the first message of a session."""
         words = ("user", self._user, "database", database, "application_name", "ocf-anycast", "")
         text = b"".join(word.encode() + b"\0" for word in words)
         return struct.pack("!II", 8 + len(text), VERSION) + text
 
     def query(self, text: bytes) -> bytes:
-        """A query; its rows are the next events."""
+        """Return a query; its rows are the next events."""
         self._step = self._read_row
         return _message(QUERY, text + b"\0")
 
     def terminate(self) -> bytes:
-        """The end of the session, which the server does not answer."""
+        """Return the end of the session, which the server does not answer."""
         return _message(TERMINATE, b"")
 
     def next_event(self) -> Event | Send | None:
-        """What the next messages come to. Raises ProtocolError."""
+        """Return the event of the next messages. Raises ProtocolError."""
         if self._awaits_tls:
             answer = self._incoming.take(1)
             if answer is None:
@@ -115,7 +115,7 @@ class PostgresqlConnection(Connection[Event]):
         return None
 
     def _take_message(self) -> tuple[bytes, bytes] | None:
-        """Kind and content of the next message; None until it is there. Raises ProtocolError."""
+        """Return kind and content of the next message; None until it has arrived. Raises ProtocolError."""
         head = self._incoming.peek(HEAD)
         if head is None:
             return None
@@ -145,18 +145,18 @@ class PostgresqlConnection(Connection[Event]):
             return None
         if method == CLEARTEXT:
             if password and not self._over_tls:
-                raise ProtocolError("the password is not told without TLS: the server wants it in the clear (check_starttls)")
+                raise ProtocolError("the password is not sent without TLS: the server wants it in the clear (check_starttls)")
             return Send(_message(PASSWORD, password.encode() + b"\0"))
         if method == MD5:
             return Send(_message(PASSWORD, _md5_answer(self._user, password, data[:4])))
         if method == SASL:
             return self._begin_sasl(data.split(b"\0"))
-        raise ProtocolError(f"the server wants a method of authentication that is not known here ({method})")
+        raise ProtocolError(f"the server requires an authentication method that is not supported ({method})")
 
     def _begin_sasl(self, mechanisms: list[bytes]) -> Send:
         name = MECHANISM.encode()
         if name not in mechanisms:
-            raise ProtocolError(f"the server offers no {MECHANISM}")
+            raise ProtocolError(f"the server does not offer {MECHANISM}")
         self._step = self._continue_sasl
         first = self._scram.first()
         return Send(_message(PASSWORD, name + b"\0" + struct.pack("!I", len(first)) + first))
@@ -186,20 +186,20 @@ class PostgresqlConnection(Connection[Event]):
 
 
 def error_of(content: bytes) -> tuple[str, str]:
-    """SQLSTATE and words of an ErrorResponse."""
+    """Return SQLSTATE and text of an ErrorResponse."""
     fields = {part[:1]: part[1:] for part in content.split(b"\0") if part}
-    return fields.get(b"C", b"").decode(errors="replace"), said(fields.get(b"M", b"")) or "an error without words"
+    return fields.get(b"C", b"").decode(errors="replace"), said(fields.get(b"M", b"")) or "an error without a message"
 
 
 def row(content: bytes) -> str:
-    """The values of a DataRow, with | between them. Raises ProtocolError."""
+    """Return the values of a DataRow, with | between them. Raises ProtocolError."""
     values = []
     at = 2
     for _ in range(int.from_bytes(content[:2], "big")):
         size = int.from_bytes(content[at : at + 4], "big", signed=True)
         at += 4
         if at + max(size, 0) > len(content) or size < -1:
-            raise ProtocolError("not a PostgreSQL answer: a row is longer than what is there")
+            raise ProtocolError("not a PostgreSQL answer: a row is longer than its message")
         values.append(content[at : at + max(size, 0)].decode(errors="replace"))
         at += max(size, 0)
     return "|".join(values)
@@ -210,7 +210,7 @@ def _message(kind: bytes, content: bytes) -> bytes:
 
 
 def _sasl(kind: bytes, content: bytes, method: int) -> bytes:
-    """What a message of this step of SASL says. Raises ProtocolError."""
+    """Decode a message of this step of SASL. Raises ProtocolError."""
     if kind != AUTHENTICATION or int.from_bytes(content[:4], "big") != method:
         raise ProtocolError("not a PostgreSQL answer")
     return content[4:]

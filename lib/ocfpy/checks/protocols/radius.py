@@ -1,4 +1,4 @@
-"""RADIUS (RFC 2865), the client's side: a request that is signed, and answers that prove the shared secret."""
+"""RADIUS (RFC 2865), the client's side: a signed request, and answers that prove the shared secret."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Attributes = list[tuple[int, bytes]]
 
 
 class Answer(NamedTuple):
-    """A genuine answer to the request: its code, and the server's words for the user."""
+    """A genuine answer to the request: its code, and the server's message for the user."""
 
     code: int
     text: bytes
@@ -37,14 +37,14 @@ Event = Union[Answer, Forged]
 
 
 class RadiusExchange:
-    """One request, and the datagrams that come after it; `shared` is the secret that the server proves its answer with."""
+    """One request, and the datagrams that follow it; `shared` is the secret by which the server proves its answer."""
 
     def __init__(self, shared: bytes) -> None:
         self._shared = shared
         self._number, self._authenticator = os.urandom(1)[0], os.urandom(DIGEST)
 
     def request(self, user: str, password: str) -> bytes:
-        """Access-Request, or Status-Server without a user. Raises ProtocolError for a password that is too long."""
+        """Return Access-Request, or Status-Server without a user. Raises ProtocolError for a password that is too long."""
         attributes: Attributes = [(NAS_IDENTIFIER, OURSELVES)]
         if user:
             hidden = hide(password.encode(), self._shared, self._authenticator)
@@ -52,7 +52,7 @@ class RadiusExchange:
         return pack(ACCESS_REQUEST if user else STATUS_SERVER, self._number, self._authenticator, attributes, self._shared)
 
     def receive_datagram(self, packet: bytes) -> Event | None:
-        """What a datagram says; None for one that is late, or not from the server. Raises ProtocolError."""
+        """Decode a datagram; None for one that is late, or not from the server. Raises ProtocolError."""
         if len(packet) < HEAD or int.from_bytes(packet[2:4], "big") > len(packet):
             raise ProtocolError(f"not a RADIUS answer: {len(packet)} bytes")
         if packet[1] != self._number:
@@ -61,7 +61,7 @@ class RadiusExchange:
 
 
 def hide(password: bytes, shared: bytes, authenticator: bytes) -> bytes:
-    """A password as User-Password has it, RFC 2865, 5.2. Raises ProtocolError when it is too long for that."""
+    """Encode a password as User-Password, RFC 2865, 5.2. Raises ProtocolError when it is too long for that."""
     if len(password) > MAX_PASSWORD:
         raise ProtocolError(f"the password has more than {MAX_PASSWORD} bytes")
     padded = password.ljust(max(1, -(-len(password) // DIGEST)) * DIGEST, b"\0")
@@ -75,7 +75,7 @@ def hide(password: bytes, shared: bytes, authenticator: bytes) -> bytes:
 
 
 def pack(code: int, number: int, authenticator: bytes, attributes: Attributes, shared: bytes) -> bytes:
-    """A request, signed. Its Message-Authenticator comes first, so that nothing can be put before it (CVE-2024-3596)."""
+    """Sign a request. Its Message-Authenticator comes first, so that nothing can be put before it (CVE-2024-3596)."""
     signed = [(MESSAGE_AUTHENTICATOR, bytes(DIGEST)), *attributes]
     body = b"".join(bytes((kind, len(value) + 2)) + value for kind, value in signed)
     packet = struct.pack("!BBH", code, number, HEAD + len(body)) + authenticator + body
@@ -84,7 +84,7 @@ def pack(code: int, number: int, authenticator: bytes, attributes: Attributes, s
 
 
 def is_genuine(packet: bytes, authenticator: bytes, shared: bytes) -> bool:
-    """Whether an answer to the request with that authenticator is whole, and made by somebody who has the secret."""
+    """Return whether an answer to the request with that authenticator is complete and signed with the shared secret."""
     size = int.from_bytes(packet[2:4], "big")
     if not HEAD <= size <= min(len(packet), MAX_PACKET):
         return False
@@ -107,7 +107,7 @@ def is_genuine(packet: bytes, authenticator: bytes, shared: bytes) -> bool:
 
 
 def unpack(packet: bytes) -> Attributes:
-    """The attributes of a whole packet. Raises ValueError."""
+    """Return the attributes of a complete packet. Raises ValueError."""
     found = []
     at = HEAD
     while at < len(packet):
@@ -120,7 +120,7 @@ def unpack(packet: bytes) -> Attributes:
 
 
 def answer_of(packet: bytes) -> Answer:
-    """What a genuine answer says."""
+    """Decode a genuine answer."""
     attributes = unpack(packet[: int.from_bytes(packet[2:4], "big")])
     return Answer(packet[0], b" ".join(value for kind, value in attributes if kind == REPLY_MESSAGE))
 

@@ -1,4 +1,4 @@
-"""SCRAM-SHA-256, the client's side (RFC 5802, RFC 7677): how PostgreSQL is told a password without being told it."""
+"""SCRAM-SHA-256, the client's side (RFC 5802, RFC 7677): PostgreSQL's login, which does not reveal the password."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from base64 import b64decode, b64encode
 from ocfpy.checks.words import said
 
 Keys = dict[tuple[str, bytes, int], bytes]
-"""What passwords have been worked out to, by password, salt and iterations."""
+"""Keys computed from passwords, by password, salt and iterations."""
 MECHANISM = "SCRAM-SHA-256"
 MAX_ITERATIONS = 100_000
-"""A tenth of a second of work; a server's default is 4096. All other checks wait meanwhile."""
+"""Most iterations, a tenth of a second of work while all other checks wait; a server's default is 4096."""
 MAX_DIGITS = 9
-"""Digits of the number of iterations; Python reads a number of 64 KiB digits in a tenth of a second."""
+"""Most digits of the number of iterations; Python parses a number of 64 KiB digits in a tenth of a second."""
 _NO_CHANNEL_BINDING = "n,,"
 
 
 class Scram:
-    """One login. `keys` remembers what a password has been worked out to, for as long as the server keeps its salt."""
+    """One login. `keys` remembers the keys computed from a password, for as long as the server keeps its salt."""
 
     def __init__(self, password: str, keys: Keys, nonce: str = "") -> None:
         self._password = unicodedata.normalize("NFKC", password)
@@ -30,23 +30,23 @@ class Scram:
         self._signature = b""
 
     def first(self) -> bytes:
-        """The first message."""
+        """Return the first message."""
         return f"{_NO_CHANNEL_BINDING}{self._bare()}".encode()
 
     def _bare(self) -> str:
         return f"n=,r={self._nonce}"  # PostgreSQL takes the user from its own startup message
 
     def final(self, challenge: bytes) -> bytes:
-        """The answer to the server's first message. Raises ValueError."""
+        """Return the answer to the server's first message. Raises ValueError."""
         fields = _fields(challenge)
         nonce, salt, digits = fields.get("r", ""), b64decode(fields.get("s", ""), validate=True), fields.get("i", "")
         if len(digits) > MAX_DIGITS:
-            raise ValueError(f"{said(digits)} iterations, and at most {MAX_ITERATIONS} are made")
+            raise ValueError(f"the server requires {said(digits)} iterations, the maximum is {MAX_ITERATIONS}")
         iterations = int(digits)
         if not nonce.startswith(self._nonce) or len(nonce) == len(self._nonce):
             raise ValueError("the server's nonce does not continue ours")
         if not 1 <= iterations <= MAX_ITERATIONS:
-            raise ValueError(f"{iterations} iterations, and at most {MAX_ITERATIONS} are made")
+            raise ValueError(f"the server requires {iterations} iterations, the maximum is {MAX_ITERATIONS}")
         salted = self._salted(salt, iterations)
         without_proof = f"c={b64encode(_NO_CHANNEL_BINDING.encode()).decode()},r={nonce}"
         message = f"{self._bare()},{challenge.decode()},{without_proof}".encode()
@@ -63,7 +63,7 @@ class Scram:
         return self._keys[key]
 
     def verify(self, outcome: bytes) -> None:
-        """Raises ValueError unless the server's last message proves that it knows the password, too."""
+        """Raise ValueError unless the server's last message proves that it knows the password, too."""
         signature = b64decode(_fields(outcome).get("v", ""), validate=True)
         if not self._signature or not hmac.compare_digest(signature, self._signature):
             raise ValueError("the server does not know the password itself")

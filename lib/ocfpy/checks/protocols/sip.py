@@ -1,4 +1,4 @@
-"""SIP (RFC 3261), the client's side: a request for the abilities of a server, and the final answer to it."""
+"""SIP (RFC 3261), the client's side: OPTIONS, and the final answer to it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from ocfpy.checks.protocols.connection import Connection
 from ocfpy.checks.words import said
 
 MAX_LINE = 65536
-"""Bytes of a line; who sends more speaks another protocol."""
+"""Longest line in bytes; a server that sends more speaks another protocol."""
 MAX_LINES = 200
-"""Lines in the head of an answer, with empty ones before it."""
+"""Most lines in the head of an answer, including empty ones before it."""
 MAX_ANSWERS = 50
-"""Answers that are late, or provisional, and passed over."""
+"""Most late or provisional answers that are skipped."""
 FINAL = 200
-"""Answers below this number are provisional: the real one follows (RFC 3261, 7.2)."""
+"""Answers below this number are provisional: the final one follows (RFC 3261, 7.2)."""
 COOKIE = "z9hG4bK"
-"""What the branch of every request begins with, RFC 3261, 8.1.1.7."""
+"""The prefix of every request's branch, RFC 3261, 8.1.1.7."""
 
 
 class Answer(NamedTuple):
-    """The head of an answer; `call` says to which request."""
+    """The head of an answer; `call` identifies the request."""
 
     status: int
     phrase: str
@@ -39,12 +39,12 @@ class SipConnection(Connection[Answer]):
         self._lines = 0
 
     def next_event(self) -> Answer | None:
-        """The final answer, when its head is there. Raises ProtocolError."""
+        """Return the final answer, when its head is complete. Raises ProtocolError."""
         while (line := self._next_line()) is not None:
             self._lines += 1
             if line:
                 self._head.append(line)
-            elif self._head:  # empty lines before an answer are to be passed over, RFC 3261, 7.5
+            elif self._head:  # empty lines before an answer are skipped, RFC 3261, 7.5
                 answer = self._judge(parse(self._head))
                 self._head, self._lines = [], 0
                 if answer is not None:
@@ -52,7 +52,7 @@ class SipConnection(Connection[Answer]):
         return None
 
     def receive_datagram(self, data: bytes) -> Answer | None:
-        """The final answer, None for one that is late or provisional. Raises ProtocolError."""
+        """Return the final answer, None for one that is late or provisional. Raises ProtocolError."""
         lines = data.split(b"\n")
         end = next((number for number, line in enumerate(lines) if not line.rstrip(b"\r")), len(lines) - 1)
         if end == len(lines) - 1:
@@ -69,12 +69,12 @@ class SipConnection(Connection[Answer]):
             return answer
         self._passed_over += 1
         if self._passed_over == MAX_ANSWERS:
-            raise ProtocolError(f"{MAX_ANSWERS} answers, and none is final")
+            raise ProtocolError(f"no final answer among {MAX_ANSWERS}")
         return None
 
 
 def options_request(uri: str, transport: str, ourselves: str, call: str) -> bytes:
-    """OPTIONS over UDP, TCP or TLS, sent from the address and port `ourselves`; `call` is new each time."""
+    """Return OPTIONS over UDP, TCP or TLS, sent from the address and port `ourselves`; `call` is new each time."""
     lines = (
         f"OPTIONS {uri} SIP/2.0",
         f"Via: SIP/2.0/{transport} {ourselves};branch={COOKIE}{call};rport",
@@ -92,12 +92,12 @@ def options_request(uri: str, transport: str, ourselves: str, call: str) -> byte
 
 
 def authority(host: str, port: int) -> str:
-    """Address and port as they stand in a URI."""
+    """Return address and port as a URI has them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def parse(lines: list[bytes]) -> Answer:
-    """The head of an answer; a provisional one has no body, and neither have those to OPTIONS that matter here.
+    """Parse the head of an answer; provisional answers, and the answers to OPTIONS that matter here, have no body.
 
     Raises ProtocolError.
     """
