@@ -25,6 +25,7 @@ ONE_BY_ONE = ("frr", "checks", "lab")
 """Suites whose tests share one site, one set of servers, one lab: a process runs all of such a suite. Of the others, a file."""
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         suite, *_ = item.path.relative_to(ROOT / "tests").parts
