@@ -413,6 +413,14 @@ class PathParam(Parameter[str]):
         return text
 
 
+def declared_parameters(owner: type[Any]) -> list[Parameter[Any]]:
+    """Return the parameters that a class declares, in the order of their declaration, base classes first."""
+    found: dict[str, Parameter[Any]] = {}
+    for base in reversed(owner.__mro__):
+        found.update((item.name, item) for item in vars(base).values() if isinstance(item, Parameter))
+    return list(found.values())
+
+
 def parse_duration(text: str) -> float:
     """Return the seconds of a time spelled like Pacemaker's, decimals permitted. Raises ValueError."""
     number = text.rstrip(_LETTERS)

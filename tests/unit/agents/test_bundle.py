@@ -38,8 +38,8 @@ MONITORS = {
         "net", "net.loopback", "net.netlink", "net.prefixes", "ocf.process",
     },
     "ocfpy.agents.ipvs_pool:IpvsPool": {
-        "agents.ipvs_pool", "agents.ipvs_pool_check_parameters", "agents.ipvs_pool_config",
-        "agents.ipvs_pool_member_parameters", "agents.ipvs_pool_parameters", "checks", "checks.expect", "checks.registry",
+        "agents.ipvs_pool", "agents.ipvs_pool_build", "agents.ipvs_pool_check_parameters", "agents.ipvs_pool_config",
+        "agents.ipvs_pool_parameters", "agents.ipvs_pool_validation", "checks", "checks.expect", "checks.registry",
         "checks.secretfile", "healthd", "healthd.client", "ipvs", "ipvs.model", "ipvs.presence", "ipvs.proc",
         "ipvs.refusals", "pool", "pool.backends",
     },
