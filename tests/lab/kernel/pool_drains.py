@@ -240,7 +240,7 @@ def persistence(pool: Pool, client: Host) -> Iterator[str]:
     expect(Visitors(client, 150).of(ONE), [], "new clients of the drained server")
 
     until_busy(pool, "tcp", 0, len(ours))
-    expect_in(line_of(pool, TCP_PORT), "0+0 draining", f"waits for persistent clients: {len(ours)}")
+    expect_in(line_of(pool, TCP_PORT), "0+0 draining", f"waiting for persistent clients: {len(ours)}")
     yield f"it comes back to the server at weight 0, others never go there, and the drain waits: {line_of(pool, TCP_PORT)}"
 
     undrain(pool)
