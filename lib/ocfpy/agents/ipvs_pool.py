@@ -94,6 +94,7 @@ anycast-vip and a location rule on the attribute.
 
     def check_host(self) -> None:
         from ocfpy.healthd import preflight
+        from ocfpy.healthd.trusted_files import require_trusted
         from ocfpy.ipvs.connection import require_ipvs
 
         require_ipvs(self.context.deadline)
@@ -103,6 +104,9 @@ anycast-vip and a location rule on the attribute.
         for check in self.build.check_types():
             preflight.require_module(check)
         preflight.require_files(services, self.context.deadline)
+        require_trusted(
+            services, self.config or "", self.check_command_user or "", self.context.log, self.context.deadline
+        )
         preflight.require_reply_path(services)
 
     def check_claim(self, claim: dict[str, str]) -> None:
