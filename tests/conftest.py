@@ -1,4 +1,4 @@
-"""Makes the library, and the tests' own packages, importable whatever directory pytest is started from."""
+"""Makes the library, and the tests' own packages, importable from any working directory of pytest."""
 from __future__ import annotations
 
 import os
@@ -18,7 +18,7 @@ os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / "build/hypothes
 
 TWICE = ("conformance", "frr", "checks", "lab")
 """What plays with real daemons and kernels is played once more when it fails, the first failure shown all the same: a machine
-that somebody else uses, too, may stop any of them for seconds."""
+that others use, too, may stop any of them for seconds."""
 
 
 ONE_BY_ONE = ("frr", "checks", "lab")

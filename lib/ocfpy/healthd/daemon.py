@@ -51,6 +51,7 @@ from ocfpy.healthd.legacy import end_old_daemon
 from ocfpy.healthd.pool_checks import PoolChecks
 from ocfpy.healthd.pool_report import PoolLog, PoolReport
 from ocfpy.healthd.pool_task import PoolTask
+from ocfpy.healthd.privileges import limit_keeper
 from ocfpy.healthd.publisher import NodePublisher
 from ocfpy.healthd.queue_log import QueueLog
 from ocfpy.healthd.restore import restore_desired
@@ -98,6 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     log = QueueLog("healthd", os.path.basename(node.directory), os.environ)
     try:
         os.umask(0o077)
+        limit_keeper()
         hold_lock(node.lock, lock_fd)
         raise_file_limit()
         os.environ[MARK] = node.directory  # fallback commands inherit it

@@ -238,7 +238,7 @@ class Engine:
         # A verdict that came while the kernel was busy is not in the table yet: the next round is at once.
         if decided and spec is self.spec and not self._changed.is_set():
             self.publisher.want(self.desired.for_cluster())
-            self.fallbacks.see(spec.services, self.desired.alive())
+            self.fallbacks.see(spec.services, self.desired.alive(), spec.command_user)
             if error is None:
                 self._owned = set(spec.virtual)
             self._settled.set()

@@ -10,9 +10,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from typing import TYPE_CHECKING
+from errno import EACCES
+from typing import TYPE_CHECKING, Any
 
+from ocfpy.healthd.privileges import find_user
 from ocfpy.ipvs.model import endpoint
+from ocfpy.ocf.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,12 +37,17 @@ class FallbackCommands:
 
     def __init__(self, log: Log) -> None:
         self.log = log
+        self._user = ""
         self._commands: dict[VirtualService, str] = {}
         self._wanted: dict[VirtualService, str] = {}
         self._running: dict[VirtualService, asyncio.Task[None]] = {}
 
-    def see(self, services: Iterable[ServiceSpec], alive: Mapping[VirtualService, int]) -> None:
-        """Note how many backends are alive, and run the commands that this concerns. Returns at once."""
+    def see(self, services: Iterable[ServiceSpec], alive: Mapping[VirtualService, int], user: str = "") -> None:
+        """Note how many backends are alive, and run the commands that this concerns. Returns at once.
+
+        They run as `user`, without one as the unprivileged default, as the commands of checks do.
+        """
+        self._user = user
         commands = {one.virtual: one.fallback_command for one in services if one.fallback_command}
         self._leave(self._commands.keys() - commands.keys())
         self._commands = commands
@@ -76,8 +84,12 @@ class FallbackCommands:
     async def _run(self, argv: list[str]) -> None:
         shown = " ".join(argv)
         try:
+            # The name service may take its time.
+            user = await asyncio.get_running_loop().run_in_executor(None, find_user, self._user)
+            identity: dict[str, Any] = {"user": user.uid, "group": user.gid, "extra_groups": user.groups} if user.change else {}
             process = await asyncio.create_subprocess_exec(
                 *argv,
+                **identity,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,
@@ -85,7 +97,11 @@ class FallbackCommands:
                 start_new_session=True,
             )
         except OSError as error:
-            self.log.error(f"fallback command `{shown}`: {error.strerror}")
+            who = f" (it runs as user {user.name}: set check_command_user)" if error.errno == EACCES else ""
+            self.log.error(f"fallback command `{shown}`: {error.strerror}{who}")
+            return
+        except HostError as error:
+            self.log.error(f"fallback command `{shown}`: {error.reason}")
             return
         try:
             code = await asyncio.wait_for(process.wait(), TIMEOUT_S)

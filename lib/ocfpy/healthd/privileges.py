@@ -26,10 +26,24 @@ DESCRIPTORS = 16384
 """Enough for check_loop.MAX_IN_FLIGHT checks."""
 
 # linux/prctl.h
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 1, 4, 36, 38, 47
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP = 1, 4, 24
+PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 CAPABILITY_VERSION_3 = 0x20080522
 """linux/capability.h."""
+
+
+KEPT = {
+    "CAP_DAC_OVERRIDE": (1, "files and sockets of other users: secrets, bgpd's socket, directories of drained servers"),
+    "CAP_KILL": (5, "checkers and commands of other users"),
+    "CAP_SETGID": (6, "checkers and commands become another user"),
+    "CAP_SETUID": (7, "checkers and commands become another user"),
+    "CAP_NET_ADMIN": (12, "the IPVS table; the mark of checks by way of the virtual service"),
+    "CAP_NET_RAW": (13, "ICMP sockets of ping and udp checks"),
+    "CAP_SYS_PTRACE": (19, "/proc of other users' processes: which commands are ours, which network namespace a caller has"),
+}
+"""What the keeper keeps of root's capabilities (linux/capability.h), and what for. Its child processes can have no others."""
+LAST_CAPABILITY = "/proc/sys/kernel/cap_last_cap"
 
 
 class User(NamedTuple):
@@ -115,15 +129,43 @@ def become(user: User, readable: Callable[[], bool], load_all: Callable[[], None
     _prctl(libc, PR_SET_NO_NEW_PRIVS, 1)
     if user.uid:
         _prctl(libc, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
-        header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
-        nothing = (ctypes.c_uint32 * 6)()
-        if libc.capset(header, nothing):
-            raise OSError(ctypes.get_errno(), "capset failed")
+        _set_capabilities(libc, 0)
     # Commands of checks run as the same user, and must not read secrets out of this process.
     _prctl(libc, PR_SET_DUMPABLE, 0)
     # A process that a command leaves in its own session becomes a child of this process, which kills it.
     _prctl(libc, PR_SET_CHILD_SUBREAPER, 1)
     _prctl(libc, PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def limit_keeper() -> None:
+    """Give up all capabilities but KEPT, for this process and its children, for good. Raises OSError.
+
+    To be called before there is another thread. A process that is not root keeps what it has.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    kept = {number for number, _ in KEPT.values()}
+    if os.geteuid() == 0:
+        with open(LAST_CAPABILITY, encoding="ascii") as file:
+            last = int(file.read())
+        # The bounding set decides what a program that root starts has.
+        for number in sorted({*range(last + 1)} - kept):
+            _prctl(libc, PR_CAPBSET_DROP, number)
+        _prctl(libc, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+        _set_capabilities(libc, sum(1 << number for number in kept))
+    _prctl(libc, PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _set_capabilities(libc: ctypes.CDLL, wanted: int) -> None:
+    """Keep those of the capabilities that this process has, as permitted and effective; programs inherit none (capset(2))."""
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable of the numbers 0 to 31; then those from 32 on
+    if libc.capget(header, sets):
+        raise OSError(ctypes.get_errno(), "capget failed")
+    for half in (0, 1):
+        permitted = sets[3 * half + 1] & (wanted >> (32 * half)) & 0xFFFFFFFF
+        sets[3 * half : 3 * half + 3] = [permitted, permitted, 0]
+    if libc.capset(header, sets):
+        raise OSError(ctypes.get_errno(), "capset failed")
 
 
 def _prctl(libc: ctypes.CDLL, option: int, value: int) -> None:

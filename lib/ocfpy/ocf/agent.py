@@ -222,7 +222,7 @@ class Agent:
             # A check across parameters failed because of a value whose fault has been reported already.
             if self.config_errors and isinstance(error, (AttributeError, TypeError)):
                 return []
-            if lenient:  # whatever the fault is, a stop goes on
+            if lenient:  # a stop goes on in spite of any fault
                 return [f"{type(error).__name__}: {error}"]
             raise
 

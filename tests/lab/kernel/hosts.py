@@ -126,7 +126,7 @@ class Host:
         return results[0]
 
     def have_vip(self) -> None:
-        """The VIPs on its loopback, said to nobody."""
+        """The VIPs on its loopback, without ARP."""
         self.sysctl("net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2")
         self.inside("ip", "address", "add", f"{VIP4}/32", "dev", "lo", "scope", "host")
         self.inside("ip", "address", "add", f"{VIP6}/128", "dev", "lo", "nodad", "preferred_lft", "0")

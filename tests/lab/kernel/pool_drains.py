@@ -202,7 +202,7 @@ def datagrams(pool: Pool, client: Host) -> Iterator[str]:
     pool.until(GONE, "clients that have fallen silent are forgotten")
     expect(pool.agent.log().count(f"of udp/{VIP4}:53 has drained"), before + 1, "drains that ended by themselves")
     clients.close()
-    yield "with 1 from the beginning nobody misses an answer; a client that falls silent is forgotten, and the drain ends"
+    yield "with 1 from the beginning no client misses an answer; a client that falls silent is forgotten, and the drain ends"
 
 
 def undrained(pool: Pool, client: Host) -> Iterator[str]:

@@ -204,7 +204,7 @@ def steps(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
     for words in ("no backend of", "refused", "timed out"):
         if words not in pool.reason:
             raise StepFailed(f"the reason says nothing of {words!r}: {pool.reason}")
-    yield f"a server that hangs is out after {took:.2f} s; with nobody alive monitor is 190: {pool.reason}"
+    yield f"a server that hangs is out after {took:.2f} s; without a live backend monitor is 190: {pool.reason}"
 
     one.start()
     two.thaw()
@@ -230,7 +230,7 @@ def steps(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
     for state in observer.seen:
         if 0 in state["udp/192.0.2.53:53"].values() or len(state["udp/192.0.2.53:53"]) != len(reals):
             raise StepFailed(f"a server that stays was out for a moment: {state}")
-    yield f"reload-agent changes services, servers and checks in {took:.2f} s, and takes nobody out"
+    yield f"reload-agent changes services, servers and checks in {took:.2f} s, and takes no server out"
 
     other = pool.other("other", virtual="tcp/192.0.2.54:80")
     other.must("start", OCF_ERR_ARGS)

@@ -122,7 +122,7 @@ def spoil_touched(library: Path) -> None:
 
 
 def spoil_gone(library: Path) -> None:
-    """As of a module that moved in an upgrade: whatever the bundle has, the files are what counts."""
+    """Like a module that moved in an upgrade: the files count, not the bundle."""
     (library / "ocfpy/ocf/values.py").rename(library / "ocfpy/ocf/former.py")
     for path in (library / "ocfpy").rglob("*.py"):
         path.write_text(path.read_text().replace("ocfpy.ocf.values", "ocfpy.ocf.former"))

@@ -20,7 +20,7 @@ from typing import Callable
 import pytest
 from ocfpy import __version__
 from ocfpy.checks.settings import CheckSettings
-from ocfpy.healthd import lifecycle, pool_control
+from ocfpy.healthd import lifecycle, pool_control, privileges
 from ocfpy.healthd.client import DaemonHangs, NoDaemon, Node, Paths, ask
 from ocfpy.healthd.gate_files import GateFiles, Registration
 from ocfpy.healthd.restore import MEMORY
@@ -29,6 +29,7 @@ from ocfpy.ocf.errors import DeadlineError, HostError, OcfError, ServiceError
 from ocfpy.ocf.log import Log
 from ocfpy.pool.spec import PoolSpec, read_spec
 
+from tests.unit.healthd.checker_world import status_of
 from tests.unit.healthd.processes import open_files
 from tests.unit.healthd.samples import pool
 
@@ -545,6 +546,21 @@ def test_a_pool_is_removed_while_it_starts(node: Node, tmp_path: Path) -> None:
     assert answers == ["failed 1 the pool was removed meanwhile"]
     assert (says(node), says(node, "web")) == ("unknown", "running")
     assert not Path(node.pool("dns").spec).exists()
+
+
+def test_the_keeper_gives_up_what_it_does_not_need_of_roots_privileges(node: Node, tmp_path: Path) -> None:
+    """And so do the programs that it starts, also as root."""
+    command, seen = tmp_path / "check", tmp_path / "seen"
+    command.write_text(f"#!/bin/sh\ncat /proc/self/status >{seen}.new && mv {seen}.new {seen}\n")
+    command.chmod(0o755)
+    check = CheckSettings("external", interval=60.0, timeout=LIMIT_S, command=str(command), command_user="root")
+    start(node, spec=pool(reals="10.0.0.11", check=check))
+    ours = status_of(os.getpid())
+    wanted = sum(1 << number for number, _ in privileges.KEPT.values())
+    for found in (status_of(pid(node)), dict(line.split(":\t", 1) for line in seen.read_text().splitlines())):
+        for name in ("CapPrm", "CapEff", "CapBnd"):
+            assert int(found[name], 16) == int(ours[name], 16) & wanted, name
+        assert (int(found["CapInh"], 16), int(found["CapAmb"], 16), found["NoNewPrivs"]) == (0, 0, "1")
 
 
 def test_two_by_hand_are_one_too_many(node: Node) -> None:
