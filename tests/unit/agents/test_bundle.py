@@ -24,7 +24,7 @@ VIP = "ocfpy.agents.anycast_vip:AnycastVip"
 
 COMMON = {
     "", "agents", "ocf", "ocf.addresses", "ocf.agent", "ocf.codes", "ocf.context", "ocf.deadline",
-    "ocf.dispatch", "ocf.errors", "ocf.lifecycle", "ocf.parameters", "ocf.state", "ocf.values",
+    "ocf.declaration", "ocf.dispatch", "ocf.errors", "ocf.lifecycle", "ocf.parameters", "ocf.state", "ocf.values",
 }  # fmt: skip
 MONITORS = {
     "ocfpy.agents.anycast_vip:AnycastVip": {
