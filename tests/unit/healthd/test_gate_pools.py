@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,37 @@ def test_announcement_that_goes_to_another_bgpd_is_the_others_alone(stage: Stage
         assert len(withdrawals) == 1, "and it is withdrawn by one worker only"
 
     play(scene(), stage)
+
+
+def test_a_daemon_that_ends_waits_for_every_bgpd(stage: Stage) -> None:
+    async def scene() -> None:
+        stage.gate.pool(POOL, 1)
+        await stage.register("bgp0", "192.0.2.0/32")
+        await stage.register("bgp1", "192.0.2.1/32", vty_dir="/run/frr/other")
+        assert await stage.gate.finish(20)
+        stage.other.hang = threading.Event()
+        stage.gate.forget(POOL)
+        await until(lambda: not stage.bgpd.statements)
+        assert not await stage.gate.finish(0.5)
+        stage.other.hang.set()
+        assert await stage.gate.finish(20)
+        assert stage.other.statements == {}
+
+    play(scene(), stage)
+
+
+def test_no_thread_outlives_a_gate(stage: Stage) -> None:
+    async def scene() -> None:
+        stage.gate.pool(POOL, 1)
+        await stage.register()
+        mine.extend(thread for thread in threading.enumerate() if thread.name.startswith("gate") and thread not in before)
+
+    before, mine = threading.enumerate(), list[threading.Thread]()
+    play(scene(), stage)
+    assert len(mine) == 2, "of the one bgpd, and of the memory"
+    for thread in mine:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in mine)
 
 
 def test_shut_gates_are_written_down_from_the_first_announcement_to_the_last(stage: Stage) -> None:
