@@ -13,19 +13,16 @@ from ocfpy.cli.main import main
 from ocfpy.services.cib import Cib
 from ocfpy.services.keys import AGENTS
 
-from tests.simulate.catalogue import composition
+from tests.simulate.catalogue import OTHERS, SERVICES, composition
 from tests.simulate.cluster import Cluster
-from tests.simulate.test_catalogue import OTHERS, SERVICES, served, unfenced
 
 Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
-def serving_cib(tmp_path_factory: pytest.TempPathFactory, agents: Path) -> bytes:
-    """The CIB of a pair that serves both services, with the digests by which Pacemaker tells a reload from a restart."""
-    cluster = unfenced(tmp_path_factory.mktemp("catalogue"), agents)
-    replace(cluster, SERVICES + OTHERS)
-    return with_restart_digests(served(cluster).cib.read_bytes())
+def serving_cib(catalogued: bytes) -> bytes:
+    """The CIB of a pair that serves, with the digests by which Pacemaker tells a reload from a restart."""
+    return with_restart_digests(catalogued)
 
 
 @pytest.fixture
