@@ -31,7 +31,7 @@ def test_examples_are_valid(page: str) -> None:
 
 
 def test_a_service_in_five_lines() -> None:
-    assert len(catalogues("README.md")[0].splitlines()) == len("services:".splitlines()) + 5
+    assert len(catalogues("README.md")[0].splitlines()) == len(["services:"]) + 5
 
 
 @pytest.mark.parametrize("key", [*SERVICE_KEYS, *SHARED_KEYS, *FAMILY_KEYS])
