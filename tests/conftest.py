@@ -25,7 +25,8 @@ ONE_BY_ONE = ("frr", "checks", "lab")
 """Suites whose tests share one site, one set of servers, one lab: a process runs all of such a suite. Of the others, a file."""
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
+# Before pytest-xdist, which reads the groups in the same hook.
+@pytest.hookimpl(tryfirst=True)  # type: ignore[misc]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         suite, *_ = item.path.relative_to(ROOT / "tests").parts
