@@ -192,6 +192,7 @@ class Daemon:
             ways=VipPaths(FwmarkAllocator(pool.paths.base)),
             look=look,
         )
+        engine.on_decision = pool.mark_verdict
         return engine
 
     def _background(self, work: Coroutine[None, None, None]) -> None:
@@ -228,6 +229,7 @@ class Daemon:
             os.unlink(self.node.socket)
         except OSError:
             pass
+        unlink(self.node.alive)
         self._is_ending = True
         await self._gate.finish(LAST_ROUTES_S)
         self._gate.close()
@@ -235,7 +237,6 @@ class Daemon:
             await asyncio.wait_for(self._checks.stop(), LAST_CHECKERS_S)
         except asyncio.TimeoutError:
             pass  # the kernel does not let a checker die: the daemon must not keep the lock for it
-        unlink(self.node.alive)
         os._exit(0)
 
     async def _listen(self) -> asyncio.AbstractServer:

@@ -80,6 +80,8 @@ class Engine:
         self.log = log
         self.on_change = on_change
         self.on_fault = on_fault
+        self.on_decision: Callable[[], None] = lambda: None
+        """Called when it is known which servers are to serve, before the kernel is told."""
         self.wall = wall
         if checks is None:
             from ocfpy.healthd.local_checks import LocalChecks
@@ -292,6 +294,7 @@ class Engine:
         pooled, draining, leaving = self.desired.pooled(), set(self.desired.draining), self.desired.leaving_servers()
         self.desired.update(spec, self._see, now)
         self._due = self.desired.next_change(now)
+        self.on_decision()
         if leaving - self.desired.leaving_servers():
             self._end_checks_of_left(spec)
         self._log_leaving(spec)
