@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -231,6 +232,13 @@ class Agent:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
             process.wait()
+
+
+def halt(pid: int) -> None:
+    """SIGSTOP; returns when the process has stopped."""
+    os.kill(pid, signal.SIGSTOP)
+    stat = Path(f"/proc/{pid}/stat")
+    eventually(lambda: stat.read_text().rpartition(") ")[2].startswith("T"), 10, "the process has stopped")
 
 
 def answer(client: Host, address: str, timeout: float = 1.0, source: str = "") -> str:

@@ -96,8 +96,11 @@ def upgraded(pool: Pool, directory: str) -> None:
     shutil.copytree(LIBRARY, f"{root}/lib/anycast")
     shutil.copytree(AGENTS, f"{root}/resource.d/anycast")
     module = Path(f"{root}/lib/anycast/ocfpy/__init__.py")
-    module.write_text(re.sub(r'__version__ = "[^"]*"', '__version__ = "99"', module.read_text()))
     pool.path = f"{root}/resource.d/anycast/ipvs-pool"
+    found = re.search(r'__version__ = "([^"]*)"', module.read_text())
+    assert found is not None
+    for path in (module, Path(pool.path)):
+        path.write_text(path.read_text().replace(found[1], "99"))
 
 
 def settle(pool: Pool) -> None:

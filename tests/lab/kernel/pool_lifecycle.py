@@ -28,6 +28,7 @@ from hosts import (  # type: ignore[import-not-found]  # beside this file
     StepFailed,
     alone,
     expect,
+    halt,
     run,
     story,
 )
@@ -166,7 +167,7 @@ def steps(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
         eventually(lambda: pool.call("probe") == OCF_ERR_GENERIC, SLACK_S, "a probe misses the daemon")
         took = pool.must("start")
         pool.monitor()
-        os.kill(pool.daemon(), signal.SIGSTOP)
+        halt(pool.daemon())
         again = pool.monitor(OCF_DEGRADED)
         reason = pool.reason
         pool.monitor()
@@ -243,10 +244,10 @@ def steps(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
 
     os.kill(pool.daemon(), signal.SIGKILL)
     eventually(lambda: pool.call("monitor") == OCF_DEGRADED, SLACK_S, "monitor replaces the daemon")
-    os.kill(pool.daemon(), signal.SIGSTOP)
+    halt(pool.daemon())
     took = pool.monitor(OCF_DEGRADED)
     yield f"so does a second one a moment later, in {took:.2f} s: {pool.reason}"
-    os.kill(pool.daemon(), signal.SIGSTOP)
+    halt(pool.daemon())
     took = pool.must("stop")
     expect(weights(), foreign, "the table after stop")
     expect(cluster.value(), "-D", "the attribute after stop")

@@ -170,6 +170,23 @@ def test_a_pool_without_live_backends_is_reported_with_reasons_and_recovers() ->
     clock.run(story())
 
 
+def test_monitors_know_of_a_dead_pool_before_the_kernel_does() -> None:
+    async def story() -> None:
+        world = World(pool())
+        await world.engine.start()
+        verdicts: list[tuple[str, dict[str, int]]] = []
+        world.engine.on_decision = lambda: verdicts.append(
+            (verdict_line(world.engine).partition(" ")[0], world.kernel.weights()[DNS])
+        )
+        world.dead = {ONE, TWO}
+        await asyncio.sleep(60)
+        assert verdicts[-1][0] == "degraded"
+        assert any(verdicts[-1][1].values())
+        assert not any(world.kernel.weights()[DNS].values())
+
+    clock.run(story())
+
+
 def test_the_attribute_is_the_minimum_over_the_services() -> None:
     async def story() -> None:
         world = World(pool("tcp/192.0.2.53:80 tcp/[2001:db8::53]:80", f"{ONE} {TWO} [fd00::11]"))
