@@ -78,10 +78,10 @@ def _round() -> dict[str, list[Any]]:
             _call("IPaddr2 stop", address, "stop"),
             _call("IPaddr2 meta-data", address, "meta-data"),
             *(_call(f"{name} start", agent, "start") for agent, name in both),
-            *(_call(f"{name} monitor", agent, "monitor") for agent, name in both),
+            *(call for agent, name in both for call in _monitors(name, agent)),
             *(_call(f"{name} stop", agent, "stop") for agent, name in both[::-1]),
             *(_call(f"{name} meta-data", agent, "meta-data") for agent, name in [*both, (pool, "ipvs-pool")]),
-            _call("ipvs-pool monitor", pool, "monitor"),
+            *_monitors("ipvs-pool", pool),
             _call("ldirectord monitor", director, "monitor"),
             _call("gcp-vpc-move-vip meta-data", python_peer, "meta-data"),
         ],
@@ -99,13 +99,25 @@ def _call(label: str, agent: tuple[str, dict[str, str]], action: str) -> list[An
     return [label, [path, action], {**environment, **interval}, 0]
 
 
+def _monitors(name: str, agent: tuple[str, dict[str, str]]) -> list[list[Any]]:
+    """A monitor that takes an interpreter, for its check level; one that notes what it found; one that goes by the note."""
+    path, environment = agent
+    return [
+        _call(f"{name} monitor, interpreter", (path, {**environment, "OCF_CHECK_LEVEL": "1"}), "monitor"),
+        _call("", agent, "monitor"),
+        _call(f"{name} monitor", agent, "monitor"),
+    ]
+
+
 def _rows(ms: dict[str, float]) -> list[dict[str, Any]]:
     rows = []
     for label, value in ms.items():
-        _, _, action = label.partition(" ")
+        if not label:
+            continue
+        action = label.partition(" ")[2].partition(",")[0]
         peer = f"{'gcp-vpc-move-vip' if action == 'meta-data' else 'IPaddr2'} {action}"
         rows.append({"what": label, "ms": value, **({"beside": peer, "ratio": value / ms[peer]} if peer in ms else {})})
-    vip = ms["anycast-vip monitor"]
+    vip = ms["anycast-vip monitor, interpreter"]
     rows.append({"what": "anycast-vip monitor: modules", "ms": ms["modules"] - ms["interpreter"]})
     rows.append({"what": "anycast-vip monitor: work", "ms": vip - ms["modules"]})
     return rows
@@ -114,7 +126,7 @@ def _rows(ms: dict[str, float]) -> list[dict[str, Any]]:
 def _bars(ms: dict[str, float]) -> dict[str, bool]:
     bars = {}
     for name in ("anycast-vip", "bgp-announce", "ipvs-pool"):
-        bars[f"{name}: monitor at most 0.5 of IPaddr2's"] = ms[f"{name} monitor"] <= 0.5 * ms["IPaddr2 monitor"]
+        bars[f"{name}: monitor at most 0.25 of IPaddr2's"] = ms[f"{name} monitor"] <= 0.25 * ms["IPaddr2 monitor"]
         bars[f"{name}: meta-data at most 0.5 of gcp-vpc-move-vip's"] = (
             ms[f"{name} meta-data"] <= 0.5 * ms["gcp-vpc-move-vip meta-data"]
         )

@@ -19,7 +19,7 @@ from ocfpy.pool.spec import PoolSpec, ServiceSpec
 
 
 class EmptyTable:
-    """A table that takes everything, and of which nobody asks anything."""
+    """A table that accepts everything, and is never read."""
 
     def read(self, only: object = None) -> Table:
         return {}

@@ -1,4 +1,4 @@
-"""Makes the library, and the tests' own packages, importable whatever directory pytest is started from."""
+"""Makes the library, and the tests' own packages, importable from any working directory of pytest."""
 from __future__ import annotations
 
 import os
@@ -18,13 +18,15 @@ os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / "build/hypothes
 
 TWICE = ("conformance", "frr", "checks", "lab")
 """What plays with real daemons and kernels is played once more when it fails, the first failure shown all the same: a machine
-that somebody else uses, too, may stop any of them for seconds."""
+that others use, too, may stop any of them for seconds."""
 
 
 ONE_BY_ONE = ("frr", "checks", "lab")
 """Suites whose tests share one site, one set of servers, one lab: a process runs all of such a suite. Of the others, a file."""
 
 
+# Before pytest-xdist, which reads the groups in the same hook.
+@pytest.hookimpl(tryfirst=True)  # type: ignore[misc]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         suite, *_ = item.path.relative_to(ROOT / "tests").parts

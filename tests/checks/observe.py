@@ -56,7 +56,7 @@ def make(world: World, params: dict[str, str], address: str, port: int, timeout:
         **{f"OCF_RESKEY_{name}": value for name, value in given.items()},
     }
     pool = IpvsPool(Context(["ipvs-pool", "start"], environment, "ipvs-pool"), lenient=False)
-    return make_check(parse_address(address), port, pool.check_settings())
+    return make_check(parse_address(address), port, pool.build.check_settings())
 
 
 def attempt(

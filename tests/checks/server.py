@@ -131,7 +131,7 @@ class Server:
         return len(self._open_ports()) == len(self.ports) * len(self.addresses) and self.ready()
 
     def _open_ports(self) -> set[str]:
-        """Those of its ports, at each of its addresses, at which somebody listens."""
+        """Its ports, at each of its addresses, on which a process listens."""
         text = subprocess.run(self.place.enter("ss", "-Hlntu"), stdout=subprocess.PIPE, text=True, check=True).stdout
         listening = {f"{line[0]}/{line[4]}" for line in map(str.split, text.splitlines())}
         found = set()
@@ -158,7 +158,7 @@ class Server:
         return bool(pids) and all(_is_stopped(pid) for pid in pids) and self._pids() == pids
 
     def _pids(self) -> set[int]:
-        """All processes in its process namespace, whatever became of their parents."""
+        """All processes in its process namespace, even if their parents have ended."""
         assert self._process is not None
         unshare = self._process.pid
         inside = os.readlink(f"/proc/{unshare}/ns/pid_for_children")

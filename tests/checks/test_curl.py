@@ -73,7 +73,7 @@ ANSWERS = {
     "103 Early Hints before": b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK + COMPLETE,
     "204 with a body": b"HTTP/1.1 204 No Content\r\n" + COMPLETE,
     "204 with a body that ends too early": b"HTTP/1.1 204 No Content\r\nContent-Length: 9\r\n\r\nhello",
-    "a status that no one knows": b"HTTP/1.1 299 Fine\r\n" + COMPLETE,
+    "an unknown status": b"HTTP/1.1 299 Fine\r\n" + COMPLETE,
     "a status of four digits": b"HTTP/1.1 2000 OK\r\n" + COMPLETE,
     "a status that is no number": b"HTTP/1.1 OK\r\n" + COMPLETE,
     "two blanks before the status": b"HTTP/1.1  200 OK\r\n" + COMPLETE,

@@ -17,15 +17,15 @@ from tests.checks.world import PROXY4, PROXY6, World
 from tests.frr.namespace import run
 
 GONE4, GONE6 = "10.78.0.9", "fd78::9"
-"""Nobody is there, and nobody says so."""
+"""No host has it, and no router reports that."""
 UNREACHABLE = "host unreachable"
 """Said at once by a kernel that has looked for the host before."""
 HTTPS = {"check": "https", **TLS}
 
 
 @pytest.fixture(scope="module")
-def nobody(world: World) -> Iterator[None]:
-    """A network without anybody, to which everything goes and from which nothing comes."""
+def silence(world: World) -> Iterator[None]:
+    """A network without hosts, to which everything is routed and from which nothing comes."""
     world.namespace.ip("link", "add", "void", "type", "veth", "peer", "name", "nothing")
     world.namespace.ip("link", "set", "nothing", "up")
     world.namespace.ip("addr", "add", "10.78.0.1/24", "dev", "void")
@@ -75,7 +75,7 @@ def test_a_file_that_is_replaced_is_read_again(world: World, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("address", [GONE4, GONE6])
 @pytest.mark.parametrize("check", ["tcp", "udp", "ping"])
-def test_a_host_that_is_gone(world: World, nobody: None, check: str, address: str) -> None:
+def test_a_host_that_is_gone(world: World, silence: None, check: str, address: str) -> None:
     result = attempt(world, {"check": check}, address, 53, timeout=1)
     doing = "connecting" if check == "tcp" else "waiting for the reply to a ping"
     assert result.reason in (f"timed out after 1 s, {doing}", UNREACHABLE)
@@ -148,7 +148,7 @@ class Marked:
         return "marked"
 
 
-def test_a_mark_is_on_what_is_sent(world: World, nobody: None) -> None:
+def test_a_mark_is_on_what_is_sent(world: World, silence: None) -> None:
     world.namespace.ip("rule", "add", "pref", "1", "fwmark", "7", "prohibit")
     check = make(world, {"check": "tcp"}, GONE4, 80, 1)
     assert world.run(check.run()).reason in ("timed out after 1 s, connecting", UNREACHABLE)

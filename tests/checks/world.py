@@ -40,8 +40,8 @@ class World:
         self.servers = {
             kind.name: kind(place, f"10.77.0.{number}", f"fd77::{number:x}") for number, kind in enumerate(servers, 1)
         }
-        everybody = [(server.address4, server.address6) for server in self.servers.values()]
-        for address4, address6 in [*everybody, (PROXY4, PROXY6)]:
+        addresses = [(server.address4, server.address6) for server in self.servers.values()]
+        for address4, address6 in [*addresses, (PROXY4, PROXY6)]:
             self.namespace.ip("addr", "add", f"{address4}/32", "dev", "lo")
             self.namespace.ip("addr", "add", f"{address6}/128", "dev", "lo", "nodad")
 

@@ -1,4 +1,4 @@
-"""What every agent keeps to, whatever it is for: OCF 1.1, Pacemaker's executor, and our own rules."""
+"""The rules for every agent: OCF 1.1, Pacemaker's executor, and our own rules."""
 
 from __future__ import annotations
 

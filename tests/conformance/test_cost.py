@@ -18,7 +18,7 @@ from tests.conformance.subjects import AGENTS, SUBJECTS
 if TYPE_CHECKING:
     from ocfpy.testkit import Sandbox
 
-# What answers without a bgpd. The sample is left out: nobody byte-compiles it.
+# What answers without a bgpd. The sample is left out: it is not byte-compiled.
 INSTALLED = [subject for subject in SUBJECTS if subject.agent in ("anycast-vip", "ipvs-pool", "ipvs-sync")]
 IPADDR2 = "/usr/lib/ocf/resource.d/heartbeat/IPaddr2"
 ROUNDS = 15
@@ -37,7 +37,7 @@ def spent():
 
 jobs = json.loads(sys.argv[1])
 costs = [[None, 60.0] for _ in jobs]
-# In turn, so that whatever else the machine does falls on both.
+# In turn, so that other load of the machine affects both.
 for _ in range(int(sys.argv[2])):
     for cost, (path, environ) in zip(costs, jobs):
         before = spent()

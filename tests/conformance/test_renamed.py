@@ -1,4 +1,4 @@
-"""A resource that was renamed: to Pacemaker the one of before stops while another one starts, with the same address."""
+"""A resource that was renamed: to Pacemaker the old one stops while another one starts, with the same address."""
 
 from __future__ import annotations
 

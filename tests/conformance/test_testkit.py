@@ -1,4 +1,4 @@
-"""The shipped test kit on our own agents, on three that everybody knows, and on faults made for it to find."""
+"""The shipped test kit on our own agents, on three well-known ones, and on faults made for it to find."""
 
 from __future__ import annotations
 

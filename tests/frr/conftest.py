@@ -1,4 +1,4 @@
-"""One site for all tests, once with this host's FRR and once with Debian 13's, and whatever a test breaks of it put back."""
+"""One site for all tests, once with this host's FRR and once with Debian 13's, repaired after each test."""
 
 from __future__ import annotations
 

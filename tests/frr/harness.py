@@ -185,7 +185,7 @@ class Frr:
         process.wait()
 
     def restart_bgpd(self, load: bool = True) -> None:
-        """End bgpd, in whatever state it is, and start it; with frr.conf as a boot loads it, or with nothing."""
+        """End bgpd, in any state, and start it; with frr.conf as a boot loads it, or with nothing."""
         if "bgpd" in self._processes:
             self.kill("bgpd")
         self.start_daemon("bgpd")
@@ -353,7 +353,7 @@ class Site:
         return node
 
     def close(self) -> None:
-        """Everything away, whatever state it is in."""
+        """Remove everything, in any state."""
         for node in self._nodes:
             node.stop()
         for namespace in self._namespaces:

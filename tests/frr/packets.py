@@ -1,10 +1,10 @@
 """A thousand packets a second, and what answers them.
 
 packets.py echo ADDRESS NAME        answers every datagram to ADDRESS with its number and NAME, also while ADDRESS is not there
-packets.py send ADDRESS             sends until its standard input has something; says "answered" once somebody did, and then
+packets.py send ADDRESS             sends until its standard input has something; prints "answered" at the first answer, and then
                                     prints a JSON object
 
-Its keys: sent; lost, the times at which packets were sent that nobody answered; by, the number of answers by NAME; last,
+Its keys: sent; lost, the times at which unanswered packets were sent; by, the number of answers by NAME; last,
 who answered the last packet; stall, the longest time in which it did not get to send. Seconds of the monotonic clock.
 """
 

@@ -11,7 +11,7 @@ from tests.lab.testbed import rootfs
 STAGE = "/mnt"
 """Where the agents' installed tree is, inside a root."""
 
-# Kept alive by its standard input: whatever becomes of the tests, it and its mounts end with them.
+# Kept alive by its standard input: it and its mounts end with the tests, however these end.
 HOLD = """
 set -e
 mount --bind "$1" "$1"

@@ -44,7 +44,7 @@ def test_announcer_takes_nothing_from_the_routers(site: Site) -> None:
 
 
 def test_a_cut_line_is_what_the_monitor_says(site: Site, resource: MakeResource) -> None:
-    """The announcer loses its line behind the switch; nobody gets a carrier event or a NOTIFICATION."""
+    """The announcer loses its line behind the switch; no router gets a carrier event or a NOTIFICATION."""
     vip = resource(V4)
     assert vip.run("start").code == 0
     wait_for("the route", lambda: site.r1.has(V4))

@@ -77,7 +77,7 @@ def test_blackhole_route_in_place_of_the_address(site: Site, resource: MakeResou
         site.lb.configure("router bgp", family(V4), f"network {V4}")
         wait_for("import-check to be satisfied", lambda: site.lb.has(V4))
         for looked in (vip.monitor(), vip.run("monitor")):
-            assert looked.code == 1, "it announces, whoever made the statement"
+            assert looked.code == 1, "it announces, with any origin of the statement"
             assert "is not on this node" in looked.reason
         assert vip.run("stop").code == 0
         assert not site.lb.paths(V4)
@@ -276,7 +276,7 @@ def test_deep_monitor_reads_what_was_sent(breakable: Site, resource: MakeResourc
         lines = ["no neighbor ROUTERS route-map ANYCAST-OUT out", "network 198.51.100.9/32"]
         breakable.lb.configure("router bgp", "no bgp ebgp-requires-policy")
         breakable.lb.configure("router bgp", family(V4), *lines, "do clear bgp ipv4 unicast * soft")
-        wait_for("the route that nobody may have", lambda: breakable.lb.sent("198.51.100.9/32", "10.1.0.1"))
+        wait_for("the route that no neighbor may have", lambda: breakable.lb.sent("198.51.100.9/32", "10.1.0.1"))
         looked = vip.run("monitor", interval=60, level=10)
         assert looked.code == 190, looked
         assert "10.1.0.1 is sent 198.51.100.9/32, outside the allowed prefixes" in looked.reason

@@ -142,7 +142,7 @@ def test_local_is_not_announced(site: Site, prefix: str) -> None:
 
 
 def test_local_is_not_announced_without_a_policy_either(breakable: Site, on_loopback: AddAddress) -> None:
-    """3: the path is valid and best, and RFC 8212 has it sent to nobody."""
+    """3: the path is valid and best, and RFC 8212 has it sent to no neighbor."""
     on_loopback(V4)
     breakable.lb.configure("router bgp", family(V4), "no neighbor ROUTERS route-map ANYCAST-OUT out")
     breakable.lb.configure("do clear bgp ipv4 unicast *")
@@ -202,7 +202,7 @@ def test_graceful_restart_outlives_the_announcer(breakable: Site, on_loopback: A
 
 
 def test_import_check_is_on_by_default(site: Site) -> None:
-    """6: nobody has to write it, and frr-lb.conf writes it for the reader only."""
+    """6: it is the default, and frr-lb.conf writes it for the reader only."""
     assert "import-check" not in site.lb.show("show running-config")
 
 

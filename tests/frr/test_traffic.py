@@ -82,7 +82,7 @@ class TwoSites(Site):
         super().close()
 
     def way(self) -> str:
-        """Who is the next hop of r1's kernel: lb, other, or nobody."""
+        """Who is the next hop of r1's kernel: lb, other, or none."""
         text = self.r1.namespace.ip("route", "show", V4).stdout
         return "lb" if "10.1.0.11" in text else "other" if "10.1.0.12" in text else ""
 
@@ -102,7 +102,7 @@ class Stream:
         poller.register(self._process.stdout, select.POLLIN)
         if not poller.poll(ANSWER_LIMIT_S * 1000):
             said = self._process.communicate("\n")[0]
-            raise AssertionError(f"nobody answers the client within {ANSWER_LIMIT_S:g} s: {said}")
+            raise AssertionError(f"no answer to the client within {ANSWER_LIMIT_S:g} s: {said}")
         assert self._process.stdout.readline() == "answered\n"
 
     def report(self) -> dict[str, Any]:

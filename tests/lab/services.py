@@ -122,7 +122,7 @@ class Dns(Service):
 
 
 class Origin(Nginx):
-    """Has a page that has not changed for years, which whoever fetches it may keep."""
+    """Has a page that has not changed for years, which caches may keep."""
 
     page = "somewhere else"
 
@@ -310,7 +310,7 @@ class Services:
         return wait_for(once, PATIENCE, what)
 
     def said(self) -> str:
-        """The end of what every server has written, for somebody who has to find out what went wrong."""
+        """The end of what every server has written, for the analysis of a failure."""
         logs = [server.log for service in self.all for server in service.servers if server.log.exists()]
         return "\n".join(f"{log}:\n{log.read_text(errors='replace')[-1000:]}" for log in logs)
 

@@ -97,7 +97,7 @@ def test_promotion(cluster: Cluster) -> None:
         assert [line for line in told if not any(re.fullmatch(line, found) for found in noted)] == []
 
     cluster.crm("resource demote leaders")
-    wait_for(lambda: promoted(cluster) == [], 60, "nobody leads")
+    wait_for(lambda: promoted(cluster) == [], 60, "no instance is promoted")
     assert cluster.where("leader") == sorted(node.name for node in cluster.nodes)
     cluster.crm("resource stop leaders")
     wait_for(lambda: (cluster.where("leader"), scores(cluster)) == ([], {}), 60, "nothing runs, and no score is left")

@@ -109,7 +109,7 @@ def test_no_trace_of_the_race(steady: Lab) -> None:
                 steady.core.wait_route(VIP4, "router-a", limit=60)
                 continue
             print(f"round {len(rounds)}: {apart:.2f} s apart, {first.name} first, {rounds[-1]}")
-        # An empty pool's monitor says "degraded", which Pacemaker lists until failure-timeout, whatever comes after it.
+        # An empty pool's monitor says "degraded", which Pacemaker lists until failure-timeout, regardless of later results.
         wait_for(lambda: nothing_failed(cluster), FAILURE_TIMEOUT + 60, "no failed action is left")
         constraints = cluster.crm("configure show type:location").out
         assert "cli-ban" not in constraints, constraints

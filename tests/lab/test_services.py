@@ -215,7 +215,7 @@ def test_what_breaks_is_out_and_named_and_comes_back(five: Five) -> None:
         assert answers["sso"] in set(hosts) - {used}, "who was there goes on with another server"
         assert answers["ntp"] == "stratum 3"
         after = [Ldap.asked_over(session) for session in sessions]
-        assert set(after) == {"answered", "ended"}, f"nobody hangs on the directory that is out: {after}"
+        assert set(after) == {"answered", "ended"}, f"no client hangs on the directory that is out: {after}"
         begin = time.monotonic()
     finally:
         at_once([partial(service.mend, broken[service.name]) for service in all_five])

@@ -61,7 +61,7 @@ def test_routes_and_answers(served: Lab) -> None:
 
 
 def test_a_cut_cable_is_silent(steady: Lab) -> None:
-    """Nobody sees a carrier go: what notices is BFD."""
+    """No carrier is lost: BFD notices."""
     link = steady.site_b.router.namespace.ip("link", "show", "uplink")
     steady.site_b.uplink.cut()
     try:
@@ -127,7 +127,7 @@ def test_cached_images_are_pruned_but_never_those_in_use(tmp_path: Path, monkeyp
 
 
 def test_route_events_are_parsed() -> None:
-    """What iproute2 6.1 prints for FRR's routes: one next hop, several, a withdrawal, and somebody else's route."""
+    """What iproute2 6.1 prints for FRR's routes: one next hop, several, a withdrawal, and another program's route."""
     names = {"10.0.1.2": "router-a", "10.0.2.2": "router-b"}
     stamp = "[2026-01-02T03:04:05.250000]"
 

@@ -23,7 +23,7 @@ def test_moving_from_ldirectord(node: UmlNode) -> None:
 
 
 def test_the_same_as_ldirectord(node: UmlNode) -> None:
-    """Files of ldirectord's to ldirectord and to ipvs-pool: the same tables, whatever happens to the servers."""
+    """Files of ldirectord's to ldirectord and to ipvs-pool: the same tables, in every state of the servers."""
     for config in (SCRIPTS / "ldirectord").glob("*.cf"):
         node.put(f"/root/ldirectord/{config.name}", config.read_text())
     node.put("/root/ldirectord_servers.py", (SCRIPTS / "ldirectord_servers.py").read_text())

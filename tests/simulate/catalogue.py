@@ -15,6 +15,42 @@ from ocfpy.services.export import as_crm, as_pcs
 
 from tests.simulate.cluster import Cluster
 
+SERVICES = """
+defaults: {check_interval: 1s, check_timeout: 500ms, announce: {min_peers: 2}}
+sync: {nic: eth0, syncid: 53}
+services:
+  dns:
+    addresses: [192.0.2.53, "2001:db8:53::53"]
+    ports: [udp/53, tcp/53]
+    real_servers: [10.0.0.11, 10.0.0.12, "2001:db8:a::11", "2001:db8:a::12"]
+    check: dns
+    check_name: example.com
+    prefer: lb2
+"""
+OTHERS = """
+  web-1.example:
+    addresses: [192.0.2.80, 192.0.2.81, "2001:db8:53::80"]
+    ports: [tcp/80]
+    families: apart
+    real_servers: [10.0.0.21, "2001:db8:a::21"]
+    check: tcp
+    check_request: 'a "quoted" $(word), \\r\\n and #'
+    check_expect: "it's"
+    operations: {ipvs-pool: {start: {timeout: 90s}}, bgp-announce: {monitor: {on-fail: block}}}
+    ipv6: {check_port: 8080, announce: {route_map: six}}
+  ecmp:
+    addresses: [192.0.2.90, "2001:db8:53::90"]
+    ports: [tcp/90]
+    real_servers: [10.0.0.31, "2001:db8:a::31"]
+    active: both
+  unicast:
+    addresses: [198.51.100.7/24, "2001:db8:9::7"]
+    ports: [tcp/443]
+    real_servers: [10.0.0.41, "2001:db8:a::41"]
+    nic: eth1
+    announce: none
+"""
+
 PCS_LIMIT_S = 300
 _PCS = """
 import json, os, sys
@@ -88,3 +124,19 @@ def _operations(element: Any) -> dict[str, dict[str, str]]:
 
 def _plain(element: Any) -> dict[str, str]:
     return {name: value for name, value in element.items() if name != "id"}
+
+
+def unfenced(work: Path, agents: Path) -> Cluster:
+    work.mkdir(exist_ok=True)
+    cluster = Cluster(work, agents)
+    cluster.run("crm_attribute", "--type", "crm_config", "--name", "stonith-enabled", "--update", "false")
+    return cluster
+
+
+def serve(cluster: Cluster) -> Cluster:
+    """The cluster once everything runs."""
+    cluster.settle()
+    for pool in cluster.pools():
+        cluster.alive(pool, 2)
+    cluster.settle()
+    return cluster

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulate.catalogue import OTHERS, SERVICES, load_xml, serve, unfenced
 from tests.simulate.cluster import EXAMPLES, Cluster, ocf_root
 from tests.simulate.pair import the_node, the_other
 
@@ -49,6 +50,14 @@ def served(tmp_path_factory: pytest.TempPathFactory, agents: Path, loaded: Loade
         return cluster.cib.read_bytes(), log
 
     return start
+
+
+@pytest.fixture(scope="session")
+def catalogued(tmp_path_factory: pytest.TempPathFactory, agents: Path) -> bytes:
+    """The CIB of a pair that serves the services of a catalogue."""
+    cluster = unfenced(tmp_path_factory.mktemp("catalogue"), agents)
+    load_xml(cluster, SERVICES + OTHERS)
+    return serve(cluster).cib.read_bytes()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What holds for a pair that serves anycast addresses, whatever the pools behind them."""
+"""Rules for a pair that serves anycast addresses, with any pools behind them."""
 
 from __future__ import annotations
 

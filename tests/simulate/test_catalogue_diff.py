@@ -13,19 +13,16 @@ from ocfpy.cli.main import main
 from ocfpy.services.cib import Cib
 from ocfpy.services.keys import AGENTS
 
-from tests.simulate.catalogue import composition
+from tests.simulate.catalogue import OTHERS, SERVICES, composition
 from tests.simulate.cluster import Cluster
-from tests.simulate.test_catalogue import OTHERS, SERVICES, served, unfenced
 
 Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
-def serving_cib(tmp_path_factory: pytest.TempPathFactory, agents: Path) -> bytes:
-    """The CIB of a pair that serves both services, with the digests by which Pacemaker tells a reload from a restart."""
-    cluster = unfenced(tmp_path_factory.mktemp("catalogue"), agents)
-    replace(cluster, SERVICES + OTHERS)
-    return with_restart_digests(served(cluster).cib.read_bytes())
+def serving_cib(catalogued: bytes) -> bytes:
+    """The CIB of a pair that serves, with the digests by which Pacemaker tells a reload from a restart."""
+    return with_restart_digests(catalogued)
 
 
 @pytest.fixture
@@ -177,6 +174,27 @@ def test_a_secret_is_not_shown(cluster: Cluster, capsys: Captured) -> None:
     assert "    check_request: (not shown) -> (not shown)" in out.splitlines()
     assert "hunter2" not in out
     assert "quoted" not in out
+
+
+def test_a_cluster_without_fencing_starts_nothing(tmp_path: Path, agents: Path, capsys: Captured) -> None:
+    code, out, _ = diff(Cluster(tmp_path, agents), SERVICES, capsys)
+    assert code == 2
+    end = out.splitlines()[out.splitlines().index("the cluster will do nothing") :]
+    assert end[1] == "Pacemaker says: Resource start-up disabled since no STONITH resources have been defined"
+
+
+def test_the_cib_of_the_running_cluster(cluster: Cluster, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    """cibadmin reads a file in the place of the cluster's CIB when CIB_file says so."""
+    file = cluster.work / "services.yaml"
+    file.write_text(SERVICES + OTHERS)
+    monkeypatch.setenv("CIB_file", str(cluster.cib))
+    assert main(["services", "diff", str(file)]) == 0
+    assert capsys.readouterr() == ("no changes\n", "")
+    monkeypatch.setenv("CIB_file", str(cluster.work / "none.xml"))
+    assert main(["services", "diff", str(file)]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("anycastctl: cibadmin failed: ")
 
 
 def test_what_cannot_be_compared(cluster: Cluster, capsys: Captured, tmp_path: Path) -> None:

@@ -64,6 +64,15 @@ def test_active_active_a_node_leaves_by_itself(serving: Loader) -> None:
     assert {step.node for step in done} == {"lb1"}
 
 
+@pytest.mark.parametrize(("example", "started"), [("active-active", []), ("single-address", ["vip start lb2", "bgp start lb2"])])
+def test_what_the_survivor_of_a_power_cut_has_to_start(serving: Loader, example: str, started: list[str]) -> None:
+    """Nothing where both announce: what is left of the outage is the router's business."""
+    cluster = serving(example)
+    assert "lb1" in cluster.where("bgp4" if example == "active-active" else "bgp")
+    done = cluster.simulate("--node-down", "lb1")
+    assert [str(step) for step in done if step.node == "lb2"] == started
+
+
 def test_active_active_a_dead_pool_withdraws_its_own_node(serving: Loader) -> None:
     cluster = serving("active-active")
     cluster.alive("pool4", 0, "lb2")

@@ -35,7 +35,7 @@ def first_configuration() -> list[str]:
 
 
 def facts(cluster: Cluster) -> set[tuple[str, ...]]:
-    """What the scheduler goes by, whatever its ids are: options with their owner, timeouts, constraints."""
+    """What decides for the scheduler, without ids: options with their owner, timeouts, constraints."""
     found: set[tuple[str, ...]] = set()
     configuration = etree.parse(str(cluster.cib)).find("configuration")
     for element in configuration.iter("nvpair", "op", "expression", "rsc_colocation", "rsc_order"):

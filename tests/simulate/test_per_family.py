@@ -38,7 +38,7 @@ def test_dead_pool_on_the_active_node_moves_the_address(
     assert_at(cluster, peer)
 
 
-def test_dead_pool_on_the_passive_node_is_nobodys_business(cluster: Cluster, active: str, peer: str) -> None:
+def test_a_dead_pool_on_the_passive_node_changes_nothing(cluster: Cluster, active: str, peer: str) -> None:
     cluster.alive("pool4", 0, peer)
     assert cluster.settle() == []
     assert_at(cluster, active)

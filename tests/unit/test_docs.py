@@ -63,6 +63,17 @@ def test_files_that_are_named_are_there(page: Path) -> None:
     assert [name for name in NAMED_FILE.findall(prose(page)) if "NAME" not in name and not (ROOT / name).exists()] == []
 
 
+INSTALLED = re.compile(r"/usr/share/doc/ocf-anycast/((?:cib-)?examples)/([\w.-]+)")
+SOURCES = {"examples": "docs/examples", "cib-examples": "cib-examples"}
+"""Where `make install` takes what is in these directories of the package from."""
+
+
+def test_files_of_the_package_that_are_named_are_installed() -> None:
+    named = {found for page in PAGES for found in INSTALLED.findall(page.read_text())}
+    assert named
+    assert [name for kind, name in named if not (ROOT / SOURCES[kind] / name).exists()] == []
+
+
 def test_every_decision_is_in_the_index() -> None:
     index = LINK.findall((DECISIONS / "README.md").read_text())
     assert index == sorted(page.name for page in DECISIONS.glob("*.md") if page.name != "README.md")

@@ -143,23 +143,28 @@ class AnycastVip(Agent):
         return faults
 
     def check_host(self) -> None:
+        faults = [*self._host_faults(), *filter(None, [self._obstacle(self.ip, self.nic)])]
+        if faults:
+            raise HostError("; ".join(faults))
+
+    def _host_faults(self) -> list[str]:
+        """What no waiting mends."""
         faults = []
         prefixes = read_prefixes(self.prefixes_file)
         if prefixes and not any(prefix.contains(self.ip) for prefix in prefixes):
             faults.append(f"{self.ip} is not in any of the networks that {self.prefixes_file} allows")
         if not has_interface(self.nic):
             faults.append(f"there is no network interface {self.nic}")
-        holders = locate(self.ip)
-        if holders and (self.nic, self.ip.prefixlen) not in holders:
-            faults.append(f"{_elsewhere(self.ip, holders)}: remove it there first")
-        if faults:
-            raise HostError("; ".join(faults))
+        return faults
 
     def claim(self) -> dict[str, str]:
         return {"ip": self.ip.cidr, "nic": self.nic}
 
     def check_claim(self, claim: dict[str, str]) -> None:
-        conflict = self._conflict(parse_address(claim["ip"]))
+        address = parse_address(claim["ip"])
+        conflict = self._conflict(address)
+        if not conflict and not self._host_faults():
+            conflict = self._obstacle(address, claim["nic"])
         if conflict:
             raise ClaimedError(conflict)
 
@@ -223,6 +228,14 @@ class AnycastVip(Agent):
                     f"no such resource any more, remove {self.context.rundir}/{self.name}-{resource}.state)"
                 )
         return ""
+
+    def _obstacle(self, address: Address, nic: str) -> str:
+        """The sentence about the address where no start of ours has put it, such as an IPaddr2 that is about to stop."""
+        holders = locate(address)
+        own = self.context.state.read() or {}
+        if not holders or (nic, address.prefixlen) in holders or (own.get("nic", ""), address.prefixlen) in holders:
+            return ""
+        return f"{_elsewhere(address, holders)}: remove it there first"
 
     def _require_gate(self, address: Address) -> None:
         """Wait until hold_down is over. Raises ServiceError when the backends are dead and this resource has to report it."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from zlib import crc32
 
 from ocfpy import __version__
-from ocfpy.agents.ipvs_pool_config import ConfigParameters
+from ocfpy.agents.ipvs_pool_build import PoolBuild
+from ocfpy.agents.ipvs_pool_config import PoolConfig, PoolParameters
+from ocfpy.agents.ipvs_pool_validation import faults_of, warnings_of
 from ocfpy.healthd.client import (
     DEGRADED,
     OTHER_VERSION,
@@ -20,7 +22,7 @@ from ocfpy.healthd.client import (
 )
 from ocfpy.ipvs.model import parse_virtual
 from ocfpy.ipvs.presence import present
-from ocfpy.ocf.agent import Action, Status
+from ocfpy.ocf.agent import Action, Agent, Status
 from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.dispatch import put_in_force
 from ocfpy.ocf.errors import HostError, OcfError
@@ -37,11 +39,13 @@ MONITOR_TIMEOUT_S = 2.0
 LEAST_TIMEOUT_S = 0.1
 PARAMETERS = "parameters"
 """In the claim file: a digest of the parameters that the daemon was last told of."""
+_READS = ("start", "reload-agent", "validate-all")
+"""The actions that read an ldirectord.cf. Monitor, stop and probe use what start recorded."""
 PROBED = "probed"
 """The same of the parameters with which Pacemaker found it running, if they differ."""
 
 
-class IpvsPool(ConfigParameters):
+class IpvsPool(Agent, PoolParameters):
     """What the cluster wants, as far as the daemon needs to know it."""
 
     name = "ipvs-pool"
@@ -67,6 +71,7 @@ anycast-vip and a location rule on the attribute.
 
     example = {"virtual": "tcp/192.0.2.53:80", "real_servers": "10.0.0.11 10.0.0.12", "check": "http"}
     is_clone = True
+    _build: PoolBuild | None = None
     see_also = ("ocf_anycast_anycast-vip(7)", "ocf_anycast_ipvs-sync(7)", "anycastctl(8)", "ipvsadm(8)")
 
     @property
@@ -74,17 +79,30 @@ anycast-vip and a location rule on the attribute.
         """The pool's files."""
         return Node(self.context.rundir).pool(self.context.key)
 
+    @property
+    def build(self) -> PoolBuild:
+        """What the configuration means, computed once."""
+        if self._build is None:
+            self._build = PoolBuild(PoolConfig(self.values, self.context.params))
+        return self._build
+
+    def check_config(self) -> list[str]:
+        return faults_of(self.build.config, self.build)
+
+    def config_warnings(self) -> list[str]:
+        return super().config_warnings() + warnings_of(self.build.config, self.build)
+
     def check_host(self) -> None:
-        super().check_host()
         from ocfpy.healthd import preflight
         from ocfpy.healthd.trusted_files import require_trusted
         from ocfpy.ipvs.connection import require_ipvs
 
         require_ipvs(self.context.deadline)
-        super().check_host()
-        for check in self.check_types():
+        services = self.build.services()
+        if self.context.action == "validate-all":  # a start gets the kernel's own error
+            preflight.require_schedulers(services, self.context.deadline)
+        for check in self.build.check_types():
             preflight.require_module(check)
-        services = self.services()
         preflight.require_files(services, self.context.deadline)
         require_trusted(
             services, self.config or "", self.check_command_user or "", self.context.log, self.context.deadline
@@ -97,7 +115,20 @@ anycast-vip and a location rule on the attribute.
         preflight.require_unclaimed(self.context.other_claims(self.name), claim)
 
     def claim(self) -> dict[str, str]:
-        return {"virtual": " ".join(self.virtual_services()), "attribute": self.attribute_name()}
+        return {"virtual": " ".join(self._virtual_services()), "attribute": self._attribute_name()}
+
+    def _virtual_services(self) -> list[str]:
+        """The virtual services, as texts. Raises OcfError if they are in a file that cannot be used."""
+        if not self.config:
+            return list(map(str, self.virtual))
+        if self.context.action in _READS:
+            return [str(service.virtual) for service in self.build.services()]
+        record = self.context.state.read()
+        return record["virtual"].split() if record and "virtual" in record else []
+
+    def _attribute_name(self) -> str:
+        """The node attribute with the number of live backends."""
+        return self.attribute or f"healthy-{self.context.resource}"
 
     def observe(self, claim: dict[str, str]) -> Status:
         fault = ""
@@ -207,11 +238,11 @@ anycast-vip and a location rule on the attribute.
         """The specification for the daemon."""
         from ocfpy.pool.spec import PoolSpec
 
-        loaded = self.loaded() if self.config else None
+        loaded = self.build.loaded() if self.config else None
         return PoolSpec(
             resource=self.context.resource,
-            services=self.services(),
-            attribute=self.attribute_name(),
+            services=self.build.services(),
+            attribute=self._attribute_name(),
             dampen=f"{round(self.dampen * 1000)}ms",
             drain_dir=(loaded and loaded.maintenance_dir) or self.drain_dir,
             drain_hosts=loaded.host_names if loaded else (),

@@ -1,23 +1,11 @@
-"""The parameters of ocf:anycast:ipvs-pool that say how real servers are checked, and what they mean together."""
+"""The parameters of ocf:anycast:ipvs-pool that say how real servers are checked: declarations only."""
 
 from __future__ import annotations
 
-from ocfpy.agents.ipvs_pool_member_parameters import MemberParameters
-from ocfpy.agents.ipvs_pool_parameters import fault_of
-from ocfpy.checks.expect import (
-    matcher,
-    parse_headers,
-    parse_name,
-    parse_proxy_request,
-    parse_rcode,
-    parse_sip_uri,
-    parse_status,
-    unescape,
-)
-from ocfpy.checks.registry import NAMES, OPTIONS, TYPES, kind_of, problems, users_of
-from ocfpy.checks.secretfile import is_file
+from ocfpy.checks.expect import parse_rcode, parse_status
+from ocfpy.checks.registry import NAMES, OPTIONS, TYPES, users_of
 from ocfpy.ipvs.model import MAX_PORT
-from ocfpy.ocf.addresses import parse_address, shown
+from ocfpy.ocf.addresses import parse_address
 from ocfpy.ocf.parameters import (
     NAME_CHARACTERS,
     BoolParam,
@@ -29,16 +17,6 @@ from ocfpy.ocf.parameters import (
     StringParam,
 )
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ocfpy.checks.settings import CheckSettings
-
-PATH_CHARACTERS = "/?&=;:@+$,!~*'()%#[]"
-"""Characters, beside letters and digits, that need no escape in a path and its query."""
-_FITTING = {"udp": "dns, ntp, radius, sip, udp or ping", "sctp": "ping or external"}
-"""Checks that fit a service of another protocol than TCP."""
 _RDTYPES = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
 
 
@@ -48,8 +26,8 @@ def _of(option: str, text: str) -> str:
     return f"{text} For check={', '.join(users)}." if len(users) < len(NAMES) // 2 else text
 
 
-class CheckParameters(MemberParameters):
-    """Declares the parameters check_*, rise and fall, and builds the checks' settings from them."""
+class CheckParameters:
+    """The parameters check, check_*, rise and fall."""
 
     check = StringParam(
         "health check",
@@ -331,121 +309,3 @@ class CheckParameters(MemberParameters):
         default=OPTIONS["via"],
         reloadable=True,
     )
-
-    def check_config(self) -> list[str]:
-        faults = super().check_config()
-        times = {"check_timeout": self.check_timeout, "check_retry_interval": self.check_retry_interval or 0.0}
-        faults += [
-            f"{name} ({seconds:g} s) is longer than check_interval ({self.check_interval:g} s)"
-            for name, seconds in times.items()
-            if seconds > self.check_interval
-        ]
-        faults += problems(self.check, self._given_options())
-        if self.check_name:
-            faults += fault_of(parse_name, "check_name", self.check_name)
-        if not self.check_path.startswith("/") or " " in self.check_path or not self.check_path.isascii():
-            faults.append(self._fault_of_path())
-        if self.check_expect:
-            faults += fault_of(matcher, "check_expect", self.check_expect)
-        if self.check_request and not is_file(self.check_request):
-            faults += fault_of(self._parser_of_request(), "check_request", self.check_request)
-        if self.check_headers and not is_file(self.check_headers):
-            faults += fault_of(parse_headers, "check_headers", self.check_headers)
-        if self.check_command and not self.check_command.startswith("/"):
-            faults.append(f"check_command {shown(self.check_command)} has to begin with an absolute path")
-        faults += self._faults_of_default_check()
-        return faults + self._faults_without_body() + self._faults_of_ports() + self._faults_of_way()
-
-    def _fault_of_path(self) -> str:
-        from urllib.parse import quote  # only where it is needed
-
-        if not self.check_path.startswith("/"):
-            return f"check_path {shown(self.check_path)} does not begin with /"
-        fault = f"check_path {shown(self.check_path)} has blanks or non-ASCII letters"
-        return fault if self.check == "ftp" else f"{fault}: write {quote(self.check_path, safe=PATH_CHARACTERS)}"
-
-    def _faults_of_default_check(self) -> list[str]:
-        """Find services that are not TCP and whose servers the default check would test over TCP."""
-        if self.is_set("check") or self.check_port:
-            return []
-        by_tcp = {(virtual.address, virtual.port) for virtual in self.virtual if virtual.proto == "tcp"}
-        return [
-            f"{virtual}: check is not set, and the default tcp would check its servers over TCP: set check={fitting},"
-            " or check=tcp if they answer there"
-            for virtual in self.virtual
-            for fitting in [_FITTING.get(virtual.proto or "")]
-            if fitting and (virtual.address, virtual.port) not in by_tcp
-        ]
-
-    def _faults_without_body(self) -> list[str]:
-        """Find expected texts that no check looks for, or that no answer can contain."""
-        if not self.check_expect or "method" not in kind_of(self.check).options:
-            return []
-        if self.check == "http_proxy" and "://" not in (self.check_request or "://") and not is_file(self.check_request):
-            return ["check_expect: a tunnel (check_request=HOST:PORT) has no body that could contain it"]
-        if self.check_method == "HEAD":
-            return ["check_expect: an answer to check_method=HEAD has no body that could contain it"]
-        return []
-
-    def _parser_of_request(self) -> Callable[[str], object]:
-        module = kind_of(self.check).module
-        if module == "ldap":
-            from ocfpy.checks.protocols.ldap_search import parse_search  # only where it is needed
-
-            return parse_search
-        return {"http_proxy": parse_proxy_request, "sip": parse_sip_uri}.get(module, unescape)
-
-    def _faults_of_ports(self) -> list[str]:
-        kind = kind_of(self.check)
-        if self.check_port or kind.port != 0 or kind.per_service:
-            return []
-        return [
-            f"{virtual}: {real} has no port to check: set check_port"
-            for virtual in self.virtual
-            for real in self.behind(virtual)
-            if not real.port
-        ]
-
-    def _faults_of_way(self) -> list[str]:
-        if self.check_via != "vip":
-            return []
-        faults = [
-            f"check_via=vip: {virtual} has no address to connect to" for virtual in self.virtual if virtual.address is None
-        ]
-        if self.check == "udp" and not self.check_expect:
-            faults.append("check_via=vip: check=udp needs check_expect: a missing server and a silent one look alike")
-        sources = [address.family for address in self.check_bind]
-        mixed = [
-            real
-            for virtual in self.virtual
-            for real in self.behind(virtual)
-            if real.address.family != virtual.family and virtual.family not in sources
-        ]
-        if mixed:
-            faults.append(
-                f"check_via=vip: {mixed[0]} has another address family than its virtual service: set check_bind to"
-                " the address of this node to send checks from"
-            )
-        return faults
-
-    def _given_options(self) -> dict[str, str]:
-        """Return the options that differ from their defaults, as texts: some tools spell out every default."""
-        spell = {parameter.name: parameter.spell for parameter in self.parameters()}
-        given = [name for name in OPTIONS if self.is_set(f"check_{name}")]
-        texts = {name: spell[f"check_{name}"](self.values[f"check_{name}"]) for name in given}
-        return {name: text for name, text in texts.items() if text != OPTIONS[name]}
-
-    def check_settings(self) -> CheckSettings:
-        """How every real server is checked."""
-        from ocfpy.checks.settings import CheckSettings
-
-        return CheckSettings(
-            type=self.check,
-            port=self.check_port or 0,
-            interval=self.check_interval,
-            timeout=self.check_timeout,
-            rise=self.rise,
-            fall=self.fall,
-            options=self._given_options().items(),
-            retry_interval=self.check_retry_interval or 0.0,
-        )

@@ -1,33 +1,27 @@
-"""The parameters of ocf:anycast:ipvs-pool except those of its checks, and their validation."""
+"""The parameters of ocf:anycast:ipvs-pool except those of its checks: declarations only."""
 
 from __future__ import annotations
 
 from ocfpy.ipvs.model import (
     FORWARDS,
-    HASHING,
     MAX_PORT,
-    ONE_PACKET_PROTOCOLS,
     TUNNEL_TYPES,
-    ServiceSettings,
-    by_key,
-    parse_netmask,
     parse_real_server,
     parse_scheduler_flag,
     parse_virtual,
 )
-from ocfpy.ipvs.refusals import problems
-from ocfpy.ocf.agent import Agent
-from ocfpy.ocf.errors import HostError
-from ocfpy.ocf.parameters import NAME_CHARACTERS, BoolParam, DurationParam, IntParam, ListParam, StringParam
-from ocfpy.pool.backends import members
+from ocfpy.ocf.parameters import (
+    NAME_CHARACTERS,
+    BoolParam,
+    DurationParam,
+    IntParam,
+    ListParam,
+    NumberOrPercentParam,
+    PathParam,
+    StringParam,
+)
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ocfpy.checks.settings import CheckSettings
-    from ocfpy.ipvs.model import RealServer, VirtualService
-    from ocfpy.pool.spec import ServiceSpec
+DRAIN_DIR = "/var/lib/ocf-anycast/drained"
 
 
 def real_server_word(text: str) -> str:
@@ -36,8 +30,8 @@ def real_server_word(text: str) -> str:
     return text
 
 
-class PoolParameters(Agent):
-    """Declares parameters and combines them; CheckParameters adds those of the checks."""
+class ServiceParameters:
+    """Virtual services, their real servers, and which of these get traffic."""
 
     virtual = ListParam(
         "virtual services",
@@ -135,147 +129,60 @@ class PoolParameters(Agent):
         default="0s",
         reloadable=True,
     )
-
-    _reals: tuple[RealServer, ...] | None = None
-    _behind: dict[VirtualService, list[RealServer]] | None = None
-
-    def reals(self) -> tuple[RealServer, ...]:
-        """The real servers, with the pool's defaults applied."""
-        if self._reals is None:
-            self._reals = tuple(map(self.real, self.real_servers))
-        return self._reals
-
-    def behind(self, virtual: VirtualService) -> list[RealServer]:
-        """The real servers of a virtual service. Computed once: every monitor of a large pool asks for them again and again."""
-        if self._behind is None:
-            self._behind = {}
-        if virtual not in self._behind:
-            self._behind[virtual] = members(virtual, self.reals())
-        return self._behind[virtual]
-
-    def real(self, text: str) -> RealServer:
-        """Parse one real server."""
-        real = parse_real_server(text, self.forward)
-        if real.forward == "tunnel":
-            if ",tunnel_type=" not in text:
-                real = real.replace(tunnel_type=self.tunnel_type)
-            if ",tunnel_port=" not in text and self.tunnel_port:
-                real = real.replace(tunnel_port=self.tunnel_port)
-        return real
-
-    def settings(self) -> ServiceSettings:
-        """The scheduling of every virtual service of the pool."""
-        netmask = None
-        if self.persistence_netmask:
-            netmask = parse_netmask(self.persistence_netmask, self.virtual[0].family)
-        return ServiceSettings(
-            self.scheduler,
-            tuple(sorted(set(self.scheduler_flags))),
-            int(self.persistence_timeout),
-            netmask,
-            self.persistence_engine or "",
-            self.one_packet,
-        )
-
-    def check_config(self) -> list[str]:
-        faults = [f"{text} is given twice" for text in twice([str(virtual) for virtual in self.virtual])]
-        if self.persistence_timeout % 1:
-            faults.append("persistence_timeout must be whole seconds")
-        if self.quiesce and self.scheduler in HASHING and "flag-1" not in self.scheduler_flags:
-            faults.append(
-                f"scheduler={self.scheduler} drops the clients of a server at weight 0:"
-                f" add scheduler_flags={self.scheduler}-fallback, or set quiesce=false"
-            )
-        if self.one_packet and self.virtual and all(v.proto not in ONE_PACKET_PROTOCOLS for v in self.virtual):
-            faults.append("one_packet is for UDP, and no virtual service is")
-        return faults + self._faults_of_services()
-
-    def _faults_of_services(self) -> list[str]:
-        families = {virtual.family for virtual in self.virtual}
-        if not families:
-            return []
-        if self.persistence_netmask:
-            if len(families) > 1:
-                return [
-                    "persistence_netmask fits one address family: use one pool for IPv4 and one for IPv6"
-                ]
-            faults = fault_of(
-                lambda text: parse_netmask(text, max(families)),
-                "persistence_netmask",
-                self.persistence_netmask,
-            )
-            if faults:
-                return faults
-        faults = []
-        settings, reals = self.settings(), self.reals()
-        for virtual in self.virtual:
-            behind = self.behind(virtual)
-            faults += [
-                f"{virtual}: real server {text} is given twice" for text in twice(list(map(str, behind)))
-            ]
-            faults += problems(virtual, settings.meant_for(virtual), by_key(behind))
-            if not behind and self.real_servers:  # without real_servers another fault says so
-                faults.append(f"{virtual} has no real server of its address family, IPv{virtual.family}")
-        for real in reals:
-            if real.forward != "tunnel" and real.address.family not in families:
-                faults.append(f"real server {real} has no virtual service of its address family")
-        return faults
-
-    def config_warnings(self) -> list[str]:
-        from ocfpy.ipvs.schedulers import doubts
-
-        return super().config_warnings() + doubts(self.scheduler, self.reals())
-
-    def check_host(self) -> None:
-        """Raise HostError if the kernel lacks the scheduler; only in validate-all, a start gets the kernel's own error."""
-        if self.context.action != "validate-all":
-            return
-        from ocfpy.ipvs.schedulers import is_missing
-
-        names = sorted({service.settings.scheduler for service in self.services()})
-        missing = [name for name in names if is_missing(name, self.context.deadline)]
-        if missing:
-            modules = " ".join(f"ip_vs_{name}" for name in missing)
-            raise HostError(f"this kernel has no IPVS scheduler {', '.join(missing)} (no module {modules})")
-
-    def check_settings(self) -> CheckSettings:
-        """The check of every real server."""
-        raise NotImplementedError
-
-    def services(self) -> tuple[ServiceSpec, ...]:
-        """The specification of each virtual service for the daemon: the same settings for all of them."""
-        from ocfpy.pool.spec import ServiceSpec
-
-        settings, check = self.settings(), self.check_settings()
-        return tuple(
-            ServiceSpec(
-                virtual,
-                by_key(self.behind(virtual)),
-                settings.meant_for(virtual),
-                check,
-                quiesce=self.quiesce,
-            )
-            for virtual in self.virtual
-        )
-
-    def attribute_name(self) -> str:
-        """The node attribute with the number of live backends."""
-        return self.attribute or f"healthy-{self.context.resource}"
-
-
-def twice(texts: list[str]) -> list[str]:
-    """Return the texts that occur more than once."""
-    seen: set[str] = set()
-    again: set[str] = set()
-    for text in texts:
-        (again if text in seen else seen).add(text)
-    return sorted(again)
-
-
-def fault_of(parse: Callable[[str], object], name: str, text: str) -> list[str]:
-    """Return what `parse` reports about the value of a parameter."""
-    try:
-        parse(text)
-    except ValueError as error:
-        return [f"parameter {name}: {error}"]
-    return []
+    min_up = NumberOrPercentParam(
+        "servers kept in service",
+        "This many real servers of each virtual service, or this percentage of them, stay in service even when their"
+        " checks fail: those that failed last, shown as down but pooled. For checks that may be wrong about"
+        " many servers at once. Drained servers are counted, but not kept. The node attribute"
+        " counts only servers that are up. 0: every server that fails is taken out.",
+        default="0",
+        reloadable=True,
+    )
+    quorum = NumberOrPercentParam(
+        "quorum",
+        "With fewer real servers up than this, or this percentage, a virtual service is dead for the cluster: the"
+        " node attribute is 0. The servers that are up stay in service.",
+        minimum=1,
+        default="1",
+        reloadable=True,
+    )
+    quorum_up = NumberOrPercentParam(
+        "quorum to come back",
+        "This many servers have to be up for a virtual service to regain its quorum. Unset: quorum.",
+        minimum=1,
+        reloadable=True,
+    )
+    sorry_server = ListParam(
+        "sorry servers",
+        "Servers, written like those of real_servers, that get the clients when no real server does; for example"
+        " with a page that apologizes. They are not checked and do not count as alive.",
+        parse=real_server_word,
+        reloadable=True,
+    )
+    drain_timeout = DurationParam(
+        "drain timeout",
+        "A drained real server (weight=0, no longer in real_servers, or `anycastctl"
+        " drain`) gets no new clients, and is removed when its connections have ended, at the latest after this"
+        " time. A client of UDP counts until the kernel's time-out, five minutes after its last packet (ipvsadm --set);"
+        " one with persistence until persistence_timeout after its last connection, unless"
+        " net.ipv4.vs.expire_quiescent_template=1 sends it elsewhere. 0s: it is removed at once.",
+        maximum="24h",
+        default="5min",
+        reloadable=True,
+    )
+    drain_dir = PathParam(
+        "directory of drained servers",
+        "A file in it that is named after a real server, 10.0.0.11 or 10.0.0.11:53, drains that server until the file"
+        " is removed; in the subdirectory named after the resource only in this pool. `anycastctl drain` and"
+        " `undrain` create and remove the files.",
+        default=DRAIN_DIR,
+        reloadable=True,
+    )
+    slow_start = DurationParam(
+        "slow start",
+        "The weight of a real server that is back grows to its configured weight in this time, in ten steps. Needs weights"
+        " with room for steps, such as weight=10.",
+        maximum="1h",
+        default="0s",
+        reloadable=True,
+    )

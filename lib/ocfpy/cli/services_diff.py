@@ -19,6 +19,7 @@ def as_text(found: Diff) -> str:
     lines = [line for service in found.services for line in _service(service)]
     lines.append("the cluster will, in this order:" if found.forecast.steps else "the cluster will do nothing")
     lines += [f"  {step}" for step in found.forecast.steps]
+    lines += [f"Pacemaker says: {complaint}" for complaint in found.forecast.complaints]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -48,6 +49,7 @@ def as_dict(found: Diff) -> dict[str, Any]:
             }
             for service in found.services
         ],
+        "complaints": list(found.forecast.complaints),
         "steps": [{"resource": step.resource, "action": step.action, "node": step.node} for step in found.forecast.steps],
     }
 

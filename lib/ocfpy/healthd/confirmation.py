@@ -61,16 +61,17 @@ class Pool(Protocol):
 
 
 async def confirm(node: Node, pools: Mapping[str, Pool]) -> None:
-    """Keep the files as they should be, for as long as the event loop of the daemon turns."""
+    """Keep the files as they should be, for as long as the event loop of the daemon turns and it has pools."""
     started = _start_time()
     while True:
         try:
             for pool in list(pools.values()):
                 pool.mark.set(_verdict(pool))
             _remove_strays(node, pools)
-            since = uptime()
-            line = f"{os.getpid()} {started} {__version__} {since} {since + round(VALID_S * 100)}\n"
-            replace_file(node.alive, line.encode())
+            if pools:
+                since = uptime()
+                line = f"{os.getpid()} {started} {__version__} {since} {since + round(VALID_S * 100)}\n"
+                replace_file(node.alive, line.encode())
         except OSError:
             pass  # what was confirmed last soon counts no more
         await asyncio.sleep(EVERY_S)

@@ -197,6 +197,7 @@ class Daemon:
             hints=advice,
             look=look,
         )
+        engine.on_decision = pool.mark_verdict
         return engine
 
     def _background(self, work: Coroutine[None, None, None]) -> None:
@@ -233,6 +234,7 @@ class Daemon:
             os.unlink(self.node.socket)
         except OSError:
             pass
+        unlink(self.node.alive)
         self._is_ending = True
         await self._gate.finish(LAST_ROUTES_S)
         self._gate.close()
@@ -240,7 +242,6 @@ class Daemon:
             await asyncio.wait_for(self._checks.stop(), LAST_CHECKERS_S)
         except asyncio.TimeoutError:
             pass  # the kernel does not let a checker die: the daemon must not keep the lock for it
-        unlink(self.node.alive)
         os._exit(0)
 
     async def _listen(self) -> asyncio.AbstractServer:

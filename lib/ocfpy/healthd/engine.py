@@ -61,6 +61,8 @@ class Engine:
         self.log = log
         self.on_change = on_change
         self.on_fault = on_fault
+        self.on_decision: Callable[[], None] = lambda: None
+        """Called when it is known which servers are to serve, before the kernel is told."""
         self.hints = hints
         self.checks = checks
         checks.on_change = self.look_now
@@ -247,7 +249,9 @@ class Engine:
 
     def _update(self, spec: PoolSpec, now: float) -> None:
         """Work out the wanted table; end the checks of servers that have handed over to new ones."""
-        if not self._wanted.update(spec, self._see, now):
+        has_left = self._wanted.update(spec, self._see, now)
+        self.on_decision()
+        if not has_left:
             return
         try:
             self.checks.go_over(self.desired.with_leavers(spec), self.desired.table)

@@ -38,7 +38,7 @@ def kill_orphans(base: str, uids: Collection[int] = ()) -> None:
 
 
 def record_uid(base: str, uid: int) -> None:
-    """Note that commands of the daemon at the directory `base` run as this user, for whoever ends them. Raises OSError."""
+    """Note that commands of the daemon at the directory `base` run as this user, so that they are found. Raises OSError."""
     uids = _recorded_uids(base)
     if uid not in uids:
         replace_file(f"{base}/{UIDS}", "".join(f"{one}\n" for one in sorted({*uids, uid})).encode())

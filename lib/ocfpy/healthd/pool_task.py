@@ -195,7 +195,7 @@ class PoolTask:
         return line
 
     def mark_verdict(self) -> None:
-        """Have the mark for monitors agree with the verdict."""
+        """Have the mark for monitors agree with the verdict: at once, so that no monitor learns of it later than the routers."""
         if self._removed:
             return
         try:

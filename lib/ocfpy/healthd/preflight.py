@@ -14,6 +14,17 @@ if TYPE_CHECKING:
     from ocfpy.pool.spec import ServiceSpec
 
 
+def require_schedulers(services: Iterable[ServiceSpec], deadline: Deadline) -> None:
+    """Raise HostError if the kernel lacks a scheduler. Raises DeadlineError."""
+    from ocfpy.ipvs.schedulers import is_missing
+
+    names = sorted({service.settings.scheduler for service in services})
+    missing = [name for name in names if is_missing(name, deadline)]
+    if missing:
+        modules = " ".join(f"ip_vs_{name}" for name in missing)
+        raise HostError(f"this kernel has no IPVS scheduler {', '.join(missing)} (no module {modules})")
+
+
 def require_module(check: str) -> None:
     """Raise NotInstalledError if the module that this check needs is not installed."""
     needs = kind_of(check).needs

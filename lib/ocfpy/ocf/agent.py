@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ocfpy.ocf import codes
 from ocfpy.ocf.errors import ConfigError
-from ocfpy.ocf.parameters import Parameter
+from ocfpy.ocf.parameters import declared_parameters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ocfpy.ocf.clone import Notification
     from ocfpy.ocf.context import Context
+    from ocfpy.ocf.parameters import Parameter
 
 
 _NOT_OURS = ("CRM_", "crm_", "OCF_", "trace_")
@@ -125,10 +126,7 @@ class Agent:
     @classmethod
     def parameters(cls) -> list[Parameter[Any]]:
         """Return the declared parameters, in the order of their declaration, base classes first."""
-        found: dict[str, Parameter[Any]] = {}
-        for owner in reversed(cls.__mro__):
-            found.update((item.name, item) for item in vars(owner).values() if isinstance(item, Parameter))
-        return list(found.values())
+        return declared_parameters(cls)
 
     @classmethod
     def advertised_actions(cls) -> tuple[Action, ...]:
@@ -224,7 +222,7 @@ class Agent:
             # A check across parameters failed because of a value whose fault has been reported already.
             if self.config_errors and isinstance(error, (AttributeError, TypeError)):
                 return []
-            if lenient:  # whatever the fault is, a stop goes on
+            if lenient:  # a stop goes on in spite of any fault
                 return [f"{type(error).__name__}: {error}"]
             raise
 

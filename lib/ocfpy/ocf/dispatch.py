@@ -37,7 +37,7 @@ else:
     # The C module behind signal, which itself pulls in enum: 3 ms that no monitor needs to pay.
     import _signal
 
-# Whatever timeout the cluster sets: between two alarms there must be time to log what happened.
+# Even with a short timeout: between two alarms there must be time to log what happened.
 LEAST_RING_S = 0.02
 _CHANGE_NOTHING = ("", "meta-data", "usage", "validate-all")
 

@@ -1,8 +1,8 @@
 """The note by which an agent's launcher answers recurring monitors without an interpreter, and the launcher itself.
 
 A recurring monitor that found everything well writes down what it went by: the version and the parameters, and facts that a
-shell can look at again. The next one starts no interpreter while all of them still hold. Whatever an interpreter is
-started for removes the note first: it never outlives an action, a failure or a change of parameters. What each fact
+shell can look at again. The next one starts no interpreter while all of them still hold. Every action that starts an
+interpreter removes the note first: it never outlives an action, a failure or a change of parameters. What each fact
 means is in agents/launcher.sh.
 """
 

@@ -2,7 +2,7 @@
 
 The rules, for each virtual service separately:
 
-1. A server drained by hand gets no traffic, whatever its check says.
+1. A server drained by hand gets no traffic, even if its check succeeds.
 2. A server that is up has its weight, or the percentage of it that its check asks for. If the scheduler drops the clients of a
    server at weight 0, it is removed at 0 %.
 3. A server without a verdict stays as it was found: in service, or absent.

@@ -88,7 +88,7 @@ def diff(before: Cib, composition: Composition) -> Diff:
             owner = _owner({**was, **becomes})
             _service(services, owner, old, new).constraints.append(ResourceDiff(name, state, changes))
     if not services:
-        return Diff((), Forecast((), {}), before)
+        return Diff((), Forecast(), before)
     pools = {pool.id: attribute_of(pool) for pool in composition.resources if pool.agent == POOL and pool.id not in old}
     expected = forecast(after, pools)
     for name in {service_of(step.resource) for step in expected.steps if step.resource in everything}:

@@ -23,7 +23,7 @@ _TAGS = {
 
 @dataclass(frozen=True)
 class Scalar:
-    """A single value, as the text that stands in the file: `check: off` is "off", whatever YAML makes of it."""
+    """A single value, as the text that stands in the file: `check: off` is "off", and not YAML's false."""
 
     text: str
     position: Position

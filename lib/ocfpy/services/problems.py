@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from ocfpy.ocf.errors import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -20,11 +22,17 @@ class Position:
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One sentence about one place. resource is the id of the resource that the sentence is about, if it is about one."""
+    """One sentence about one place, printable whatever the file has in it.
+
+    resource is the id of the resource that the sentence is about, if it is about one.
+    """
 
     position: Position
     message: str
     resource: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", one_line(self.message))
 
     def text(self, file: str) -> str:
         """The problem as a compiler prints it: FILE:LINE:COLUMN: MESSAGE."""

@@ -7,7 +7,7 @@ import heapq
 import os
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lxml import etree
@@ -37,15 +37,20 @@ class Step:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The steps in order. verdicts are the scheduler's words for each resource that it acts on: restart, reload, migrate ..."""
+    """The steps in order.
 
-    steps: tuple[Step, ...]
-    verdicts: Mapping[str, str]
+    verdicts are the scheduler's words for each resource that it acts on: restart, reload, migrate ... complaints are its
+    errors about the CIB, such as that it starts nothing without fencing.
+    """
+
+    steps: tuple[Step, ...] = ()
+    verdicts: Mapping[str, str] = field(default_factory=dict)
+    complaints: tuple[str, ...] = ()
 
 
 def live_cib() -> Cib:
     """Return the CIB of the running cluster. Raises CibError."""
-    return Cib.parse(run(["cibadmin", "--query"]))
+    return Cib.parse(run(["cibadmin", "--query"])[0])
 
 
 def forecast(cib: Cib, pools: Mapping[str, str]) -> Forecast:
@@ -58,10 +63,12 @@ def forecast(cib: Cib, pools: Mapping[str, str]) -> Forecast:
         with open(before, "wb") as file:
             file.write(_with_attributes(cib, pools.values()).text())
         # Not --simulate: executing the graph of 200 new services takes minutes, and working it out takes a second.
-        said = run(["crm_simulate", "--xml-file", before, "--save-graph", graph, "--output-as", "xml"])
+        said, errors = run(["crm_simulate", "--verbose", "--xml-file", before, "--save-graph", graph, "--output-as", "xml"])
         with open(graph, "rb") as file:
             transition = _xml(file.read())
-    return Forecast(tuple(in_order(transition)), _verdicts(_xml(said)))
+    # "(unpack_resources) \t error: Resource start-up disabled ..."
+    complaints = [line.partition("error: ")[2].strip() for line in errors.splitlines()]
+    return Forecast(tuple(in_order(transition)), _verdicts(_xml(said)), tuple(filter(None, complaints)))
 
 
 def _xml(data: bytes) -> Any:
@@ -139,8 +146,8 @@ def _with_attributes(cib: Cib, names: Iterable[str]) -> Cib:
     return changed
 
 
-def run(command: Sequence[str]) -> bytes:
-    """Return the standard output of a program of Pacemaker. Raises CibError with what it said."""
+def run(command: Sequence[str]) -> tuple[bytes, str]:
+    """Return the standard output of a program of Pacemaker, and its messages. Raises CibError with these if it fails."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_S)
@@ -148,7 +155,7 @@ def run(command: Sequence[str]) -> bytes:
         raise CibError([f"{command[0]} is not installed: it is part of Pacemaker"]) from None
     except subprocess.TimeoutExpired:
         raise CibError([f"{command[0]} did not end within {LIMIT_S} s"]) from None
+    messages = done.stderr.decode("utf-8", "replace")
     if done.returncode:
-        said = " ".join(done.stderr.decode("utf-8", "replace").split()) or f"exit code {done.returncode}"
-        raise CibError([f"{command[0]} failed: {said}"])
-    return done.stdout
+        raise CibError([f"{command[0]} failed: {' '.join(messages.split()) or f'exit code {done.returncode}'}"])
+    return done.stdout, messages

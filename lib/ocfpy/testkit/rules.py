@@ -198,7 +198,7 @@ def _answers_to_hostile(trial: Trial, action: str, name: str) -> dict[int | None
     """Map each exit code to what it answered."""
     answers: dict[int | None, list[str]] = {}
     for what, value in HOSTILE.items():
-        result = trial.run(action, said=f"with {name} that nobody means", params={**trial.subject.params, name: value})
+        result = trial.run(action, said=f"with a meaningless {name}", params={**trial.subject.params, name: value})
         answers.setdefault(result.code, []).append(what)
     return answers
 
@@ -272,7 +272,7 @@ def stop_when_the_configuration_has_gone(trial: Trial) -> None:
 
 @rule(begun=True)
 def stop_when_the_tools_have_gone(trial: Trial) -> None:
-    """stop without the programs it needs stops, or fails; it does not claim a success that is none."""
+    """stop without the programs it needs stops, or fails; it does not claim a false success."""
     for env in MISSING_TOOLS:
         said = "with " + " ".join(f"{name}={value}" for name, value in env.items())
         stopped = trial.run("stop", said=f"{said} of a running resource", env=env)

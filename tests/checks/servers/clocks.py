@@ -34,7 +34,7 @@ pidfile /run/chronyd.pid
 
 
 class LostChronyd(Chronyd):
-    """chrony that has never heard of the time from anybody."""
+    """chrony that has never received the time from a server."""
 
     name = "chronyd-lost"
     source = ""

@@ -8,7 +8,7 @@ from tests.checks.server import Server
 
 
 class Exim(Server):
-    """Exim: 25, 465 with TLS, and 26, where nobody is welcome."""
+    """Exim: 25, 465 with TLS, and 26, which refuses every client."""
 
     name = "exim"
     port = 25

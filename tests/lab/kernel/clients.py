@@ -23,7 +23,7 @@ DNS_QUESTION = b"\x12\x34\1\0\0\1\0\0\0\0\0\0\1a\0\0\1\0\1"
 
 
 def acquaint(client: Host, servers: Sequence[Host]) -> None:
-    """Have the neighbours on the segment know each other: the first packet to somebody unknown may be lost."""
+    """Have the neighbours on the segment know each other: the first packet to an unknown neighbor may be lost."""
     names = {server.name for server in servers}
     for vips in ([VIP4], [VIP6], [server.ip4 for server in servers], [server.ip6 for server in servers]):
         seen: set[str] = set()
@@ -73,7 +73,7 @@ class Stream(threading.Thread):
     and a word on connections that stay open, one for each VIP. Used in a `with`.
 
     Counts what is asked by kind, and keeps what went wrong. Hosts are parts of one kernel, where nothing is lost on the way, so
-    that a packet that had to be sent twice was dropped by somebody.
+    that a packet that had to be sent twice was dropped.
     """
 
     INTERVAL_S = 0.03

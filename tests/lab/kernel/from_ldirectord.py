@@ -73,7 +73,7 @@ class Director:
         return sorted(self.host.inside("ipvsadm", "-Sn").splitlines())
 
     def wait(self, *servers: tuple[Host, int]) -> list[str]:
-        """The table, as soon as these are in it with their weights, and nobody else."""
+        """The table, as soon as it has exactly these with their weights."""
         wanted = sorted(
             f"-r {vip}:{port} -g -w {weight}"
             for server, weight in servers for vip in (server.ip4, f"[{server.ip6}]") for port in (80, 53)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -126,7 +127,7 @@ class Host:
         return results[0]
 
     def have_vip(self) -> None:
-        """The VIPs on its loopback, said to nobody."""
+        """The VIPs on its loopback, without ARP."""
         self.sysctl("net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2")
         self.inside("ip", "address", "add", f"{VIP4}/32", "dev", "lo", "scope", "host")
         self.inside("ip", "address", "add", f"{VIP6}/128", "dev", "lo", "nodad", "preferred_lft", "0")
@@ -231,6 +232,13 @@ class Agent:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
             process.wait()
+
+
+def halt(pid: int) -> None:
+    """SIGSTOP; returns when the process has stopped."""
+    os.kill(pid, signal.SIGSTOP)
+    stat = Path(f"/proc/{pid}/stat")
+    eventually(lambda: stat.read_text().rpartition(") ")[2].startswith("T"), 10, "the process has stopped")
 
 
 def answer(client: Host, address: str, timeout: float = 1.0, source: str = "") -> str:

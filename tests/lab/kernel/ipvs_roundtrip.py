@@ -167,7 +167,7 @@ def latecomers(checks: Checks, ipvs: IpvsTable) -> None:
 
 
 def foreigners(checks: Checks, ipvs: IpvsTable) -> None:
-    """A service of somebody else stays as it is."""
+    """A service of another program stays as it is."""
     ipvsadm("-C")
     ipvsadm("-A", "-t", "198.51.100.1:25", "-s", "rr")
     ipvsadm("-a", "-t", "198.51.100.1:25", "-r", "10.9.9.9:25", "-m", "-w", "7")
@@ -175,7 +175,7 @@ def foreigners(checks: Checks, ipvs: IpvsTable) -> None:
     mine: Table = {parse_virtual("tcp/192.0.2.1:80"): (ServiceSettings("rr"), {})}
     ipvs.apply(plan(ipvs.read(), mine))
     ipvs.apply(plan(ipvs.read(), {}, set(mine)))
-    checks.same("a service of somebody else", ipvsadm("-Sn"), before)
+    checks.same("a service of another program", ipvsadm("-Sn"), before)
 
 
 def sync_daemons(checks: Checks, rng: random.Random) -> None:

@@ -305,7 +305,7 @@ def story(directors: Directors, pools: Pools, servers: Servers) -> Iterator[str]
     without = table(OURS)
     yield f"a server dies: the same after {took:.1f} s"
     servers.tell("down 11")
-    took = both(lambda lines: lines != without and bool(sorry(lines, golden)) == ("fallback=" in text), "nobody is left")
+    took = both(lambda lines: lines != without and bool(sorry(lines, golden)) == ("fallback=" in text), "no server is left")
     agree(last_words, "what the fallback command was told")
     yield f"the last one dies, and sorry servers take over: the same after {took:.1f} s, and the same is told"
     servers.tell("up 11")
@@ -355,7 +355,7 @@ def attempt(agent: str, configs: list[Path]) -> None:
 
 
 def logs() -> str:
-    """The last words of everybody."""
+    """The last log lines of both."""
     paths = WORK / "servers", Path("/var/log/ldirectord.log"), WORK / "log"
     return "\n".join(f"--- {path}\n{path.read_text()[-2000:]}" for path in paths if path.exists())
 

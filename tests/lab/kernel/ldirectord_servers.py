@@ -138,7 +138,7 @@ async def echo(number: int, reader: asyncio.StreamReader, writer: asyncio.Stream
 
 
 async def ftp(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A file holds what a page does, but 12 logs nobody in. ldirectord asks for PASV, and then sends PORT."""
+    """A file holds what a page does, but 12 accepts no login. ldirectord asks for PASV, and then sends PORT."""
     host = writer.get_extra_info("sockname")[0]
     client = writer.get_extra_info("peername")[0]
     transfers: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
@@ -251,7 +251,7 @@ async def serve(certificate: str) -> None:
 
 
 def self_signed(path: str) -> None:
-    """Make a key and a certificate that nobody has signed."""
+    """Make a key and a certificate without a trusted signature."""
     command = "openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=here -days 9"
     subprocess.run([*command.split(), "-keyout", path, "-out", f"{path}.pem"], check=True, stderr=subprocess.DEVNULL)
     with open(path, "a") as file, open(f"{path}.pem") as more:

@@ -82,7 +82,7 @@ def of(server: Host, options: str = "") -> str:
 
 
 def by_hand(host: Host, servers: list[Host]) -> None:
-    """The table as somebody else has made it."""
+    """The table as another program has made it."""
     for option, vip4, vip6 in (("-t", f"{VIP4}:80", f"[{VIP6}]:80"), ("-u", f"{VIP4}:53", f"[{VIP6}]:53")):
         for vip, reals in ((vip4, [s.ip4 for s in servers]), (vip6, [f"[{s.ip6}]" for s in servers])):
             host.inside("ipvsadm", "-A", option, vip, "-s", "rr")
@@ -96,8 +96,11 @@ def upgraded(pool: Pool, directory: str) -> None:
     shutil.copytree(LIBRARY, f"{root}/lib/anycast")
     shutil.copytree(AGENTS, f"{root}/resource.d/anycast")
     module = Path(f"{root}/lib/anycast/ocfpy/__init__.py")
-    module.write_text(re.sub(r'__version__ = "[^"]*"', '__version__ = "99"', module.read_text()))
     pool.path = f"{root}/resource.d/anycast/ipvs-pool"
+    found = re.search(r'__version__ = "([^"]*)"', module.read_text())
+    assert found is not None
+    for path in (module, Path(pool.path)):
+        path.write_text(path.read_text().replace(found[1], "99"))
 
 
 def settle(pool: Pool) -> None:
@@ -137,7 +140,7 @@ def restarts(pool: Pool, stream: Stream, servers: list[Host], directory: str) ->
     yield f"the first monitor after an upgrade puts the new daemon in the old one's place ({took:.2f} s): {reason}"
 
     pool.lose(signal.SIGTERM)
-    # Nobody manages it: somebody takes a server out by hand, and later starts the pool by hand.
+    # Without a cluster: an operator takes a server out by hand, and later starts the pool by hand.
     for option, vip, real in (("-t", f"{VIP4}:80", f"{two.ip4}:80"), ("-u", f"[{VIP6}]:53", f"[{two.ip6}]:53")):
         pool.host.inside("ipvsadm", "-e", option, vip, "-r", real, "-g", "-w", "0")
     stream.flow()

@@ -202,7 +202,7 @@ def datagrams(pool: Pool, client: Host) -> Iterator[str]:
     pool.until(GONE, "clients that have fallen silent are forgotten")
     expect(pool.agent.log().count(f"of udp/{VIP4}:53 has drained"), before + 1, "drains that ended by themselves")
     clients.close()
-    yield "with 1 from the beginning nobody misses an answer; a client that falls silent is forgotten, and the drain ends"
+    yield "with 1 from the beginning no client misses an answer; a client that falls silent is forgotten, and the drain ends"
 
 
 def undrained(pool: Pool, client: Host) -> Iterator[str]:
@@ -240,7 +240,7 @@ def persistence(pool: Pool, client: Host) -> Iterator[str]:
     expect(Visitors(client, 150).of(ONE), [], "new clients of the drained server")
 
     until_busy(pool, "tcp", 0, len(ours))
-    expect_in(line_of(pool, TCP_PORT), "0+0 draining", f"waits for persistent clients: {len(ours)}")
+    expect_in(line_of(pool, TCP_PORT), "0+0 draining", f"waiting for persistent clients: {len(ours)}")
     yield f"it comes back to the server at weight 0, others never go there, and the drain waits: {line_of(pool, TCP_PORT)}"
 
     undrain(pool)

@@ -28,6 +28,7 @@ from hosts import (  # type: ignore[import-not-found]  # beside this file
     StepFailed,
     alone,
     expect,
+    halt,
     run,
     story,
 )
@@ -166,7 +167,7 @@ def steps(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
         eventually(lambda: pool.call("probe") == OCF_ERR_GENERIC, SLACK_S, "a probe misses the daemon")
         took = pool.must("start")
         pool.monitor()
-        os.kill(pool.daemon(), signal.SIGSTOP)
+        halt(pool.daemon())
         again = pool.monitor(OCF_DEGRADED)
         reason = pool.reason
         pool.monitor()
@@ -204,7 +205,7 @@ def steps(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
     for words in ("no backend of", "refused", "timed out"):
         if words not in pool.reason:
             raise StepFailed(f"the reason says nothing of {words!r}: {pool.reason}")
-    yield f"a server that hangs is out after {took:.2f} s; with nobody alive monitor is 190: {pool.reason}"
+    yield f"a server that hangs is out after {took:.2f} s; without a live backend monitor is 190: {pool.reason}"
 
     one.start()
     two.thaw()
@@ -230,7 +231,7 @@ def steps(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
     for state in observer.seen:
         if 0 in state["udp/192.0.2.53:53"].values() or len(state["udp/192.0.2.53:53"]) != len(reals):
             raise StepFailed(f"a server that stays was out for a moment: {state}")
-    yield f"reload-agent changes services, servers and checks in {took:.2f} s, and takes nobody out"
+    yield f"reload-agent changes services, servers and checks in {took:.2f} s, and takes no server out"
 
     other = pool.other("other", virtual="tcp/192.0.2.54:80")
     other.must("start", OCF_ERR_ARGS)
@@ -243,10 +244,10 @@ def steps(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
 
     os.kill(pool.daemon(), signal.SIGKILL)
     eventually(lambda: pool.call("monitor") == OCF_DEGRADED, SLACK_S, "monitor replaces the daemon")
-    os.kill(pool.daemon(), signal.SIGSTOP)
+    halt(pool.daemon())
     took = pool.monitor(OCF_DEGRADED)
     yield f"so does a second one a moment later, in {took:.2f} s: {pool.reason}"
-    os.kill(pool.daemon(), signal.SIGSTOP)
+    halt(pool.daemon())
     took = pool.must("stop")
     expect(weights(), foreign, "the table after stop")
     expect(cluster.value(), "-D", "the attribute after stop")

@@ -121,7 +121,7 @@ class Pool:
 
 
 def never_empty(states: list[dict[str, int]], what: str) -> None:
-    expect([state for state in states if not any(state.values())], [], f"moments with nobody: {what}")
+    expect([state for state in states if not any(state.values())], [], f"moments without a server: {what}")
 
 
 def steps(pool: Pool, client: Host) -> Iterator[str]:
@@ -199,7 +199,7 @@ def steps(pool: Pool, client: Host) -> Iterator[str]:
     ramp, took = list(since), since[full[THREE]] - begun
     expect(ramp, sorted(ramp), "a weight that only grows")
     expect(len(ramp) >= 4, True, f"a weight that grows in steps: {ramp}")
-    # The last of ten steps begins then, whoever takes it.
+    # The last of ten steps begins then.
     expect(took > 0.9 * SLOW_START_S - ROUNDING_S, True, f"a weight that is not whole at once: {took:.1f} s")
     yield f"slow start, kill -9 at weight {killed}: {' '.join(map(str, ramp))}, within {took:.1f} s"
 
@@ -223,7 +223,7 @@ def steps(pool: Pool, client: Host) -> Iterator[str]:
         took = pool.until(full, "the sorry server is out")
     never_empty(observer.seen, "a sorry server comes and goes")
     pool.agent.must("monitor")
-    yield f"the sorry server is there for when nobody is, in {len(observer.seen)} states without an empty moment"
+    yield f"the sorry server has traffic without another server, in {len(observer.seen)} states without an empty moment"
 
     yield blue_green(pool, client)
     pool.change(real_servers=pool.reals(ONE, TWO, THREE))

@@ -47,7 +47,7 @@ def random_virtual(rng: random.Random) -> VirtualService:
 
 
 def random_settings(rng: random.Random, virtual: VirtualService, schedulers: list[str]) -> ServiceSettings:
-    """Whatever the kernel takes for this service."""
+    """Any real servers that the kernel accepts for this service."""
     timeout = rng.choice((0, 0, 1, 300, 86400))
     one_packet = virtual.proto in ("udp", None) and rng.random() < 0.3
     engine = "sip" if timeout and virtual.proto == "udp" and not one_packet and rng.random() < 0.5 else ""
@@ -86,7 +86,7 @@ def random_real(rng: random.Random, virtual: VirtualService) -> RealServer:
 
 
 def random_daemon(rng: random.Random, role: str) -> SyncDaemon:
-    """Whatever the kernel takes."""
+    """Any table that the kernel accepts."""
     group = rng.choice(("224.0.0.81", "239.255.1.2", "ff02::81", "ff15::7"))
     return SyncDaemon(
         role, "sync0", rng.randint(1, 255), parse_address(group), rng.choice((1024, 8848, 65535)), rng.randint(1, 255),

@@ -139,7 +139,7 @@ def steps(directory: str) -> Iterator[str]:
         pool.kill()
         agent.must("start")
         expect(private(lb), 6, "services for single servers after a kill and a start")
-        yield "ipvsadm -C takes nobody out, and a daemon that was killed leaves nothing twice"
+        yield "ipvsadm -C takes no server out, and a daemon that was killed leaves nothing twice"
 
         agent.must("reload-agent", virtual=f"udp/{VIP4}:53 udp/[{VIP6}]:53", check="dns", check_name="a", check_port="53")
         pool.wait(one, "up")

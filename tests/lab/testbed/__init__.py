@@ -1,7 +1,7 @@
 """The lab: two anycast sites made of real kernels, real routers and real servers, driven from Python.
 
 Tests, demo and benchmarks stand on this package. It needs root, and on the host only Debian's frr, iproute2, mmdebstrap
-and e2fsprogs; whatever else runs in the lab comes from the Debian root that it builds for itself (rootfs.py).
+and e2fsprogs; everything else in the lab comes from the Debian root that it builds for itself (rootfs.py).
 
     client -- core --+-- router-a --- lan-a --- lb-a1 lb-a2 (user-mode Linux: IPVS, FRR, Corosync, Pacemaker)
                      |                   '----- rs-a1 rs-a2 (namespaces: DNS server, nginx, the VIPs on lo)

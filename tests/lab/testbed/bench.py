@@ -20,7 +20,7 @@ AGENTS = "/usr/lib/ocf/resource.d/anycast"
 
 
 class Bench:
-    """`node` and `router`, on a segment of their own of somebody's fabric."""
+    """`node` and `router`, on their own segment of a given fabric."""
 
     def __init__(
         self, fabric: Fabric, directory: Path, deb: Path | None = None, packages: Sequence[str] = rootfs.MINIMAL

@@ -16,7 +16,7 @@ ANYCAST6 = "2001:db8:53::/64"
 PREFERENCE = {"a": 200, "b": 100}
 BFD_INTERVAL = 300
 """Milliseconds; three missed are a failure. The examples' 100 ms are for machines of their own: here four nodes, three routers
-and whatever else runs share two cores, and a node that forks a lot was seen to answer 190 ms late."""
+and all other processes share two cores, and a node that forks a lot was seen to answer 190 ms late."""
 
 
 @dataclass(frozen=True)

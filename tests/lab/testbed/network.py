@@ -136,7 +136,7 @@ class Cable:
 
 
 def _locked(path: Path) -> TextIO:
-    """The file, made and locked until it is closed; anew when somebody swept it away between the two."""
+    """The file, made and locked until it is closed; again if it was removed between the two."""
     while True:
         file = path.open("w")
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -88,7 +88,7 @@ class RealServer:
                 process.wait()
 
     def freeze(self) -> None:
-        """SIGSTOP for both: connections are accepted and nobody answers."""
+        """SIGSTOP for both: connections are accepted without an answer."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:

@@ -63,7 +63,7 @@ class Images:
 
 
 def say(text: str) -> None:
-    """One line of progress: building takes a minute the first time and nobody should wonder."""
+    """One line of progress: building takes a minute the first time."""
     print(f"lab: {text}", flush=True)
 
 
@@ -114,7 +114,7 @@ _held: list[int] = []
 def _in_use(path: Path, pattern: str, kept: int) -> Path:
     """The path, held as long as this process lives; what `pattern` finds besides is pruned.
 
-    The newest `kept` stay, and whatever a lab is made from, wherever that runs: its process holds the same lock.
+    The newest `kept` stay, and every one that a lab uses, anywhere: its process holds the same lock.
     """
     # When it was used last is its access time: a node does not boot from a disk whose modification time is another one.
     os.utime(path, (time.time(), path.stat().st_mtime))

@@ -135,10 +135,10 @@ class Router:
         def there() -> bool:
             now = self.route_to(address)
             if now != goal:
-                raise LabError(f"it routes it to {now or 'nobody'}")
+                raise LabError(f"it routes it to {now or 'no node'}")
             return True
 
-        wait_for(there, limit, f"{self.name} routes {address} to {goal or 'nobody'}", every=0.05)
+        wait_for(there, limit, f"{self.name} routes {address} to {goal or 'no node'}", every=0.05)
 
     def watch(self, addresses: Iterable[str]) -> None:
         """Take down changes of the routes to these addresses, too."""

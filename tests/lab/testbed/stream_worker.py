@@ -94,7 +94,7 @@ async def request(kind: str, timeout: float, log: TextIO) -> None:
 
 
 async def stream(kind: str, offset: float, interval: float, timeout: float, log: TextIO, stop: asyncio.Event) -> None:
-    """One kind of request every `interval` seconds, whatever became of those before."""
+    """One kind of request every `interval` seconds, even if earlier ones are unanswered."""
     pending: set[asyncio.Task[None]] = set()
     due = time.monotonic() + offset
     while not stop.is_set():

@@ -229,7 +229,7 @@ class Lab:
                 site.cluster.wait_active(resource, limit=90)
 
     def dump(self, directory: Path) -> None:
-        """Write the state and the logs of everything, for somebody who has to find out what went wrong."""
+        """Write the state and the logs of everything, for the analysis of a failure."""
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         for site in getattr(self, "sites", []):

@@ -150,7 +150,7 @@ class UmlNode:
         """Processor seconds that the whole node, kernel and all, has cost this host since it was powered on."""
         if self._process is None:
             raise LabError(f"{self.name} is not running")
-        # Its processes are processes of its session; those that ended are counted by whoever waited for them.
+        # Its processes are processes of its session; those that ended are counted for the process that waited for them.
         ticks = 0
         for pid in _session(self._process.pid):
             try:

@@ -363,7 +363,7 @@ def test_address_of_another_resource(host: Host) -> None:
     assert host.do("monitor")[0] == codes.OCF_SUCCESS
 
 
-def test_a_renamed_resource_waits_for_the_one_of_before(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_renamed_resource_waits_for_its_former_self(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where it has another interface: what is there still is no fault of the host."""
     monkeypatch.setattr(anycast_vip, "has_interface", lambda nic: True)
     host.do("start")
@@ -449,13 +449,39 @@ def test_address_without_an_owner_is_adopted(host: Host) -> None:
 def test_address_that_is_here_in_another_way(host: Host, nic: str, cidr: str) -> None:
     host.addresses.append((nic, cidr))
     code, reason = host.do("start")
-    assert code == codes.OCF_ERR_ARGS
-    assert f"192.0.2.53 is already on this host as {cidr} on {nic}" in reason
+    assert code == codes.OCF_ERR_GENERIC
+    assert f"192.0.2.53 is already on this host as {cidr} on {nic}: remove it there first (waited " in reason
     code, reason = host.do("monitor")
     assert code == codes.OCF_NOT_RUNNING
     assert cidr in reason
     assert host.do("stop")[0] == codes.OCF_SUCCESS
     assert host.addresses[-1] == (nic, cidr)
+
+
+def test_an_address_that_another_agent_takes_away_is_waited_for(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An IPaddr2 that is replaced by an anycast-vip in one change of the CIB."""
+    host.addresses.append(("eth0", "192.0.2.53/24"))
+    check_claim = AnycastVip.check_claim
+    looks: list[str] = []
+
+    def meanwhile(agent: AnycastVip, claim: dict[str, str]) -> None:
+        looks.append(agent.context.resource)
+        if len(looks) == 3:
+            host.addresses.pop()
+        check_claim(agent, claim)
+
+    monkeypatch.setattr(AnycastVip, "check_claim", meanwhile)
+    assert host.do("start") == (codes.OCF_SUCCESS, "")
+    assert len(looks) == 4
+    assert host.addresses[1:] == [("lo", "192.0.2.53/32")]
+
+
+def test_another_interface_after_a_stop_that_did_not_get_to_its_end(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier start has left on the other one is no obstacle: the start removes it."""
+    monkeypatch.setattr(anycast_vip, "has_interface", lambda nic: True)
+    host.do("start")
+    assert host.do("start", nic="dummy0") == (codes.OCF_SUCCESS, "")
+    assert host.addresses[1:] == [("dummy0", "192.0.2.53/32")]
 
 
 def test_stop_removes_what_start_put_there_even_if_the_configuration_is_rubbish_now(host: Host) -> None:

@@ -201,7 +201,7 @@ def test_dead_bgpd_is_a_stopped_resource(bgpd: FakeBgpd, resource: Resource) -> 
     assert resource.run("stop") == 0
 
 
-def test_stop_undoes_what_was_started_whatever_the_parameters_say_now(
+def test_stop_undoes_what_was_started_even_if_the_parameters_changed(
     bgpd: FakeBgpd, resource: Resource
 ) -> None:
     assert resource.run("start") == 0
@@ -243,7 +243,7 @@ def test_one_resource_announces_a_prefix(
     assert other.monitor() == 0
 
 
-def test_a_renamed_resource_waits_for_the_one_of_before(
+def test_a_renamed_resource_waits_for_its_former_self(
     bgpd: FakeBgpd, resource: Resource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert resource.run("start") == 0
@@ -390,7 +390,7 @@ def test_peer(text: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["10.1.0.1/32x", "fe80::1%eth0", "a;b", "10.1.0", "a b", "a?", "a|b", "\u00a0", "a/b"])
-def test_peer_that_is_none(text: str) -> None:
+def test_an_invalid_peer(text: str) -> None:
     with pytest.raises(ValueError, match=r"is neither|is not an IP|prefix length"):
         parse_peer(text)
 
@@ -415,7 +415,7 @@ HOSTILE = st.lists(PIECES, max_size=8).map("".join) | st.text(max_size=40)
 def test_nothing_reaches_bgpd_unparsed(
     bgpd: FakeBgpd, resource: Resource, prefix: str, route_map: str, vrf: str
 ) -> None:
-    """Whatever the parameters are, bgpd gets canonical statements of host routes in the allowed subnets, or
+    """With any parameters, bgpd gets canonical statements of host routes in the allowed subnets, or
     nothing.
     """
     bgpd.lines.clear()

@@ -24,7 +24,7 @@ VIP = "ocfpy.agents.anycast_vip:AnycastVip"
 
 COMMON = {
     "", "agents", "ocf", "ocf.addresses", "ocf.agent", "ocf.codes", "ocf.context", "ocf.deadline",
-    "ocf.dispatch", "ocf.errors", "ocf.lifecycle", "ocf.parameters", "ocf.state", "ocf.values",
+    "ocf.declaration", "ocf.dispatch", "ocf.errors", "ocf.lifecycle", "ocf.parameters", "ocf.state", "ocf.values",
 }  # fmt: skip
 MONITORS = {
     "ocfpy.agents.anycast_vip:AnycastVip": {
@@ -38,8 +38,8 @@ MONITORS = {
         "net", "net.loopback", "net.netlink", "net.prefixes", "ocf.process",
     },
     "ocfpy.agents.ipvs_pool:IpvsPool": {
-        "agents.ipvs_pool", "agents.ipvs_pool_check_parameters", "agents.ipvs_pool_config",
-        "agents.ipvs_pool_member_parameters", "agents.ipvs_pool_parameters", "checks", "checks.expect", "checks.registry",
+        "agents.ipvs_pool", "agents.ipvs_pool_build", "agents.ipvs_pool_check_parameters", "agents.ipvs_pool_config",
+        "agents.ipvs_pool_parameters", "agents.ipvs_pool_validation", "checks", "checks.expect", "checks.registry",
         "checks.secretfile", "healthd", "healthd.client", "ipvs", "ipvs.model", "ipvs.presence", "ipvs.proc",
         "ipvs.refusals", "pool", "pool.backends",
     },
@@ -122,7 +122,7 @@ def spoil_touched(library: Path) -> None:
 
 
 def spoil_gone(library: Path) -> None:
-    """As of a module that moved in an upgrade: whatever the bundle has, the files are what counts."""
+    """Like a module that moved in an upgrade: the files count, not the bundle."""
     (library / "ocfpy/ocf/values.py").rename(library / "ocfpy/ocf/former.py")
     for path in (library / "ocfpy").rglob("*.py"):
         path.write_text(path.read_text().replace("ocfpy.ocf.values", "ocfpy.ocf.former"))

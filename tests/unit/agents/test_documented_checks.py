@@ -44,4 +44,4 @@ def test_examples_are_taken(example: str, tmp_path: Path) -> None:
     }
     pool = IpvsPool(Context(["ipvs-pool", "validate-all"], environment, "ipvs-pool"), lenient=False)
     assert pool.check_config() == []
-    assert pool.check_settings().type == given["check"]
+    assert pool.build.check_settings().type == given["check"]

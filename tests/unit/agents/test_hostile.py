@@ -121,7 +121,7 @@ def test_a_bad_prefix_is_not_a_byte_to_bgpd(
 def test_any_other_bad_parameter_is_not_a_byte_to_bgpd(
     vty: CountingVty, tmp_path: Path, capfd: pytest.CaptureFixture[str], action: str, parameter: str, value: str
 ) -> None:
-    # A line break or a shell's word makes it bad whatever it is otherwise.
+    # A line break or shell syntax makes any value bad.
     for end in ("\n", ";", "\0", "$"):
         parameters = {"prefix": "192.0.2.53", "allowed_prefixes": "192.0.2.0/24", "vty_dir": str(tmp_path), "backend": "socket"}
         parameters[parameter] = value + end

@@ -328,7 +328,7 @@ def probe(rundir: Path, **params: str) -> None:
     Path(pool.paths.node.socket).unlink()
 
 
-def test_parameters_that_were_changed_while_nobody_watched_are_put_in_force(told: Path) -> None:
+def test_parameters_changed_while_the_cluster_was_down_are_put_in_force(told: Path) -> None:
     changed = {"real_servers": "10.0.0.11 10.0.0.13", "check_interval": "5s"}
     probe(told, **changed)
     pool = monitored(told, **changed)

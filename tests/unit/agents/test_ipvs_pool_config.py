@@ -65,7 +65,7 @@ def test_what_the_daemon_is_told(tmp_path: Path, good: str) -> None:
     assert list(map(str, spec.virtual)) == ["tcp/192.0.2.1:80", "fwmark/7"]
     assert (spec.drain_dir, spec.config, spec.attribute) == ("/etc/maintenance", good, "healthy-web")
     assert pool.claim() == {"virtual": "tcp/192.0.2.1:80 fwmark/7", "attribute": "healthy-web"}
-    assert pool.check_types() == ["on", "tcp"]
+    assert pool.build.check_types() == ["on", "tcp"]
 
 
 def test_without_autoreload_the_daemon_does_not_look(tmp_path: Path, good: str) -> None:

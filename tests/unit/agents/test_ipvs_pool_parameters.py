@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from ocfpy.agents import ipvs_pool_parameters
+from ocfpy.agents import ipvs_pool_build
 from ocfpy.agents.ipvs_pool import IpvsPool
 from ocfpy.ipvs.model import RealServer, VirtualService
 from ocfpy.ocf.errors import ConfigError
@@ -106,11 +106,11 @@ def test_a_large_pool_is_gone_through_once_for_each_service(tmp_path: Path, monk
         asked.append(str(virtual))
         return members(virtual, reals)
 
-    monkeypatch.setattr(ipvs_pool_parameters, "members", counted)
+    monkeypatch.setattr(ipvs_pool_build, "members", counted)
     virtual = [f"udp/192.0.2.{number}:53" for number in range(1, 9)]
     pool = agent(tmp_path, virtual=" ".join(virtual), real_servers=" ".join(f"10.0.0.{number}" for number in range(1, 99)))
     assert sorted(asked) == virtual
-    assert [len(service.reals) for service in pool.services()] == [98] * 8
+    assert [len(service.reals) for service in pool.build.services()] == [98] * 8
     assert sorted(asked) == virtual
 
 

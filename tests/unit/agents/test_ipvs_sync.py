@@ -102,7 +102,7 @@ def test_one_that_runs_already_is_adopted(host: Host) -> None:
 
 def test_one_with_other_parameters_is_replaced(host: Host) -> None:
     host.kernel.daemons = {"master": daemon("master", syncid=3)}
-    assert host.do("probe") == (STOPPED, ""), "it is not ours, as far as anybody knows"
+    assert host.do("probe") == (STOPPED, ""), "no record says that it is ours"
     assert host.do("stop") == (RUNNING, "")
     assert list(host.kernel.daemons) == ["master"]
     assert host.do("start") == (RUNNING, "")
@@ -168,7 +168,7 @@ def test_two_resources(host: Host) -> None:
     assert host.kernel.daemons == BOTH
 
 
-def test_a_renamed_resource_waits_for_the_one_of_before(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_renamed_resource_waits_for_its_former_self(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.do("start")
     check_claim = IpvsSync.check_claim
     looks: list[str] = []

@@ -50,7 +50,7 @@ def test_the_listener_is_killed(vty: Vty, bgpd: subprocess.Popen[bytes]) -> None
     assert bgpd.wait(5) == -signal.SIGKILL
 
 
-def test_somebody_else_may_be_quicker(
+def test_another_process_may_be_quicker(
     vty: Vty, bgpd: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All announcements of a bgpd are stopped at once when it hangs."""
@@ -78,7 +78,7 @@ def test_the_pid_file_is_asked_when_the_queue_is_full(
 
 
 @pytest.mark.parametrize("content", ["", "x\n", "999999999\n", "{this process}\n", "-1\n"])
-def test_nobody_else_is_killed(tmp_path: Path, vty: Vty, content: str) -> None:
+def test_no_other_process_is_killed(tmp_path: Path, vty: Vty, content: str) -> None:
     """This very process listens, or is in the pid file, and is no bgpd."""
     server = socket.socket(socket.AF_UNIX)
     server.bind(vty.path)

@@ -1,4 +1,4 @@
-"""Whatever bgpd says of its neighbors, it is read or refused, and nothing fails in another way."""
+"""Any answer of bgpd about its neighbors is read or refused, and nothing fails in another way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ JSON = st.recursive(
 
 
 class Anything:
-    """Answers with whatever it was given."""
+    """Answers with a given document."""
 
     def __init__(self, summary: object, neighbors: object, sent: object) -> None:
         self.summary, self.neighbors, self.sent = summary, neighbors, sent

@@ -148,7 +148,7 @@ def test_end_of_file_is_a_dead_bgpd() -> None:
 
 @pytest.mark.parametrize("reply", [b"text\0\0x\0", b"text\0x\0\0", b"\0\0\0\0more", b"a\0\0\0\0b\0\0\0\0"])
 def test_another_protocol_is_recognised(reply: bytes) -> None:
-    """Whoever answers is not dead, and may hold the route."""
+    """A bgpd that answers is not dead, and may hold the route."""
     with pytest.raises(FrrError, match="protocol") as failure:
         FakeBgpd([reply]).session.command("show version")
     assert not isinstance(failure.value, BgpdDead)
@@ -177,7 +177,7 @@ def listener(tmp_path: Path) -> Iterator[Callable[[int], str]]:
     server.close()
 
 
-def test_no_socket_and_nobody_behind_it(tmp_path: Path) -> None:
+def test_no_socket_and_no_process_behind_it(tmp_path: Path) -> None:
     with pytest.raises(BgpdDead, match="does not run"):
         Vty(str(tmp_path / "absent"), Deadline(1)).show("x")
     left = socket.socket(socket.AF_UNIX)

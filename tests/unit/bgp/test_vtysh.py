@@ -52,7 +52,7 @@ def test_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("out", "err"), [("bgpd is not running\n", ""), ("", "Exiting: failed to connect to any daemons.\n")]
 )
-def test_nobody_there(monkeypatch: pytest.MonkeyPatch, out: str, err: str) -> None:
+def test_no_bgpd(monkeypatch: pytest.MonkeyPatch, out: str, err: str) -> None:
     backend, _ = make(monkeypatch, Completed(1, out, err))
     with pytest.raises(BgpdDead):
         backend.show("x")

@@ -1,4 +1,4 @@
-"""A check that talks to nobody: what a server says is a list, and what it is told is another."""
+"""A check without a server: its answers are a list, and what it was sent is another."""
 
 from __future__ import annotations
 

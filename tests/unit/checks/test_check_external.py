@@ -65,7 +65,7 @@ def test_what_a_command_is_told(tmp_path: Path) -> None:
     assert told.read_text().startswith("<7><0><10.0.0.11><0>")
 
 
-def test_not_all_commands_run_at_once_and_nobody_fails_for_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_not_all_commands_run_at_once_and_no_server_fails_for_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(external, "AT_ONCE", 2)
     path = command(tmp_path / "check", f"cd {tmp_path}; mkdir $$.d; set -- *.d; echo $#; sleep 0.1; rmdir $$.d; exit 1")
     wanted = CheckSettings("external", timeout=LIMIT_S, command=path)

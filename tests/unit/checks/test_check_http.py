@@ -55,7 +55,7 @@ def test_a_body_is_read_to_its_end_even_if_nothing_is_expected_of_it() -> None:
     assert try_tcp(says(OK + b"Content-Length: 9\r\n\r\nhello"), settings("http", method="HEAD")).ok
 
 
-def test_tiny_chunks_without_end_keep_nobody_waiting() -> None:
+def test_endless_tiny_chunks_delay_no_other_check() -> None:
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(CHUNKED)
@@ -139,7 +139,7 @@ LONG = b"X: " + b"x" * 997 + b"\r\n"
 
 
 def verdict(answer: bytes, size: int) -> str:
-    """What an answer that comes in pieces of that size, and then ends, is taken for: its status and body, or why it is none."""
+    """What an answer that comes in pieces of that size, and then ends, is taken for: its status and body, or its fault."""
     response = Response("GET")
     try:
         for at in range(0, len(answer), size):

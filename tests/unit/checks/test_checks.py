@@ -61,7 +61,7 @@ def http(status: str = "200 OK", body: bytes = b"hello") -> bytes:
 
 @contextmanager
 def bound(kind: int, listen: bool = False) -> Iterator[int]:
-    """A port that is taken, and on which nobody answers."""
+    """A port in use that never answers."""
     with socket.socket(socket.AF_INET, kind) as sock:
         sock.bind(("127.0.0.1", 0))
         if listen:
@@ -335,7 +335,7 @@ def test_a_fault_in_a_check_is_a_failed_check(monkeypatch: pytest.MonkeyPatch) -
     check = make_check(parse_address("127.0.0.1"), 80, settings("tcp"))
 
     async def stumble() -> None:
-        raise IndexError("nobody thought of that")
+        raise IndexError("an unexpected error")
 
     monkeypatch.setattr(check, "attempt", stumble)
-    assert asyncio.run(check.run()).reason == "IndexError: nobody thought of that"
+    assert asyncio.run(check.run()).reason == "IndexError: an unexpected error"

@@ -1,4 +1,4 @@
-"""Files on a file server that is gone, played by a named pipe that nobody writes to: an open of it waits for ever."""
+"""Files on a file server that is gone, played by a named pipe without a writer: an open of it waits for ever."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.unit.checks.test_checks import PATIENCE_S, TIMEOUT_S, http, says, set
 from tests.unit.healthd.samples import pool
 
 
-def test_a_password_that_cannot_be_read_now_fails_those_who_need_it_and_delays_nobody(tmp_path: Path) -> None:
+def test_an_unreadable_password_fails_only_its_own_checks_and_delays_no_other(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     os.mkfifo(secret)
 
@@ -35,7 +35,7 @@ def test_a_password_that_cannot_be_read_now_fails_those_who_need_it_and_delays_n
             reason = f"timed out after {TIMEOUT_S:g} s, reading the secret in {secret}"
             assert [result.reason for result in results] == [reason, reason, ""]
             assert (await first.run()).reason == reason
-            assert len(files._under_way) == 1, "whoever waits, waits for the same"
+            assert len(files._under_way) == 1, "all callers wait for the same read"
             await asyncio.get_running_loop().run_in_executor(None, secret.write_text, "open sesame\n")
             secret.unlink()
             secret.write_text("open sesame\n")

@@ -89,7 +89,7 @@ ANYTHING = st.lists(st.sampled_from(PIECES) | st.binary(min_size=1, max_size=60)
 @pytest.mark.parametrize("kind", STREAMS)
 @FUZZ
 @given(chunks=ANYTHING)
-def test_whatever_comes_is_a_verdict(kind: str, chunks: list[bytes]) -> None:
+def test_any_answer_is_a_verdict(kind: str, chunks: list[bytes]) -> None:
     result = told(kind, chunks)
     assert result.ok == (not result.reason)
     assert not NOT_A_REASON.search(result.reason)
@@ -99,7 +99,7 @@ def test_whatever_comes_is_a_verdict(kind: str, chunks: list[bytes]) -> None:
 @pytest.mark.parametrize("kind", DATAGRAMS)
 @FUZZ
 @given(chunks=ANYTHING)
-def test_whatever_comes_in_datagrams_is_a_verdict(kind: str, chunks: list[bytes]) -> None:
+def test_any_datagrams_are_a_verdict(kind: str, chunks: list[bytes]) -> None:
     result = told(kind, chunks, **({"transport": "udp"} if kind in ("sip", "dns") else {}))
     assert result.ok == (not result.reason)
     assert not NOT_A_REASON.search(result.reason)

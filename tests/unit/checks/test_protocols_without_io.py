@@ -145,7 +145,7 @@ def test_a_conversation_is_the_same_wherever_it_is_cut(protocol: str) -> None:
 
 @pytest.mark.parametrize("flood", FLOODS)
 @pytest.mark.parametrize("protocol", PLAYS)
-def test_whatever_does_not_end_is_not_kept(protocol: str, flood: str) -> None:
+def test_an_endless_answer_is_not_kept(protocol: str, flood: str) -> None:
     beginning, forever = FLOODS[flood]
     play = PLAYS[protocol]()
     tracemalloc.start()

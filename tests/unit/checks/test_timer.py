@@ -40,7 +40,7 @@ def test_waits_end_with_what_happens_or_with_the_time() -> None:
     asyncio.run(asyncio.wait_for(story(), LIMIT_S))
 
 
-def test_a_file_that_was_waited_for_in_vain_disturbs_nobody() -> None:
+def test_a_file_that_timed_out_disturbs_no_other_check() -> None:
     async def story() -> None:
         loop = asyncio.get_running_loop()
         reader, writer = os.pipe()

@@ -253,13 +253,13 @@ def test_drain_in_two_directories_one_of_which_cannot_be_written(
     assert said.endswith(f"; it is drained by {directory}/10.0.0.11\n")
 
 
-def test_a_node_without_pools_takes_nobody_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_node_without_pools_drains_no_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("drain", "undrain"):
         assert main([command, "10.0.0.11", "--rundir", str(tmp_path)]) == 1
         assert capsys.readouterr().err == "anycastctl: no pool is started on this node\n"
 
 
-def test_undrain_says_what_else_takes_a_server_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_undrain_names_other_files_that_drain_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = served(tmp_path)
 
     def say(*words: str) -> str:

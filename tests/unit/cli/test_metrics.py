@@ -85,7 +85,7 @@ def test_everything_has_its_number() -> None:
     assert {name for name, *_ in found} == set(HELP)
 
 
-def test_what_nobody_knows_has_no_number() -> None:
+def test_an_unknown_value_has_no_sample() -> None:
     found = samples(as_metrics(FOUND))
     unknown = [name for name, *labels in found if "[fd00::13]:53" in labels]
     assert sorted(set(unknown)) == ["real_server_connections", "real_server_state"]

@@ -106,7 +106,7 @@ def test_a_reload_that_fails_is_said(world: World) -> None:
     assert world.look().endswith("RuntimeError: oh")
 
 
-def test_what_was_somebody_elses_fault_is_tried_again(
+def test_a_failure_with_an_outside_cause_is_retried(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.error = ConfigError("resource other already has tcp/192.0.2.1:81")

@@ -38,7 +38,7 @@ async def begun(check: Check) -> Result:
 
 @contextmanager
 def full() -> Iterator[int]:
-    """A port whose queue has no room: nobody says a word to whoever comes now."""
+    """A port whose queue is full: new connections get no answer."""
     with ExitStack() as stack:
         server = stack.enter_context(socket.socket())
         server.bind(("127.0.0.1", 0))

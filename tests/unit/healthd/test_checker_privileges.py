@@ -430,7 +430,7 @@ def test_what_leaves_the_session_of_its_command_is_ended(public_path: Path) -> N
 
 
 @needs_root
-def test_the_processes_of_other_users_are_not_killed_whatever_mark_they_have(tmp_path: Path) -> None:
+def test_marked_processes_of_other_users_are_not_killed(tmp_path: Path) -> None:
     base = str(tmp_path / "base")
     other = privileges.find_user().uid + 1
 

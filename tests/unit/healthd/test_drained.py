@@ -30,7 +30,7 @@ def test_files_by_address_and_port_for_all_pools_or_one(tmp_path: Path) -> None:
     assert parse_real_server("10.0.0.11:53") not in drained
 
 
-def test_a_directory_that_cannot_be_read_for_once_puts_nobody_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_cannot_be_read_once_undrains_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drained = Drained(str(tmp_path), "dns")
     (tmp_path / "10.0.0.11").touch()
     assert drained.read()
@@ -46,7 +46,7 @@ def test_a_directory_that_cannot_be_read_for_once_puts_nobody_back(tmp_path: Pat
     assert drained.read()
 
 
-def test_a_pool_without_a_directory_has_nobody_drained() -> None:
+def test_a_pool_without_a_directory_has_no_drained_server() -> None:
     drained = Drained("", "dns")
     assert not drained.read()
     assert parse_real_server("10.0.0.11:53") not in drained

@@ -36,7 +36,7 @@ def test_start_returns_with_a_complete_table_and_the_attribute_out() -> None:
     clock.run(story())
 
 
-def test_a_server_that_hangs_delays_start_by_one_timeout_and_nobody_else() -> None:
+def test_a_server_that_hangs_delays_start_by_one_timeout_and_no_other_server() -> None:
     async def story() -> None:
         world = World(pool())
         world.hanging = {TWO}
@@ -119,7 +119,7 @@ def test_a_failure_that_was_only_one_changes_nothing() -> None:
     clock.run(story())
 
 
-def test_a_restart_moves_nobody_and_one_lost_packet_takes_nobody_out() -> None:
+def test_a_restart_moves_no_client_and_one_lost_packet_takes_no_server_out() -> None:
     async def story() -> None:
         first = World(pool())
         first.dead = {TWO}
@@ -151,7 +151,7 @@ def test_a_restart_finds_who_died_meanwhile() -> None:
     clock.run(story())
 
 
-def test_nobody_alive_is_told_with_reasons_and_recovery_by_itself() -> None:
+def test_a_pool_without_live_backends_is_reported_with_reasons_and_recovers() -> None:
     async def story() -> None:
         world = World(pool())
         await world.engine.start()
@@ -166,6 +166,23 @@ def test_nobody_alive_is_told_with_reasons_and_recovery_by_itself() -> None:
         await asyncio.sleep(2 * 2 + 1.1)
         assert world.cluster.value == 2
         assert verdict_line(world.engine) == "running"
+
+    clock.run(story())
+
+
+def test_monitors_know_of_a_dead_pool_before_the_kernel_does() -> None:
+    async def story() -> None:
+        world = World(pool())
+        await world.engine.start()
+        verdicts: list[tuple[str, dict[str, int]]] = []
+        world.engine.on_decision = lambda: verdicts.append(
+            (verdict_line(world.engine).partition(" ")[0], world.kernel.weights()[DNS])
+        )
+        world.dead = {ONE, TWO}
+        await asyncio.sleep(60)
+        assert verdicts[-1][0] == "degraded"
+        assert any(verdicts[-1][1].values())
+        assert not any(world.kernel.weights()[DNS].values())
 
     clock.run(story())
 
@@ -372,7 +389,7 @@ def test_a_snapshot_as_json() -> None:
     clock.run(story())
 
 
-def test_checks_by_way_of_the_service_are_one_for_each_service_and_end_with_it(
+def test_checks_through_the_service_are_one_for_each_service_and_end_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernel = FakeKernel()
@@ -387,7 +404,7 @@ def test_checks_by_way_of_the_service_are_one_for_each_service_and_end_with_it(
         assert len(kernel.table) == 4
         assert {name for _, name in world.checks} == {"192.0.2.53"}
         assert f"{ONE}:53 through {DNS} is up" in world.log.lines
-        assert world.cluster.value == 2, "the private services count for nobody"
+        assert world.cluster.value == 2, "the private services do not count"
         await world.engine.reload(pool(DNS, check=vip_checked))
         assert len(kernel.table) == 2
         await world.engine.reload(pool(DNS))

@@ -1,4 +1,4 @@
-"""The pool at work on the kernel's table: whom it takes over, leaves out, drains and brings back, whoever else changes it."""
+"""The engine and the kernel's table: adoption, drains, servers left out, and changes by other programs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_drift_is_put_right_within_an_interval() -> None:
     clock.run(story())
 
 
-def test_who_keeps_changing_the_table_is_told_of_once() -> None:
+def test_a_program_that_keeps_changing_the_table_is_reported_once() -> None:
     async def story() -> None:
         world = World(pool())
         await world.engine.start()
@@ -61,7 +61,7 @@ def test_who_keeps_changing_the_table_is_told_of_once() -> None:
     clock.run(story())
 
 
-def test_a_service_of_somebody_else_is_taken_over_with_a_word() -> None:
+def test_a_service_of_another_program_is_adopted_and_logged() -> None:
     async def story() -> None:
         first, second, third = World(pool()), World(pool()), World(pool().replace(former=(parse_virtual(DNS),)))
         await first.engine.start()

@@ -46,7 +46,7 @@ def test_the_file_goes_with_the_last_one(path: str) -> None:
     assert two.held() == {}
 
 
-def test_what_somebody_else_uses_is_passed_over(path: str) -> None:
+def test_marks_of_other_programs_are_skipped(path: str) -> None:
     one = FwmarkAllocator(f"{path}/one")
     one.set(["a"])
     assert one.set(["a"], [FIRST_MARK, FIRST_MARK + 1]) == {"a": FIRST_MARK + 2}

@@ -1,4 +1,4 @@
-"""The gate with a bgpd of a few lines: what is announced follows the pools, whatever is in the way."""
+"""The gate with a bgpd of a few lines: announcements follow the pools, in spite of any fault."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def test_what_proc_shows_is_put_right_at_once(change: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("family", ["fwmark/7", "fwmark6/7"])
 @pytest.mark.parametrize("shown_as", ["fwmark/7", "fwmark6/7"])
-def test_a_mark_without_real_servers_is_removed_whatever_family_proc_takes_it_for(family: str, shown_as: str) -> None:
+def test_a_mark_without_real_servers_is_removed_in_either_family(family: str, shown_as: str) -> None:
     async def story() -> None:
         table = FakeTable()
         mark = parse_virtual(family)
@@ -176,7 +176,7 @@ def test_a_quick_look_is_taken_without_a_thread() -> None:
 
 
 def test_no_look_is_taken_while_the_table_is_being_changed() -> None:
-    """Whoever wanted the change has been cancelled; what comes after it has to see it."""
+    """The caller of the change has been cancelled; the next job has to see the change."""
 
     async def story() -> None:
         table, may_go, begun = FakeTable(), threading.Event(), threading.Event()

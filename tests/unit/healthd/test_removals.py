@@ -1,4 +1,4 @@
-"""Servers that are down, have weight 0, and are removed by somebody."""
+"""Servers that are down, have weight 0, and are removed by another program."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_they_stay_out_until_they_are_up() -> None:
     assert world.update() == {ONE: 0, TWO: 1}
 
 
-def test_with_readd_nobody_is_to_be_left_out() -> None:
+def test_with_readd_no_server_is_left_out() -> None:
     world = World(pool(readd=True))
     world.update()
     assert world.desired.quiescent(world.spec) == set()

@@ -90,7 +90,7 @@ def test_a_slow_start_goes_on(tmp_path: Path) -> None:
     clock.run(story())
 
 
-def test_a_weight_without_end_is_none(tmp_path: Path) -> None:
+def test_an_infinite_weight_is_ignored(tmp_path: Path) -> None:
     path = left(tmp_path / "status", slow_start=SINCE["drain"], configured=float("inf"))
     assert not restore_desired(path).ramping
 

@@ -1,4 +1,4 @@
-"""VipPaths to single real servers: what is in the kernel for them, and that nothing of it is left or somebody else's."""
+"""VipPaths to single real servers: their entries in the kernel, of which nothing is left and none is another program's."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_also_by_a_daemon_that_needs_none(kernel: FakeKernel, marks: FwmarkAlloc
     assert marks.held() == {}
 
 
-def test_a_mark_that_somebody_else_uses(kernel: FakeKernel, marks: FwmarkAllocator) -> None:
+def test_a_mark_that_another_program_uses(kernel: FakeKernel, marks: FwmarkAllocator) -> None:
     foreign: Table = {VirtualService(fwmark=ONE): (ServiceSettings("rr"), {})}
     kernel.table.update(foreign)
     ways = VipPaths(marks)
@@ -135,7 +135,7 @@ def test_a_mark_that_somebody_else_uses(kernel: FakeKernel, marks: FwmarkAllocat
     assert list(kernel.table) == [OTHER, VirtualService(fwmark=ONE)]
 
 
-def test_what_somebody_removed_is_back_before_the_next_check(kernel: FakeKernel, marks: FwmarkAllocator) -> None:
+def test_a_removed_service_is_back_before_the_next_check(kernel: FakeKernel, marks: FwmarkAllocator) -> None:
     here = service("tcp/192.0.2.53:80", "10.0.0.11")
     ways = VipPaths(marks)
     ways.open(spec(here))

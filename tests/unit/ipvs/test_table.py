@@ -169,7 +169,7 @@ def test_plan_carried_out_makes_the_wanted_table(data: st.DataObject) -> None:
 
 @bounded
 @given(st.data())
-def test_changes_come_true_whatever_somebody_else_did_meanwhile(data: st.DataObject) -> None:
+def test_changes_are_made_although_another_process_changed_the_table(data: st.DataObject) -> None:
     among = tuple(data.draw(st.lists(virtual_services(), min_size=1, max_size=3, unique=True)))
     before, meanwhile, wanted = (data.draw(tables(among)) for _ in range(3))
     kernel = FakeKernel(meanwhile)
@@ -178,7 +178,7 @@ def test_changes_come_true_whatever_somebody_else_did_meanwhile(data: st.DataObj
         services = {change.virtual for change in changes if change.real is None}
         for change in changes:
             if change.virtual not in meanwhile and change.virtual not in services:
-                return  # its service is gone and nobody puts it back: that is a failure, tested below
+                return  # its service is gone and stays so: that is a failure, tested below
         ipvs.apply(changes)
     for change in changes:
         if change.verb == DELETE:

@@ -277,7 +277,7 @@ def test_faults(text: str, line: int, said: str) -> None:
     assert said in fault.text
 
 
-def test_names_that_nobody_knows_may_be_known_later() -> None:
+def test_unknown_names_may_be_known_later() -> None:
     result = meaning(f"fallback=sorry\n{HEAD}    real=web9:80 gate\n    checktype=on\nvirtual=nobody:80\n")
     assert [note.line for note in result.unresolved] == [3, 1, 5, 1]
     assert result.faults == []
@@ -287,7 +287,7 @@ def test_all_types_exist() -> None:
     assert {"on", "off", "tcp", "http", "https", "dns"} <= set(TYPES)
 
 
-def test_ranges_do_not_write_more_servers_than_anyone_has() -> None:
+def test_ranges_do_not_write_more_servers_than_the_maximum() -> None:
     lines = "".join(f"\treal=10.{number}.0.0->10.{number}.15.255:80 masq\n" for number in range(200))
     begun = time.thread_time()
     tracemalloc.start()

@@ -42,7 +42,7 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
-def test_nobody_answers_without_an_interface_that_speaks_arp(host: Host) -> None:
+def test_without_an_interface_that_speaks_arp_no_interface_answers(host: Host) -> None:
     assert host.say() == ""
     host.nic("dummy0", NOARP)
     host.nic("eth9", flags=0x1002)

@@ -1,4 +1,4 @@
-"""The rules that hold for every agent, whatever it does."""
+"""The rules that hold for every agent."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ class TestMonitor:
     def test_degraded_where_pacemaker_never_forgets_it(
         self, runner: Runner, toy: type[Toy], feature_set: str, code: int
     ) -> None:
-        """Pacemaker 2.1.5 (3.16) lists it until somebody cleans up, 2.1.6 (3.17) until failure-timeout."""
+        """Pacemaker 2.1.5 (3.16) lists it until an operator cleans up, 2.1.6 (3.17) until failure-timeout."""
         toy.plan["observe"] = saying(Status.degraded("slow"))
         assert runner("monitor", crm_feature_set=feature_set, **RECURRING) == code
         assert runner("monitor", crm_feature_set=feature_set) == code
@@ -252,7 +252,7 @@ class TestStart:
         assert seen == [True]
 
     def test_a_running_service_is_adopted(self, runner: Runner, toy: type[Toy]) -> None:
-        toy.served["192.0.2.1"] = "somebody"
+        toy.served["192.0.2.1"] = "other"
         assert runner("start") == 0
         assert "start" not in toy.calls
         assert runner.recorded
@@ -509,7 +509,7 @@ class TestIncompleteRecord:
         assert (runner.recorded, runner.err) == (False, "")
         assert "has no ip" in runner.log
 
-    def test_a_bug_is_none(self, runner: Runner, toy: type[Toy]) -> None:
+    def test_a_bug_is_not_a_configuration_error(self, runner: Runner, toy: type[Toy]) -> None:
         runner("start")
         toy.plan["stop"] = raising(KeyError("bug"))
         assert runner("stop", **BAD) == 1

@@ -1,4 +1,4 @@
-"""Whatever happens in an agent, bugs and hangs too: one exit reason and an exit code."""
+"""Any failure of an agent, bugs and hangs too, ends in one exit reason and an exit code."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from tests.unit.ocf.conftest import Runner, Toy
 
 SLEEP_S = 20.0
-"""What hangs hangs for so long: the alarm ends it, whatever the machine."""
+"""How long a hang lasts: the alarm ends it on any machine."""
 
 
 def test_a_bug(runner: Runner, toy: type[Toy]) -> None:
-    toy.plan["start"] = raising(KeyError("nobody\nexpected"))
+    toy.plan["start"] = raising(KeyError("not\nexpected"))
     assert runner("start") == 1
-    assert runner.reason == r"start failed unexpectedly: KeyError: 'nobody\nexpected'"
+    assert runner.reason == r"start failed unexpectedly: KeyError: 'not\nexpected'"
     assert "Traceback" in runner.log
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ocfpy.ocf.declaration import MAX_LENGTH
 from ocfpy.ocf.parameters import (
-    MAX_LENGTH,
     MAX_LIST_LENGTH,
     AddressParam,
     BoolParam,

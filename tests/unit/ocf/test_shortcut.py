@@ -55,7 +55,7 @@ def test_what_is_noted(seen: Runner) -> None:
 
 
 @pytest.mark.parametrize("action", ["start", "stop", "monitor", "migrate_to", "migrate_from", "reload-agent", "no-such-action"])
-def test_whatever_happens_to_the_resource_removes_it(seen: Runner, action: str) -> None:
+def test_every_action_on_the_resource_removes_it(seen: Runner, action: str) -> None:
     seen(action)
     assert not noted(seen)
 

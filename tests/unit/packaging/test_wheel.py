@@ -12,10 +12,10 @@ import pytest
 
 from tests.unit.packaging.test_packages import ROOT, output_of, version
 
-# Debian's own is always there; others are tried where somebody has installed them, and named in the test's name.
+# Debian's own is always there; others are tried where they are installed, and named in the test's name.
 OLDEST = (3, 9)
 PLACES = ["/usr/bin", "/usr/local/bin", *map(str, Path("~/.pyenv/versions").expanduser().glob("3.*/bin"))]
-# What somebody who takes the wheel does first: each module imports, and the agent of the tutorial lives.
+# The first steps with the wheel: each module imports, and the agent of the tutorial lives.
 PROGRAM = """
 import importlib, os, pkgutil, sys
 sys.path.insert(0, sys.argv[1])

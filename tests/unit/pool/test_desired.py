@@ -131,7 +131,7 @@ def test_a_failed_server_does_not_drain() -> None:
     assert story.step(up="10.0.0.12", busy="10.0.0.11") == {"10.0.0.12": 1}
 
 
-def test_a_sorry_server_drains_when_somebody_is_back() -> None:
+def test_a_sorry_server_drains_when_a_real_server_is_back() -> None:
     story = Story(pool(drain_timeout=60.0, sorry=SORRY), up="")
     assert story.step() == {"10.0.0.11": 0, "10.0.0.12": 0, "10.0.0.99": 1}
     assert story.step(1, up="10.0.0.11", busy="10.0.0.99") == {"10.0.0.11": 1, "10.0.0.12": 0, "10.0.0.99": 0}
@@ -152,7 +152,7 @@ def test_who_is_back_starts_slowly() -> None:
     assert story.desired.next_change(story.now) == NEVER
 
 
-def test_nobody_starts_slowly_when_nobody_else_is_there() -> None:
+def test_no_server_starts_slowly_without_another_one() -> None:
     story = Story(pool(reals=SLOW, slow_start=30.0))
     story.step(1, up="")
     assert story.step(1, up="10.0.0.11") == {"10.0.0.11": 10, "10.0.0.12": 0}
@@ -165,7 +165,7 @@ def test_nor_beside_servers_that_are_down_but_pooled() -> None:
     assert story.step(1, up="10.0.0.12")["10.0.0.12"] == 10
 
 
-def test_a_new_server_starts_slowly_and_at_the_start_of_the_pool_nobody_does() -> None:
+def test_a_new_server_starts_slowly_but_none_at_the_start_of_the_pool() -> None:
     story = Story(pool(reals=SLOW, slow_start=30.0))
     assert story.step() == {"10.0.0.11": 10, "10.0.0.12": 10}
     more = pool(reals=f"{SLOW} 10.0.0.13,weight=10", slow_start=30.0)
@@ -276,7 +276,7 @@ MOMENTS = st.tuples(SUBSETS, SUBSETS, SUBSETS, SUBSETS, st.sampled_from([0.0, 1.
 
 @bounded
 @given(st.data(), st.lists(MOMENTS, max_size=8))
-def test_whatever_happens(data: st.DataObject, events: list[tuple[str, str, str, str, float]]) -> None:
+def test_any_sequence_of_events(data: st.DataObject, events: list[tuple[str, str, str, str, float]]) -> None:
     story = Story(data.draw(specs()), up=data.draw(SUBSETS))
     before = story.desired.table
     for up, unknown, drained, busy, seconds in events:

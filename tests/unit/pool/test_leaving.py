@@ -44,7 +44,7 @@ def test_it_is_the_same_where_nothing_drains(more: dict[str, Any]) -> None:
     assert story.step(1) == {B: 1}
 
 
-def test_a_server_that_stays_and_is_down_takes_nobodys_place() -> None:
+def test_a_server_that_stays_and_is_down_replaces_no_other() -> None:
     story = Story(blue(f"{A} {B}"), up=A)
     assert story.step(1, spec=blue(f"{B} {C}"), unknown=C) == {A: 1, B: 0}
     assert story.step(1, up=f"{A} {C}", unknown="", busy=A) == {A: 0, B: 0, C: 1}

@@ -79,7 +79,7 @@ def test_one_that_asks_for_no_weight_is_not_there_where_its_clients_would_be_dro
     assert alive(places(spec, what)) == 1
 
 
-def test_who_is_taken_out_by_hand_leaves_whatever_its_check_says() -> None:
+def test_a_drained_server_leaves_although_its_check_succeeds() -> None:
     spec = service(drain_timeout=60.0)
     found = places(spec, seen("12+", s11=Seen(True, drained=True)))
     assert (found[key(11)].state, found[key(11)].weight, alive(found)) == (DRAINED, None, 1)
@@ -134,7 +134,7 @@ def test_min_up_counts_who_is_taken_out_by_hand_but_does_not_keep_it() -> None:
     assert [found[key(n)].state for n in (11, 12, 13)] == [DRAINED, UP, POOLED]
 
 
-def test_a_sorry_server_is_for_when_nobody_else_is() -> None:
+def test_a_sorry_server_has_traffic_only_without_another_server() -> None:
     spec = service(sorry=SORRY)
     assert "10.0.0.99" not in weights(spec, seen("11+ 12-"))
     assert weights(spec, seen("11- 12-")) == {"10.0.0.11": 0, "10.0.0.12": 0, "10.0.0.99": 1}
