@@ -201,8 +201,9 @@ class CheckParameters:
         "user of the command",
         _of(
             "command_user",
-            "The user that runs check_command, with this user's groups. Unset: ocf-anycast where this node has that user,"
-            " else nobody. root has to be requested by name; an account that may change the command's file is root then."
+            "The user that runs check_command, or the checkcommand and fallbackcommand of config, with this user's groups."
+            " Unset: ocf-anycast where this node has that user, else nobody."
+            " root has to be requested by name; an account that may change the command's file is root then."
             " No user gets further privileges from setuid programs such as sudo.",
         ),
         charset=f"{NAME_CHARACTERS}$",
