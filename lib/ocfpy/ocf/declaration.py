@@ -1,4 +1,4 @@
-"""What a parameter of an agent is, whatever the type of its value."""
+"""A parameter of an agent: what all types of values have in common."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Position:
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One sentence about one place, printable whatever the file has in it.
+    """One sentence about one place, printable although the file may hold anything.
 
     resource is the id of the resource that the sentence is about, if it is about one.
     """

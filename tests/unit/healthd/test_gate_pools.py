@@ -132,7 +132,7 @@ def test_no_thread_outlives_a_gate(stage: Stage) -> None:
 def test_shut_gates_are_written_down_from_the_first_announcement_to_the_last(stage: Stage) -> None:
     async def scene() -> None:
         stage.gate.pool(POOL, 0, DEAD)
-        assert stage.files.shut_gates() == {}, "nobody has anything to announce"
+        assert stage.files.shut_gates() == {}, "nothing is to be announced"
         for number in range(2):
             await stage.register(f"bgp{number}", f"192.0.2.{number}/32")
         await until(lambda: set(stage.files.shut_gates()) == {POOL})
