@@ -20,6 +20,7 @@ from ocfpy.ocf.parameters import (
     Parameter,
     PathParam,
     PrefixListParam,
+    SecretParam,
     StringParam,
 )
 
@@ -258,3 +259,26 @@ def test_lists_with_commas() -> None:
         numbers.read("1,2 3")
     with pytest.raises(ValueError, match="invalid literal"):
         numbers.read("1,x")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2", 2.0), ("2s", 2.0), ("2sec", 2.0), ("2ms", 0.002), ("2msec", 0.002), ("2us", 2e-6), ("2usec", 2e-6),
+        ("2m", 120.0), ("2min", 120.0), ("2h", 7200.0), ("2hr", 7200.0),
+    ],
+)  # fmt: skip
+def test_a_time_has_the_units_of_pacemaker(text: str, seconds: float) -> None:
+    assert DurationParam("", "").read(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["hush\nhush", "hush\0", "h" * (MAX_LENGTH + 1)], ids=["line break", "NUL", "too long"])
+def test_a_secret_that_cannot_be_one_is_refused_without_being_quoted(text: str) -> None:
+    with pytest.raises(ValueError, match="it has a line break, an unprintable character or more than") as refusal:
+        SecretParam("", "").read(text)
+    assert "hush" not in str(refusal.value)
+
+
+def test_a_secret_is_taken_as_it_is() -> None:
+    for secret in ("correct horse; `battery`", "h" * MAX_LENGTH):
+        assert SecretParam("", "").read(secret) == secret
