@@ -335,7 +335,7 @@ def with_poison(node: Node, directory: str, clean_s: float) -> Iterator[str]:
     command = {"check": "external", "check_command": "/usr/bin/tail -f /dev/null"}
     faults = [
         Trouble(node, "raises", "RuntimeError: a fault of the check", server, 80, check="imap"),
-        Trouble(node, "dies", "signal 6 killed it", server, 80, check="pop3"),
+        Trouble(node, "dies", "killed by signal 6", server, 80, check="pop3"),
         Trouble(node, "burns", "more than 1 s of processor time without a pause", server, 80, check="ftp"),
         Trouble(node, "swells", "out of memory", server, 80, check="smtp"),
         Trouble(node, "never-ends", "timed out", server, 80, **command),
@@ -350,7 +350,7 @@ def with_poison(node: Node, directory: str, clean_s: float) -> Iterator[str]:
         with hostile.hanging(str(share)):
             begin(faults)
             refused.await_words()
-            eventually(lambda: f"{share}/drained does not answer" in node.pools[0].log(), LIMIT_S, "the files hang")
+            eventually(lambda: f"reading {share}/drained timed out" in node.pools[0].log(), LIMIT_S, "the files hang")
             yield f"pools with something wrong about them: {on_time(node, clean_s)}"
     finally:
         UNLOADABLE.unlink()
