@@ -9,6 +9,7 @@ from tests.lab.testbed.bench import Bench
 SCRIPTS = Path(__file__).parent / "kernel"
 SHARED = (
     "hosts.py", "clients.py", "server.py", "pool_backends.py", "pool_drains.py", "ipvsadm_words.py", "random_tables.py",
+    "hostile.py",
 )  # fmt: skip
 LIBRARY = "/usr/lib/ocf/lib/anycast"
 
@@ -52,6 +53,11 @@ def test_vrf_announce(bench: Bench) -> None:
 def test_never_drops(bench: Bench) -> None:
     """A client's stream through everything that is done to a pool."""
     run(bench.node, "never_drops.py", "python3 /root/never_drops.py")
+
+
+def test_many_pools(bench: Bench) -> None:
+    """Fifty pools: started, handed over from daemon to daemon under a client's stream, beside pools and servers that are bad."""
+    run(bench.node, "many_pools.py", "python3 /root/many_pools.py", timeout=900)
 
 
 def test_killed_anywhere(bench: Bench) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +21,7 @@ from typing import Any, Callable, TypeVar
 
 T = TypeVar("T")
 
+LIBRARY = "/usr/lib/ocf/lib/anycast"
 AGENTS = "/usr/lib/ocf/resource.d/anycast"
 PREFIX4, PREFIX6 = "10.77.0.", "fd00:77::"
 VIP4, VIP6 = "192.0.2.53", "2001:db8::53"
@@ -239,6 +242,19 @@ def halt(pid: int) -> None:
     os.kill(pid, signal.SIGSTOP)
     stat = Path(f"/proc/{pid}/stat")
     eventually(lambda: stat.read_text().rpartition(") ")[2].startswith("T"), 10, "the process has stopped")
+
+
+def next_version(directory: str) -> str:
+    """The directory of the agents of the next version of the package, which is put below `directory`."""
+    root = Path(directory, "ocf")
+    shutil.copytree(LIBRARY, root / "lib/anycast")
+    shutil.copytree(AGENTS, root / "resource.d/anycast")
+    module = root / "lib/anycast/ocfpy/__init__.py"
+    found = re.search(r'__version__ = "([^"]*)"', module.read_text())
+    assert found is not None
+    for path in (module, *(root / "resource.d/anycast").iterdir()):
+        path.write_text(path.read_text().replace(found[1], "99"))
+    return str(root / "resource.d/anycast")
 
 
 def answer(client: Host, address: str, timeout: float = 1.0, source: str = "") -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,6 @@ from pathlib import Path
 
 from clients import Stream, acquaint  # type: ignore[import-not-found]  # beside this file
 from hosts import (  # type: ignore[import-not-found]  # beside this file
-    AGENTS,
     OCF_DEGRADED,
     OCF_ERR_GENERIC,
     OCF_SUCCESS,
@@ -30,13 +28,13 @@ from hosts import (  # type: ignore[import-not-found]  # beside this file
     balanced,
     eventually,
     expect,
+    next_version,
     run,
     story,
 )
 
 LIMIT_S = 30.0
 VIRTUAL = f"tcp/{VIP4}:80 udp/{VIP4}:53 tcp/[{VIP6}]:80 udp/[{VIP6}]:53"
-LIBRARY = "/usr/lib/ocf/lib/anycast"
 
 
 class Pool(Agent):  # type: ignore[misc]
@@ -90,19 +88,6 @@ def by_hand(host: Host, servers: list[Host]) -> None:
                 host.inside("ipvsadm", "-a", option, vip, "-r", f"{real}:{vip.rpartition(':')[2]}", "-g", "-w", "3")
 
 
-def upgraded(pool: Pool, directory: str) -> None:
-    """Have the pool called with the next version of the package."""
-    root = f"{directory}/ocf"
-    shutil.copytree(LIBRARY, f"{root}/lib/anycast")
-    shutil.copytree(AGENTS, f"{root}/resource.d/anycast")
-    module = Path(f"{root}/lib/anycast/ocfpy/__init__.py")
-    pool.path = f"{root}/resource.d/anycast/ipvs-pool"
-    found = re.search(r'__version__ = "([^"]*)"', module.read_text())
-    assert found is not None
-    for path in (module, Path(pool.path)):
-        path.write_text(path.read_text().replace(found[1], "99"))
-
-
 def settle(pool: Pool) -> None:
     """Returns when the daemon that has taken another one's place has all its verdicts."""
     eventually(lambda: pool.call("monitor") == OCF_SUCCESS, LIMIT_S, "the new daemon has its verdicts", lambda: pool.reason)
@@ -130,7 +115,7 @@ def restarts(pool: Pool, stream: Stream, servers: list[Host], directory: str) ->
     yield f"kill -9 of the daemon, and monitor: {reason}"
 
     before = pool.daemon()
-    upgraded(pool, directory)
+    pool.path = f"{next_version(directory)}/ipvs-pool"
     took = pool.must("monitor", OCF_DEGRADED)
     reason = pool.reason
     stream.flow()
