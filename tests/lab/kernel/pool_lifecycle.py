@@ -234,8 +234,8 @@ def steps(pool: Pool, cluster: Cluster, one: Backend, two: Backend) -> Iterator[
     yield f"reload-agent changes services, servers and checks in {took:.2f} s, and takes no server out"
 
     other = pool.other("other", virtual="tcp/192.0.2.54:80")
-    other.must("start", OCF_ERR_ARGS)
-    yield f"another pool with the same virtual service does not start: {other.reason}"
+    took = other.must("start", OCF_ERR_GENERIC, CRM_meta_timeout="6000")
+    yield f"another pool with the same virtual service does not start, in {took:.1f} s of 6: {other.reason}"
     strange = pool.other("strange", virtual="tcp/192.0.2.55:80", scheduler="nosuch")
     strange.must("start", OCF_ERR_ARGS)
     reason = strange.reason
