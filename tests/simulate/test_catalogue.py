@@ -42,6 +42,15 @@ def test_crm_and_xml_give_the_same_cib(tmp_path: Path, agents: Path) -> None:
     assert set(found) == {"tag catalogue", *(constraint.id for constraint in wanted.constraints), *wanted.tagged()} - templates
 
 
+def test_what_load_update_leaves_in_the_cib_is_still_a_change(tmp_path: Path, agents: Path) -> None:
+    cluster = unfenced(tmp_path, agents)
+    load_crm(cluster, SERVICES + OTHERS)
+    load_crm(cluster, SERVICES)
+    found = diff(Cib.parse(cluster.cib.read_bytes()), composition(SERVICES))
+    assert {service.state for service in found.services if service.resources} == {"removed"}
+    assert {resource.state for service in found.services for resource in service.resources} == {"removed"}
+
+
 def has_no_changes(cluster: Cluster, text: str) -> bool:
     """Whether a diff takes the resources for the catalogue's own, and finds them as the catalogue has them."""
     return diff(Cib.parse(cluster.cib.read_bytes()), composition(text)).services == ()

@@ -183,6 +183,17 @@ def test_a_cluster_without_fencing_starts_nothing(tmp_path: Path, agents: Path, 
     assert end[1] == "Pacemaker says: Resource start-up disabled since no STONITH resources have been defined"
 
 
+def test_without_a_node_that_is_online_nothing_is_promised(cluster: Cluster, capsys: Captured) -> None:
+    cib = Cib.parse(cluster.cib.read_bytes())
+    cib.root.find("status").clear()
+    cluster.cib.write_bytes(cib.text())
+    code, out, _ = diff(cluster, SERVICES.replace("192.0.2.53", "192.0.2.54") + OTHERS, capsys)
+    assert code == 2
+    assert "clients notice: unknown: no node is online in this CIB" in out
+    assert "clients notice: nothing" not in out
+    assert "what the cluster will do is unknown: no node is online in this CIB, which needs the status section" in out
+
+
 def test_the_cib_of_the_running_cluster(cluster: Cluster, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     """cibadmin reads a file in the place of the cluster's CIB when CIB_file says so."""
     file = cluster.work / "services.yaml"
@@ -194,7 +205,10 @@ def test_the_cib_of_the_running_cluster(cluster: Cluster, capsys: Captured, monk
     assert main(["services", "diff", str(file)]) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("anycastctl: cibadmin failed: ")
+    assert said.err.startswith(
+        "anycastctl: the CIB of this node cannot be read: run this on a node of the cluster, as root, or name a CIB with"
+        " --cib FILE (cibadmin failed: "
+    )
 
 
 def test_what_cannot_be_compared(cluster: Cluster, capsys: Captured, tmp_path: Path) -> None:
@@ -209,4 +223,4 @@ def test_what_cannot_be_compared(cluster: Cluster, capsys: Captured, tmp_path: P
     cluster.cib.unlink()
     code, out, err = diff(cluster, SERVICES, capsys)
     assert (code, out) == (1, "")
-    assert err.startswith("anycastctl: [Errno 2] No such file or directory")
+    assert err == f"anycastctl: {cluster.cib}: No such file or directory\n"

@@ -17,7 +17,10 @@ def as_text(found: Diff) -> str:
     if not found.has_changes:
         return "no changes\n"
     lines = [line for service in found.services for line in _service(service)]
-    lines.append("the cluster will, in this order:" if found.forecast.steps else "the cluster will do nothing")
+    if found.forecast.is_blind:
+        lines.append("what the cluster will do is unknown: no node is online in this CIB, which needs the status section")
+    else:
+        lines.append("the cluster will, in this order:" if found.forecast.steps else "the cluster will do nothing")
     lines += [f"  {step}" for step in found.forecast.steps]
     lines += [f"Pacemaker says: {complaint}" for complaint in found.forecast.complaints]
     return "".join(f"{line}\n" for line in lines)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lxml import etree
 
 from ocfpy.services.cib_xml import parts
-from ocfpy.services.composition import TAG, Colocation, Order, Prefer, WhereAlive
+from ocfpy.services.composition import TAG, Colocation, Order, Prefer, WhereAlive, has_made
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -52,7 +52,17 @@ class Cib:
         if configuration is None:
             raise CibError(["the document has no <configuration>: it is not a CIB"])
         self.configuration: Element = configuration
-        self.tagged = {ref.get("id") for ref in configuration.iterfind(f"tags/tag[@id='{TAG}']/obj_ref")}
+        tagged = {ref.get("id") for ref in configuration.iterfind(f"tags/tag[@id='{TAG}']/obj_ref")}
+        self.own = {*tagged, *self._left_behind()}
+        """The ids of the catalogue's templates, primitives and clones: what is tagged, and what was, see _left_behind."""
+
+    def _left_behind(self) -> Iterator[str]:
+        """What a crm configure load update leaves without a tag: it replaces the tag, and removes no resource."""
+        for primitive in self.configuration.iterfind("resources//primitive"):
+            template = primitive.get("template") or ""
+            if has_made(primitive.get("id"), template):
+                parent = primitive.getparent()
+                yield from (primitive.get("id"), template, *((parent.get("id"),) if parent.tag == "clone" else ()))
 
     @classmethod
     def parse(cls, data: bytes) -> Cib:
@@ -68,9 +78,9 @@ class Cib:
         return bytes(etree.tostring(self.root, pretty_print=True))
 
     def owned(self) -> list[Element]:
-        """The elements that the catalogue made: what is tagged, the tag, and constraints between these with ids of its own."""
+        """The elements that the catalogue made: templates and resources, the tag, and constraints between these with its ids."""
         found = [element for element in self._section("resources") if self._is_owned(element)]
-        found += [element for element in self._section("constraints") if _is_derived(element, self.tagged)]
+        found += [element for element in self._section("constraints") if _is_derived(element, self.own)]
         return found + [element for element in self._section("tags") if element.get("id") == TAG]
 
     def _section(self, name: str) -> list[Element]:
@@ -79,7 +89,7 @@ class Cib:
     def _is_owned(self, element: Element) -> bool:
         """Whether it is tagged; a clone that was made around a tagged primitive is as good as that."""
         names = {element.get("id"), *(part.get("id") for part in element.iterfind("primitive") if element.tag == "clone")}
-        return bool(names & self.tagged)
+        return bool(names & self.own)
 
     def resources(self) -> dict[str, Effective]:
         """The resources that the catalogue made, by id; templates are part of these."""
@@ -95,7 +105,7 @@ class Cib:
 
     def constraints(self) -> dict[str, dict[str, str]]:
         """The constraints that the catalogue made: by id, their attributes, and a rule as canonical text."""
-        own = (element for element in self._section("constraints") if _is_derived(element, self.tagged))
+        own = (element for element in self._section("constraints") if _is_derived(element, self.own))
         return {element.get("id"): _attributes(element) for element in own}
 
     def replaced(self, composition: Composition) -> Cib:
@@ -129,7 +139,7 @@ class Cib:
         reasons = [
             f"{name} is in the CIB already, and is not the catalogue's: rename one of the two" for name in sorted(wanted & taken)
         ]
-        gone = {name for name in self.tagged if name not in taken and name not in set(composition.tagged())}
+        gone = {name for name in self.own if name not in taken and name not in set(composition.tagged())}
         for element in rest.configuration.iter(etree.Element):
             is_reference = element.tag in _REFERENCE_ELEMENTS
             names = [element.get("id")] if is_reference else [element.get(name) for name in _REFERENCES]
@@ -156,10 +166,10 @@ def _defines(element: Element) -> bool:
     return bool(element.get("id")) and element.tag not in _REFERENCE_ELEMENTS
 
 
-def _is_derived(element: Element, tagged: set[str]) -> bool:
+def _is_derived(element: Element, own: set[str]) -> bool:
     """Whether a constraint is the catalogue's: its resources are, and its id is the one that the catalogue derives from them."""
     ends = [value for name, value in element.items() if name in ("rsc", "with-rsc", "first", "then")]
-    if not ends or not set(ends) <= tagged:
+    if not ends or not set(ends) <= own:
         return False
     if element.tag == "rsc_colocation" and len(ends) == 2:
         names = [Colocation(element.get("rsc"), element.get("with-rsc"), score).id for score in ("INFINITY", "")]

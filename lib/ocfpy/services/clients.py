@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ocfpy.services.scheduler import Step
 
 NOTHING = "nothing"
+UNKNOWN = "unknown: no node is online in this CIB"
 NEW = "the service becomes reachable"
 GONE = "the route is withdrawn, clients go to other sites"
 TORN = "the address is removed while the route is being withdrawn, requests are lost until the routers know: stop {} first"

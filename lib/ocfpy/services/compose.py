@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ocfpy.ipvs.model import parse_real_server, parse_virtual
 from ocfpy.services.composition import (
     NEARNESS,
+    ROLES,
     TAG,
     Colocation,
     Composition,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 META = {"resource-stickiness": "100", "migration-threshold": "3", "failure-timeout": "60s"}
 """Stay where you are; and a failure is forgotten after a minute, so that no ban outlives its cause."""
 MIGRATES = {"allow-migrate": "true"}
-ROLES = {POOL: "pool", VIP: "vip", ANNOUNCE: "bgp", SYNC: "sync", ADDRESS: "address"}
 NIC = {"nic": PARAMETERS[VIP]["nic"]}
 NOT_IPADDR2 = tuple(name for name in PARAMETERS[VIP] if name not in PARAMETERS[POOL] and name not in NIC)
 """Parameters of anycast-vip that neither ipvs-pool nor IPaddr2 has."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Union
 
-from ocfpy.services.keys import ADDRESS
+from ocfpy.services.keys import ADDRESS, ANNOUNCE, POOL, SYNC, VIP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 TAG = "catalogue"
 """The tag of all resources and templates that the catalogue made."""
+ROLES = {POOL: "pool", VIP: "vip", ANNOUNCE: "bgp", SYNC: "sync", ADDRESS: "address"}
+"""What the ids of an agent's template and resources have after the tag and the service."""
 PREFERENCE = "500"
 """Score of prefer: more than the stickiness of an address and of its announcement, which counts for the address as well."""
 NEARNESS = "1000"
@@ -175,3 +177,11 @@ def service_of(resource: str) -> str:
 def role(resource: str) -> str:
     """What is left of an id without the service: vip4 of dns-vip4, vip4-2 of dns-vip4-2."""
     return stem(resource)[len(service_of(resource)) + 1 :]
+
+
+def has_made(resource: str, template: str) -> bool:
+    """Whether the catalogue gives a resource of this template an id like this one, now or with an earlier file."""
+    if template not in {f"{TAG}-{name}" for name in ROLES.values()}:
+        return False
+    kind = template[len(TAG) + 1 :]
+    return service_of(resource) == TAG or role(resource).startswith("vip" if kind == "address" else kind)

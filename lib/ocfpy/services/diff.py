@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ocfpy.ocf.parameters import SecretParam
 from ocfpy.services.cib import Cib, Effective
-from ocfpy.services.clients import notice
+from ocfpy.services.clients import UNKNOWN, notice
 from ocfpy.services.compose import attribute_of
 from ocfpy.services.composition import role, service_of, stem
 from ocfpy.services.keys import AGENTS, POOL, is_reloadable
@@ -96,7 +96,8 @@ def diff(before: Cib, composition: Composition) -> Diff:
     for service in services.values():
         service.resources = [_with_effect(resource, expected) for resource in service.resources]
         steps = [step for step in expected.steps if step.resource in everything and service_of(step.resource) == service.name]
-        service.clients = notice(steps, [role(step.resource) for step in steps], set(old) - set(new))
+        noticed = notice(steps, [role(step.resource) for step in steps], set(old) - set(new))
+        service.clients = UNKNOWN if expected.is_blind else noticed
     return Diff(tuple(services.values()), expected, after)
 
 

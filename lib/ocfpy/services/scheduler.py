@@ -40,17 +40,23 @@ class Forecast:
     """The steps in order.
 
     verdicts are the scheduler's words for each resource that it acts on: restart, reload, migrate ... complaints are its
-    errors about the CIB, such as that it starts nothing without fencing.
+    errors about the CIB, such as that it starts nothing without fencing. is_blind: no node is online in the CIB, so nothing
+    is known of what the cluster would do.
     """
 
     steps: tuple[Step, ...] = ()
     verdicts: Mapping[str, str] = field(default_factory=dict)
     complaints: tuple[str, ...] = ()
+    is_blind: bool = False
 
 
 def live_cib() -> Cib:
     """Return the CIB of the running cluster. Raises CibError."""
-    return Cib.parse(run(["cibadmin", "--query"])[0])
+    try:
+        return Cib.parse(run(["cibadmin", "--query"])[0])
+    except CibError as error:
+        advice = "run this on a node of the cluster, as root, or name a CIB with --cib FILE"
+        raise CibError([f"the CIB of this node cannot be read: {advice} ({'; '.join(error.reasons)})"]) from None
 
 
 def forecast(cib: Cib, pools: Mapping[str, str]) -> Forecast:
@@ -68,7 +74,9 @@ def forecast(cib: Cib, pools: Mapping[str, str]) -> Forecast:
             transition = _xml(file.read())
     # "(unpack_resources) \t error: Resource start-up disabled ..."
     complaints = [line.partition("error: ")[2].strip() for line in errors.splitlines()]
-    return Forecast(tuple(in_order(transition)), _verdicts(_xml(said)), tuple(filter(None, complaints)))
+    summary = _xml(said)
+    is_blind = not summary.findall(".//node[@online='true']")
+    return Forecast(tuple(in_order(transition)), _verdicts(summary), tuple(filter(None, complaints)), is_blind)
 
 
 def _xml(data: bytes) -> Any:

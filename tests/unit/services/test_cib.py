@@ -151,3 +151,32 @@ def test_no_cib(data: bytes, said: str) -> None:
 def test_ids_are_taken_apart(name: str, parts: tuple[str, str]) -> None:
     assert (service_of(name), role(name)) == parts
     assert stem(name) == "-".join(parts)
+
+
+WEB = """
+services:
+  web:
+    addresses: [198.51.100.25/24]
+    ports: [tcp/80]
+    real_servers: [10.0.0.41]
+    announce: none
+sync: {nic: eth0, syncid: 53}
+"""
+
+
+@pytest.mark.parametrize("text", [DNS, WEB], ids=["announced", "unicast"])
+def test_what_crm_load_update_leaves_behind_is_still_owned(text: str) -> None:
+    """It replaces the tag with that of the new file, and removes no resource."""
+    loaded = Cib.parse(FOREIGN).replaced(composition(text))
+    tag = loaded.configuration.find("tags/tag[@id='catalogue']")
+    tag.getparent().remove(tag)
+    left = Cib.parse(loaded.text())
+    assert left.resources() == loaded.resources()
+    assert left.constraints() == loaded.constraints()
+    assert canonical(left.replaced(composition("services: {}"))) == canonical(Cib.parse(FOREIGN))
+
+
+def test_a_resource_of_the_administrator_may_use_a_template_of_the_catalogue() -> None:
+    cib = Cib.parse(FOREIGN).replaced(composition(DNS))
+    mine = etree.SubElement(cib.configuration.find("resources"), "primitive", id="my-own", template="catalogue-vip")
+    assert mine.get("id") not in Cib.parse(cib.text()).resources()
