@@ -15,11 +15,12 @@ CIB = """<cib validate-with="pacemaker-3.0" epoch="1" num_updates="0" admin_epoc
 <crm_config><cluster_property_set id="options">
 <nvpair id="acl" name="enable-acl" value="true"/></cluster_property_set></crm_config>
 <nodes><node id="1" uname="lb1"><instance_attributes id="nodes-1"/></node></nodes>
-<resources><primitive id="dns" class="ocf" provider="anycast" type="ipvs-pool">
+<resources><clone id="dns-clone"><primitive id="dns" class="ocf" provider="anycast" type="ipvs-pool">
 <instance_attributes id="params"><nvpair id="command" name="check_command" value="/usr/bin/true"/>
 <nvpair id="password" name="check_password" value="hush"/></instance_attributes>
 <meta_attributes id="meta"><nvpair id="role" name="target-role" value="Started"/></meta_attributes>
-</primitive></resources><constraints/>{acls}</configuration><status/></cib>
+</primitive><meta_attributes id="clone-meta"><nvpair id="interleave" name="interleave" value="true"/></meta_attributes>
+</clone></resources><constraints/>{acls}</configuration><status/></cib>
 """
 
 
@@ -45,6 +46,8 @@ def test_it_permits_daily_work_and_nothing_else(cib: Path) -> None:
         return cibadmin(cib, "-M", *words, "-X", xml).returncode == 0
 
     assert change('<nvpair id="role" name="target-role" value="Stopped"/>')
+    alone = '<nvpair id="alone" name="maintenance" value="true"/>'
+    assert change(f'<meta_attributes id="clone-meta">{alone}</meta_attributes>')
     standby = '<nvpair id="standby" name="standby" value="on"/>'
     attributes = f'<instance_attributes id="nodes-1">{standby}</instance_attributes>'
     assert change(f'<node id="1" uname="lb1">{attributes}</node>', "-o", "nodes")
@@ -53,6 +56,7 @@ def test_it_permits_daily_work_and_nothing_else(cib: Path) -> None:
     assert cibadmin(cib, "-C", "-o", "resources", "-X", '<primitive id="x" class="ocf" type="Dummy"/>').returncode
     text = cib.read_text()
     assert 'value="Stopped"' in text
+    assert 'name="maintenance" value="true"' in text
     assert 'name="standby" value="on"' in text
     assert "/tmp/evil" not in text
 
