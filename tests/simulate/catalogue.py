@@ -79,8 +79,8 @@ def load_crm(cluster: Cluster, text: str) -> str:
 def load_pcs(cluster: Cluster, text: str) -> str:
     """Runs each command in a process of its own that has pcs loaded already: loading it takes most of a command's time."""
     script = cluster.work / "pcs.json"
-    lines = as_pcs(composition(text)).splitlines()
-    script.write_text(json.dumps([["-f", str(cluster.cib), *shlex.split(line)[1:]] for line in lines]))
+    lines = [line for line in as_pcs(composition(text)).splitlines() if line.startswith('pcs -f "$cib" ')]
+    script.write_text(json.dumps([["-f", str(cluster.cib), *shlex.split(line)[3:]] for line in lines]))
     return cluster.run("/usr/bin/python3", "-c", _PCS, str(script), limit_s=PCS_LIMIT_S)
 
 

@@ -32,6 +32,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ocfpy.healthd.trusted_files import Running
     from ocfpy.pool.spec import PoolSpec
 
 MONITOR_TIMEOUT_S = 2.0
@@ -105,9 +106,21 @@ anycast-vip and a location rule on the attribute.
             preflight.require_module(check)
         preflight.require_files(services, self.context.deadline)
         require_trusted(
-            services, self.config or "", self.check_command_user or "", self.context.log, self.context.deadline
+            services, self.config or "", self.check_command_user or "", self.context.log, self.context.deadline, self._running()
         )
         preflight.require_reply_path(services)
+
+    def _running(self) -> Running | None:
+        """What a reload replaces. Any other action that asks begins anew."""
+        from ocfpy.healthd.trusted_files import Running
+        from ocfpy.pool.spec import read_spec
+
+        if self.context.action not in ("reload-agent", "monitor"):
+            return None
+        try:
+            return Running(read_spec(self.paths.spec), self.spec().config_digest)
+        except (OSError, ValueError):
+            return None
 
     def check_claim(self, claim: dict[str, str]) -> None:
         from ocfpy.healthd import preflight

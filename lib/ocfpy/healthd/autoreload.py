@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ocfpy.healthd import pool_control
 from ocfpy.healthd.preflight import require_unclaimed
+from ocfpy.healthd.trusted_files import require_trusted
 from ocfpy.ldirectord.reader import load
 from ocfpy.ocf.context import Context
 from ocfpy.ocf.deadline import Deadline
@@ -63,7 +64,8 @@ class Autoreload:
                         drain_hosts=loaded.host_names,
                         config=spec.config if loaded.autoreload else "",
                         config_digest=loaded.digest,
-                    )
+                    ),
+                    spec.config,
                 )
             self.trouble = ""
         except OSError as error:
@@ -79,15 +81,19 @@ class Autoreload:
             self._log.error(trouble)
         self.trouble = trouble
 
-    def _reload(self, spec: PoolSpec) -> None:
-        """Reload like the action reload-agent: check and record the claim of the services."""
+    def _reload(self, spec: PoolSpec, config: str) -> None:
+        """Reload like the action reload-agent: check, and record the claim of the services that the file `config` has."""
         context = Context([AGENT, "reload-agent"], os.environ, AGENT)
         context.rundir = os.path.dirname(self._paths.base)
         context.state = StateFile(f"{self._paths.base}.state")
         claim = {"virtual": " ".join(map(str, spec.virtual)), "attribute": spec.attribute}
 
+        deadline = Deadline(TIMEOUT_S)
+
         def check() -> None:
+            # A command that runs already is no exception here: those who can write it, or the file, may have changed either.
+            require_trusted(spec.services, config, spec.command_user, self._log, deadline)
             with context.lock(AGENT):
                 require_unclaimed(context.other_claims(AGENT), claim)
 
-        pool_control.reload(context.state, claim, self._paths, spec, check, Deadline(TIMEOUT_S), self._log)
+        pool_control.reload(context.state, claim, self._paths, spec, check, deadline, self._log)

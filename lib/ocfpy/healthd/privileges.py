@@ -27,6 +27,7 @@ DESCRIPTORS = 16384
 
 # linux/prctl.h
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP = 1, 4, 24
+PR_CAPBSET_READ = 23
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 CAPABILITY_VERSION_3 = 0x20080522
@@ -40,6 +41,7 @@ KEPT = {
     "CAP_SETUID": (7, "checkers and commands become another user"),
     "CAP_NET_ADMIN": (12, "the IPVS table; the mark of checks by way of the virtual service"),
     "CAP_NET_RAW": (13, "ICMP sockets of ping and udp checks"),
+    "CAP_AUDIT_WRITE": (29, "commands of root that become another user by PAM, as su does: the kernel refuses them otherwise"),
     "CAP_SYS_PTRACE": (19, "/proc of other users' processes: which commands are ours, which network namespace a caller has"),
 }
 """What the keeper keeps of root's capabilities (linux/capability.h), and what for. Its child processes can have no others."""
@@ -149,10 +151,19 @@ def limit_keeper() -> None:
             last = int(file.read())
         # The bounding set decides what a program that root starts has.
         for number in sorted({*range(last + 1)} - kept):
-            _prctl(libc, PR_CAPBSET_DROP, number)
+            if libc.prctl(PR_CAPBSET_READ, ctypes.c_ulong(number)) == 1:
+                _drop_from_bounding_set(libc, number)
         _prctl(libc, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
         _set_capabilities(libc, sum(1 << number for number in kept))
     _prctl(libc, PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _drop_from_bounding_set(libc: ctypes.CDLL, number: int) -> None:
+    """Where the daemon lacks CAP_SETPCAP, for example in a container, what is set after this limits it none the less."""
+    try:
+        _prctl(libc, PR_CAPBSET_DROP, number)
+    except PermissionError:
+        pass
 
 
 def _set_capabilities(libc: ctypes.CDLL, wanted: int) -> None:

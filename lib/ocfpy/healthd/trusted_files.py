@@ -13,44 +13,72 @@ if TYPE_CHECKING:
 
     from ocfpy.ocf.context import Log
     from ocfpy.ocf.deadline import Deadline
-    from ocfpy.pool.spec import ServiceSpec
+    from ocfpy.pool.spec import PoolSpec, ServiceSpec
 
 ROOT = "root"
 
 
-def require_trusted(services: Iterable[ServiceSpec], config: str, user: str, log: Log, deadline: Deadline) -> None:
+def require_trusted(
+    services: Iterable[ServiceSpec], config: str, user: str, log: Log, deadline: Deadline, running: Running | None = None
+) -> None:
     """Raise HostError if a command that runs as root, or the file that names it, can be written by others; warn of other files.
 
-    `user` runs the commands of the file `config`, which may be empty.
+    `user` runs the commands of the file `config`, which may be empty. What `running` has in force already is only warned of:
+    to refuse it would stop a pool that runs.
     """
     from ocfpy.checks.secretfile import secret_files
 
-    commands: dict[tuple[str, str], str] = {}
+    commands = commands_of(services, user)
     files: dict[str, str] = {}
     for service in services:
-        if service.fallback_command:
-            commands[service.fallback_command.split()[0], user] = "fallbackcommand"
         for check in (service.check, *service.checks.values()):
-            if check.type == "external":
-                commands[check["command"].split()[0], check["command_user"]] = "the command"
             files.update(dict.fromkeys(secret_files(check).values(), "the secret in"))
             files.update(dict.fromkeys(check.tls_files(), "the TLS file"))
     if config:
         as_root = any(one == ROOT for _, one in commands)
-        _judge("config", config, (), log, deadline, as_root)
+        _judge("config", config, (), log, deadline, as_root and not (running and running.has_same_config))
     for (path, one), what in sorted(commands.items()):
-        _judge(what, path, (one,) if one else (), log, deadline, one == ROOT)
+        is_new = not running or (path, one) not in running.commands
+        _judge(what, path, (one,) if one else (), log, deadline, one == ROOT and is_new)
     for path, what in sorted(files.items()):
         _judge(what, path, (), log, deadline, False)
 
 
-def _judge(what: str, path: str, users: Iterable[str], log: Log, deadline: Deadline, as_root: bool) -> None:
+class Running:
+    """What a pool has in force: its commands, each with its user, and whether its configuration file has the same content."""
+
+    __slots__ = ("commands", "has_same_config")
+
+    def __init__(self, spec: PoolSpec, config_digest: str) -> None:
+        self.commands = set(commands_of(spec.services, spec.command_user))
+        self.has_same_config = bool(config_digest) and spec.config_digest == config_digest
+
+
+def commands_of(services: Iterable[ServiceSpec], user: str) -> dict[tuple[str, str], str]:
+    """Return what runs as which user, and what a reason calls it; of an interpreter's arguments, those that are files."""
+    commands: dict[tuple[str, str], str] = {}
+    for service in services:
+        if service.fallback_command:
+            commands.update(dict.fromkeys(((path, user) for path in _programs(service.fallback_command)), "fallbackcommand"))
+        for check in (service.check, *service.checks.values()):
+            if check.type == "external":
+                found = ((path, check["command_user"]) for path in _programs(check["command"]))
+                commands.update(dict.fromkeys(found, "the command"))
+    return commands
+
+
+def _programs(command: str) -> list[str]:
+    program, *arguments = command.split()
+    return [program, *(word for word in arguments if word.startswith("/") and os.path.isfile(word))]
+
+
+def _judge(what: str, path: str, users: Iterable[str], log: Log, deadline: Deadline, must_be_trusted: bool) -> None:
     deadline.step = f"{what} {path}"
     writer = writer_of(path, users)
     if not writer:
         return
     sentence = f"{what} {path}: {writer}; have root own it and no other user write it"
-    if as_root:
+    if must_be_trusted:
         raise HostError(f"{sentence}, because commands of this pool run as root")
     log.warning(sentence)
 

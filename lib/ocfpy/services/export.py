@@ -38,8 +38,16 @@ def as_crm(composition: Composition) -> str:
 
 
 def as_pcs(composition: Composition) -> str:
-    """Return a shell script of pcs commands. pcs has no templates: each resource has everything itself."""
-    return "".join(f"{shlex.join(command)}\n" for command in pcs_commands(composition))
+    """Return a shell script of pcs commands, which makes one change of the CIB, or none if a command is refused.
+
+    pcs has no templates: each resource has everything itself.
+    """
+    commands = list(pcs_commands(composition))
+    if not commands:
+        return ""
+    lines = ["set -e", "cib=$(mktemp)", 'pcs cluster cib "$cib"']
+    lines += [f'pcs -f "$cib" {shlex.join(words[1:])}' for words in commands]
+    return "\n".join((*lines, 'pcs cluster cib-push "$cib" --config', 'rm "$cib"', ""))
 
 
 def pcs_commands(composition: Composition) -> Iterator[list[str]]:

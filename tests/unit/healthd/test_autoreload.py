@@ -127,3 +127,23 @@ def test_without_autoreload_nothing_is_looked_at_any_more(world: World) -> None:
     world.write(81)
     assert world.look() == ""
     assert len(world.reloads) == 1
+
+
+def test_a_file_that_names_a_command_which_others_can_write_changes_nothing(world: World, tmp_path: Path) -> None:
+    command = tmp_path / "check.sh"
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o777)
+    world.spec = world.spec.replace(command_user="root")
+
+    def write(port: int) -> None:
+        world.write(port)
+        text = world.file.read_text().replace("checktype=on", f"checktype=external\n    checkcommand={command}")
+        world.file.write_text(text)
+
+    write(81)
+    assert f"the command {command}: every user can write" in world.look()
+    assert world.reloads == []
+    command.chmod(0o755)
+    write(82)
+    assert world.look() == ""
+    assert len(world.reloads) == 1

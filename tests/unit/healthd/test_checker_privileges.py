@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -489,3 +490,21 @@ def test_a_checker_with_few_descriptors_checks_600_servers_and_none_goes_down(
         assert time.monotonic() - began > 600 / 64 * 0.05 * 0.9, "64 at a time"
 
     run(tmp_path / "base", story)
+
+
+def test_a_keeper_that_may_not_limit_its_programs_limits_itself() -> None:
+    """Without CAP_SETPCAP, as in some containers, the bounding set cannot be changed."""
+    program = (
+        f"import ctypes, sys; sys.path[:0] = {[LIBRARY]!r}\n"
+        "from ocfpy.healthd import privileges as p\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        "p._set_capabilities(libc, sum(1 << n for n in range(64) if n != 8))\n"
+        "p.limit_keeper()\n"
+        "print(open('/proc/self/status').read())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split(":\t", 1) for line in done.stdout.splitlines() if ":\t" in line)
+    wanted = sum(1 << number for number, _ in privileges.KEPT.values())
+    assert int(found["CapEff"], 16) == int(status_of(os.getpid())["CapEff"], 16) & wanted
+    assert found["NoNewPrivs"] == "1"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ocfpy.checks.settings import CheckSettings
-from ocfpy.healthd.trusted_files import require_trusted, writer_of
+from ocfpy.healthd.trusted_files import Running, require_trusted, writer_of
 from ocfpy.ocf.deadline import Deadline
 from ocfpy.ocf.errors import HostError
 
@@ -81,6 +81,29 @@ def test_a_command_that_others_can_write_does_not_run_as_root(file: Path) -> Non
     with pytest.raises(HostError, match="config"):
         require(log, config=str(file), command="/bin/true", command_user="root")
     assert log.lines == []
+
+
+def test_the_file_that_an_interpreter_is_given_counts_as_the_command(file: Path) -> None:
+    file.chmod(0o777)
+    with pytest.raises(HostError, match=f"the command {file}: every user can write"):
+        require(Heard(), command=f"/bin/sh {file} /no/such/file /tmp", command_user="root")
+
+
+def test_what_runs_already_is_warned_of(file: Path) -> None:
+    """To refuse it in a reload would stop the pool on every node."""
+    file.chmod(0o777)
+    check = CheckSettings("external", command=str(file), command_user="root")
+    running = Running(pool(check=check).replace(config_digest="1"), "1")
+    log = Heard()
+    services = pool(check=check).services
+    require_trusted(services, str(file), "", log, Deadline(20), running)  # type: ignore[arg-type]
+    assert [line.split()[0] for line in log.lines] == ["config", "the"]
+    with pytest.raises(HostError, match="config"):
+        require_trusted(services, str(file), "", log, Deadline(20), Running(pool(check=check), "2"))  # type: ignore[arg-type]
+    other = CheckSettings("external", command=f"/bin/sh {file}", command_user="root")
+    alone = Running(pool(check=CheckSettings("tcp")), "")
+    with pytest.raises(HostError, match="the command"):
+        require_trusted(pool(check=other).services, "", "", log, Deadline(20), alone)  # type: ignore[arg-type]
 
 
 def test_of_other_files_there_is_a_warning(file: Path) -> None:
