@@ -38,8 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PermissionError as error:
         print(f"anycastctl: {error.filename}: permission denied: run it as root", file=sys.stderr)
     except (DrainError, OcfError, OSError) as error:
-        is_of_a_file = isinstance(error, OSError) and error.filename
-        said = f"{error.filename}: {error.strerror}" if is_of_a_file else str(error)
+        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
         print(f"anycastctl: {one_line(said)}", file=sys.stderr)
     return 1
 

@@ -70,7 +70,7 @@ def test_export_of_a_bad_file_writes_nothing(file: Path, kind: str, capsys: pyte
 
 def test_a_file_that_is_not_there_or_not_text(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["services", "export", "--to", "crm", str(file)]) == 1
-    assert capsys.readouterr().err == f"anycastctl: [Errno 2] No such file or directory: '{file}'\n"
+    assert capsys.readouterr().err == f"anycastctl: {file}: No such file or directory\n"
     file.write_bytes(b"services:\n  caf\xe9: {}\n")
     assert main(["services", "check", str(file)]) == 1
     assert capsys.readouterr().out == f"{file}:2:6: the file is not UTF-8\n"
