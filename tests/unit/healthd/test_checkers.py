@@ -119,7 +119,9 @@ def test_a_check_that_never_ends_has_failed_and_its_pool_is_isolated_the_second_
         await until(lambda: other.up)
         evil = await world.begin(CheckSettings("tcp", interval=0.5, request="x", expect="burn", fall=2), port, "evil")
         await until(lambda: evil.up is False)
-        assert evil.state.reason == "the check used more than 1 s of processor time without a pause"
+        used = "the check used more than 1 s of processor time without a pause"
+        starved = "it was silent for 10 s"  # where the machine did not give it that much
+        assert evil.state.reason == used or starved in evil.state.reason, evil.state.reason
         await until(lambda: world.checks.isolated == {"evil"})
         await until(lambda: {one["pool"] for one in world.checks.status["checkers"]} == {None, "evil"})
         await until(lambda: all(world.pids()))
