@@ -87,7 +87,7 @@ def lifecycle(agent: Agent) -> Iterator[str]:
 
     second = Agent(host, "ipvs-sync", agent.rundir, "second", nic="eth0", syncid="8")
     second.must("probe", OCF_NOT_RUNNING)
-    second.must("start", OCF_ERR_ARGS)
+    second.must("start", OCF_ERR_GENERIC, CRM_meta_timeout="6000")
     reason = second.reason
     second.must("stop")
     expect(daemons(host), both(default), "the daemons of the first resource")
