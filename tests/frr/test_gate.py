@@ -64,11 +64,13 @@ def test_route_goes_with_the_last_backend_and_comes_back(
     looked = vip.monitor()
     assert looked.code == 190
     assert looked.reason.startswith(f"withdrawn: no live backend of {POOL} since ")
+    said = f"withdrew {prefix}: no live backend of {POOL} (the check failed), done after"
+    wait_for("the gate to have seen it gone", lambda: gate.logged(said))
     gate.pool(1)
     at_routers(site, prefix, True)
     assert vip.monitor().code == 0
-    assert len(gate.logged(f"withdrew {prefix}: no live backend of {POOL} (the check failed), done after")) == 1
-    assert len(gate.logged(f"announced {prefix}: ")) == 2
+    wait_for("the gate to say so", lambda: len(gate.logged(f"announced {prefix}: ")) == 2)
+    assert len(gate.logged(said)) == 1
     stopped = vip.run("stop")
     assert stopped.code == 0, stopped
     at_routers(site, prefix, False)
@@ -215,6 +217,7 @@ def test_many_at_once(site: Site, gate: GateProcess, on_loopback: Callable[[str]
         gate.pool(0, *pools)
         last_s = seconds_until("the last route to be gone", lambda: not any(site.r1.paths(prefix) for prefix in prefixes))
         assert configured(site.lb) == []
+        wait_for("the gate to have seen them gone", lambda: len(gate.logged("withdrew ")) == MANY)
         gate.pool(1, *pools)
         back_s = seconds_until("all routes to be back", lambda: all(site.r1.has(prefix) for prefix in prefixes))
         lines = gate.logged("withdrew ")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import subprocess
 import tokenize
 from pathlib import Path
 
@@ -45,9 +44,9 @@ def vague(path: Path) -> list[str]:
 
 
 def pages() -> list[str]:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
-    names = listed.stdout.split() if listed.returncode == 0 else [str(path.relative_to(ROOT)) for path in ROOT.rglob("*.*")]
-    return [name for name in names if name.startswith(SCANNED) and not NOT_OURS.search(name) and (ROOT / name).is_file()]
+    found = [path for name in SCANNED for path in ((ROOT / name).rglob("*") if name.endswith("/") else [ROOT / name])]
+    names = [str(path.relative_to(ROOT)) for path in found if path.is_file() and "__pycache__" not in path.parts]
+    return [name for name in names if not NOT_OURS.search(name)]
 
 
 @pytest.mark.parametrize("folder", SCANNED)

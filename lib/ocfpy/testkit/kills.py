@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import TYPE_CHECKING
 
+from ocfpy.ocf.codes import OCF_ERR_GENERIC
 from ocfpy.testkit.trial import RUNNING
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ NOTHING = "nothing"
 BEGIN_STOPPED = ("start", "migrate_from")
 COUNTED = "/run/testkit-steps"
 KILLED = -9
+COMING_UP_S = 5.0
+"""How long a daemon that a killed action has started may take until a probe can tell."""
 
 
 class Campaign:
@@ -99,12 +103,18 @@ class Campaign:
 
     def _judge(self, what: str) -> None:
         """Require that monitor tells the truth, and that start and stop, in turn, get to the right state."""
-        before = self.truth()
-        probe = self.executor.run("monitor", timeout_s=self._limit_s)
-        # A started daemon goes on by itself: the probe may have seen the state before, after, or between.
-        truths = {before, self.truth()}
-        if not any(_agree(probe.code, truth) for truth in truths):
-            self.findings.append(f"{what}: a probe says {probe.code} {probe.reasons}, and there is {' or '.join(truths)}")
+        until = time.monotonic() + COMING_UP_S
+        while True:
+            before = self.truth()
+            probe = self.executor.run("monitor", timeout_s=self._limit_s)
+            # A started daemon goes on by itself: the probe may have seen the state before, after, or between.
+            truths = {before, self.truth()}
+            if any(_agree(probe.code, truth) for truth in truths):
+                break
+            # While a daemon comes up, an agent may say that it cannot tell. A wrong answer it must never give.
+            if probe.code != OCF_ERR_GENERIC or time.monotonic() > until:
+                self.findings.append(f"{what}: a probe says {probe.code} {probe.reasons}, and there is {' or '.join(truths)}")
+                break
         self._turn += 1
         self._is_running = bool(self._turn % 2)
         self._expect(*(("start", (0,), ALL) if self._is_running else ("stop", (0,), NOTHING)), what)
