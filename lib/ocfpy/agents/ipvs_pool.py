@@ -118,7 +118,7 @@ anycast-vip and a location rule on the attribute.
         if self.context.action not in ("reload-agent", "monitor"):
             return None
         try:
-            return Running(read_spec(self.paths.spec), self.spec().config_digest)
+            return Running(read_spec(self.paths.spec), self.build.loaded().digest if self.config else "")
         except (OSError, ValueError):
             return None
 

@@ -19,16 +19,12 @@ from ocfpy.ocf import shortcut
 from ocfpy.ocf.addresses import parse_address
 
 from tests.unit.agents.launchers import CLASSES, launcher
+from tests.unit.ipvs.test_proc import HEADING
 
 LIMIT_S = 20.0
 ASKED = 77
 """What the interpreter's stand-in answers."""
 ADDRESS = "address lo 127.0.0.1/8"
-HEADING = """\
-IP Virtual Server version 1.2.1 (size=4096)
-Prot LocalAddress:Port Scheduler Flags
-  -> RemoteAddress:Port Forward Weight ActiveConn InActConn
-"""
 TABLE = (
     HEADING
     + """\

@@ -1,4 +1,4 @@
-"""Random catalogues that are valid, for property tests."""
+"""A catalogue without mistakes, and random valid ones for property tests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ from typing import Any
 
 import yaml
 from hypothesis import strategies as st
+
+DNS = """
+services:
+  dns:
+    addresses: [192.0.2.53, "2001:db8:53::53"]
+    ports: [udp/53, tcp/53]
+    real_servers: [10.0.0.11, "2001:db8:a::11"]
+    check: dns
+    check_name: example.com
+""".lstrip()
+"""A catalogue without mistakes. Its last line is line 7."""
 
 NAMES = ("dns", "web-1", "ldap.example", "ntp_")
 

@@ -10,7 +10,7 @@ from ocfpy.services.check import load
 from ocfpy.services.cib import Cib, CibError
 from ocfpy.services.composition import Composition, role, service_of, stem
 
-from tests.unit.services.catalogues import catalogues
+from tests.unit.services.catalogues import DNS, catalogues
 
 FOREIGN = b"""
 <cib admin_epoch="0" epoch="7" num_updates="3" validate-with="pacemaker-3.9">
@@ -35,15 +35,6 @@ FOREIGN = b"""
   </configuration>
   <status/>
 </cib>
-"""
-DNS = """
-services:
-  dns:
-    addresses: [192.0.2.53, "2001:db8:53::53"]
-    ports: [udp/53, tcp/53]
-    real_servers: [10.0.0.11, "2001:db8:a::11"]
-    check: dns
-    check_name: example.com
 """
 
 

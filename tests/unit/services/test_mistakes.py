@@ -6,16 +6,7 @@ import pytest
 from ocfpy.services.check import check
 from ocfpy.services.problems import CatalogueError
 
-DNS = """
-services:
-  dns:
-    addresses: [192.0.2.53, "2001:db8:53::53"]
-    ports: [udp/53, tcp/53]
-    real_servers: [10.0.0.11, "2001:db8:a::11"]
-    check: dns
-    check_name: example.com
-""".lstrip()
-"""A catalogue without mistakes. Its last line is line 7."""
+from tests.unit.services.catalogues import DNS
 
 
 def said(text: str) -> list[str]:
