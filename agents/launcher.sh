@@ -31,7 +31,7 @@ is_table_the_same() { # HEADINGS, an extended regular expression; the lines to b
         lines="$lines
 $line"
     done
-    # The services with such a heading and their real servers, without the numbers of connections.
+    # The services whose headings match, and their real servers, without connection counts.
     [ "$line" = good ] && [ "$lines" = "
 $(/bin/sed -nE -e '/^[^ ]/h' -e G -e "/\n$1/!d" -e 's/\n.*//' -e '/^ /s/ *[0-9]* *[0-9]* *$//' -e p /proc/net/ip_vs)" ]
 }

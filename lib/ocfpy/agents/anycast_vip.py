@@ -230,7 +230,7 @@ class AnycastVip(Agent):
         return ""
 
     def _obstacle(self, address: Address, nic: str) -> str:
-        """The sentence about the address where no start of ours has put it, such as an IPaddr2 that is about to stop."""
+        """Say where the address is if this resource did not put it there: for example an IPaddr2 that is about to stop."""
         holders = locate(address)
         own = self.context.state.read() or {}
         if not holders or (nic, address.prefixlen) in holders or (own.get("nic", ""), address.prefixlen) in holders:

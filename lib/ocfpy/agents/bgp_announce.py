@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ocfpy.ocf.addresses import Address
 
 STOP_RESERVE_S = 2.0  # the most that withdrawing and verifying takes, subtracted from the drain time
-LEFTOVER_S = 2.0  # how long a withdrawn prefix may still have another source, such as an address that is going
+LEFTOVER_S = 2.0  # how long a withdrawn prefix may still have another source, for example an address that is being removed
 LATE_S = 3.0  # this long before its end a start no longer waits for neighbors above min_peers
 RIDE_POLL_S = 0.1
 RIDE_RESERVE_S = 1.0  # what a monitor that waits for a session keeps to report why it gave up

@@ -41,7 +41,7 @@ KEPT = {
     "CAP_SETUID": (7, "checkers and commands become another user"),
     "CAP_NET_ADMIN": (12, "the IPVS table; the mark of checks by way of the virtual service"),
     "CAP_NET_RAW": (13, "ICMP sockets of ping and udp checks"),
-    "CAP_AUDIT_WRITE": (29, "commands of root that become another user by PAM, as su does: the kernel refuses them otherwise"),
+    "CAP_AUDIT_WRITE": (29, "commands of root that become another user through PAM, as su does"),
     "CAP_SYS_PTRACE": (19, "/proc of other users' processes: which commands are ours, which network namespace a caller has"),
 }
 """What the keeper keeps of root's capabilities (linux/capability.h), and what for. Its child processes can have no others."""
